@@ -1,14 +1,17 @@
 """Ledgers for tests, and the calls that they book."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
 import sqlalchemy as sa
 
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.billing.ledger import verification
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.call import DEFAULT_TENANT
+from genai_spine.store.booking.chain import Chain
+from genai_spine.store.booking.chain_rows import ChainRows
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -41,6 +44,22 @@ async def running(
         yield ledger
     finally:
         await ledger.stop()
+
+
+KEY = b"a key of thirty-two bytes: tests"  # of chains
+
+
+def chained(database: Database) -> Executions:
+    """Rows of a process that has a chain of its own."""
+    return Executions(database, Chain(KEY))
+
+
+async def verified(
+    database: Database, *keys: bytes, before: Sequence[verification.ChainHead] = ()
+) -> verification.Verification:
+    """What a verification of the chains finds."""
+    async with ChainRows.snapshot(database) as rows:
+        return await verification.verify(rows, keys or (KEY,), before)
 
 
 _attempts = count(1)

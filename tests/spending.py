@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from genai_spine.billing.budgets import Budgets
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import BudgetExceeded
 from genai_spine.store.booking.budgets import BudgetRows

@@ -22,6 +22,7 @@ FILE_NAME = "secret.key"
 HEXADECIMAL = re.compile(r"[0-9a-fA-F]{64}")
 MAX_SECRETS = 2
 AUDIT = "audit"  # purpose: seals of the audit log
+LEDGER = "ledger"  # purpose: hash chain of the ledger
 
 
 MISSING = (

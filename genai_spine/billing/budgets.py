@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import structlog
 
-from genai_spine.billing.ledger import Ledger, ReservationRefused, set_now
+from genai_spine.billing.ledger.ledger import Ledger, ReservationRefused, set_now
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start

@@ -43,8 +43,9 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.request_log import commands as request_log
+from genai_spine.cli.spending import ledger
 from genai_spine.cli.tables import Column, number, show_table
-from genai_spine.cli.usage import costs, ledger_commands, usage
+from genai_spine.cli.usage import costs, usage
 from genai_spine.telemetry import logs
 from genai_spine.version import VERSION
 
@@ -77,7 +78,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.projects, name="projects")
 app.add_typer(audit.group, name="audit")
-app.add_typer(ledger_commands, name="ledger")
+app.add_typer(ledger.group, name="ledger")
 app.command()(models.drift)
 
 
@@ -344,7 +345,7 @@ def rerate(
         fail("--to is before --from")
     settings = settings_with()
     period = Period(first.date(), last.date(), provider)
-    outcome = run(prices.rerate(settings.database, book_with(settings, book), period, dry_run=dry_run))
+    outcome = run(prices.rerate(settings, book_with(settings, book), period, dry_run=dry_run))
     prices.show_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 

@@ -14,8 +14,10 @@ from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.rerating import Line, Outcome, Period
 from genai_spine.catalog.prices import entry
 from genai_spine.cli.output import counted, plain, print_json, print_listing
+from genai_spine.cli.spending.chained import executions_of
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.costs import TICKS_PER_USD, usd_of
+from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -81,16 +83,16 @@ def show_price(price: pb.ModelPrice, *, as_json: bool) -> None:
         typer.echo(plain(f"{f'${unit.usd:.12g}':>16} for {name}{above}"))
 
 
-async def rerate(url: str, book: PriceBook, period: Period, *, dry_run: bool) -> Outcome:
+async def rerate(settings: Settings, book: PriceBook, period: Period, *, dry_run: bool) -> Outcome:
     """Outcome of pricing a period again. dry_run: nothing is written."""
-    database = Database(url)
+    database = Database(settings.database)
     bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     task = bar.add_task("rows", total=None)
     try:
         await schema.check(database)
         with bar:
             return await rerating.rerate(
-                Executions(database),
+                Executions(database) if dry_run else await executions_of(settings, database),
                 book,
                 period,
                 dry_run=dry_run,

@@ -1,11 +1,8 @@
 """`genai-spine usage` and `genai-spine costs`: what calls of providers used and cost, by the ledger."""
 
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -15,7 +12,6 @@ from genai_spine.cli.output import (
     Address,
     Json,
     Waiting,
-    counted,
     fail,
     print_json,
     print_listing,
@@ -27,12 +23,6 @@ from genai_spine.costs import usd_of
 from genai_spine.v1 import usage_service_pb2 as pb
 from genai_spine.v1.usage_service_pb2_grpc import UsageServiceStub
 
-if TYPE_CHECKING:
-    from genai_spine.billing.price_book import PriceBook
-    from genai_spine.billing.provider_bills import BillLine
-    from genai_spine.billing.reconciliation import Reconciliation
-
-ledger_commands = typer.Typer(no_args_is_help=True, help="The ledger: held against providers' bills.")
 R = TypeVar("R", pb.GetUsageRequest, pb.ExportUsageRequest)
 Text = str | None
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day, UTC; it counts too.")]
@@ -182,86 +172,3 @@ def _dollars(*ticks: int) -> Sequence[str]:
 
 def _day(given: datetime | None) -> str | None:
     return given.date().isoformat() if given else None
-
-
-@ledger_commands.callback()
-def _ledger() -> None:
-    """Keeps the group a group while it has one command."""
-
-
-@ledger_commands.command()
-def reconcile(
-    files: Annotated[list[Path], typer.Argument(help="Bills; - reads standard input.")],
-    provider: Annotated[Text, typer.Option(help="Whose a CSV without that column is.")] = None,
-    our_key: Annotated[
-        list[str], typer.Option(help="Provider's id of a key of this service; repeatable. Default: all are.")
-    ] = [],  # noqa: B006
-    as_json: Json = False,
-) -> None:
-    """Hold a provider's bill against the ledger, by day and model; exit 1 if they differ.
-
-    Bills: OpenAI's usage and costs, Anthropic's usage and cost report, as JSON, or a CSV.
-    """
-    from genai_spine.billing.provider_bills import BillError, read_bill
-    from genai_spine.cli.main import book_with, settings_with
-
-    lines = []
-    for file in files:
-        try:
-            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-            lines += read_bill(text, provider)
-        except (BillError, UnicodeDecodeError, OSError) as error:
-            fail(f"{file}: {error}")
-    settings = settings_with()
-    outcome = run(_reconciled(settings.database, book_with(settings), lines, our_key))
-    _show_differences(outcome, as_json=as_json)
-    if outcome.differences:
-        raise typer.Exit(1)
-
-
-async def _reconciled(
-    url: str, book: "PriceBook", lines: "list[BillLine]", our_keys: list[str]
-) -> "Reconciliation":
-    from genai_spine.billing import reconciliation
-    from genai_spine.store import schema
-    from genai_spine.store.database import Database
-
-    database = Database(url)
-    try:
-        await schema.check(database)
-        return await reconciliation.reconcile(database, book, lines, our_keys)
-    finally:
-        await database.close()
-
-
-def _show_differences(outcome: "Reconciliation", *, as_json: bool) -> None:
-    from genai_spine.billing.reconciliation import CAUSES
-
-    if as_json:
-        entries = [
-            {
-                **{name: getattr(found, name) for name in ("provider", "day", "model", "cause")},
-                "billed": asdict(found.billed),
-                "booked": asdict(found.booked),
-                "difference_ticks": found.ticks,
-                "rated_ticks": found.rated_ticks,
-                "proposal": found.proposal,
-            }
-            for found in outcome.differences
-        ]
-        print_listing("differences", entries, agreeing=outcome.agreeing)
-        return
-    rows = []
-    for found in outcome.differences:
-        amounts = (found.billed.ticks, found.booked.ticks or 0, found.ticks, found.rated_ticks)
-        shown = ["-" if ticks is None else f"{usd_of(ticks):.6f}" for ticks in amounts]
-        rows.append((found.day, found.model or "-", found.cause, *shown))
-    titles = ("billed $", "booked $", "difference $", "by prices of now $")
-    if rows:
-        show_table((Column("day"), Column("model"), Column("cause"), *map(number, titles)), rows)
-    for cause in sorted({found.cause for found in outcome.differences}):
-        typer.echo(f"{cause}: {CAUSES[cause]}")
-    for proposal in sorted({found.proposal for found in outcome.differences if found.proposal}):
-        typer.echo(f"try: {proposal} --dry-run")
-    agreeing, differing = outcome.agreeing, len(outcome.differences)
-    typer.echo(f"{counted(agreeing, 'day')} of a model agree, {differing} differ")

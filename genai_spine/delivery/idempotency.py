@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.delivery.keyed_answer import (
     Abandoned,
@@ -54,18 +55,17 @@ class Idempotency:
         calls: IdempotentCalls,
         blocks: StreamBlocks,
         news: BlockNews,
-        server_id: Callable[[], str],
+        ledger: Ledger,
         *,
         grace_s: float,
     ) -> None:
-        """server_id: of the ledger, whose lease says that this process lives.
-
-        grace_s: for so long a call goes on without a listener.
+        """ledger: whose lease says that this process lives. grace_s: for so long a call goes on without a
+        listener.
         """
         self._calls = calls
         self._blocks = blocks
         self._news = news
-        self._server_id = server_id
+        self._ledger = ledger
         self._grace_s = grace_s
         self._follower = Follower(calls, blocks, news)
         self._writer = BlockWriter(blocks)
@@ -191,7 +191,7 @@ class Idempotency:
             | getrandbits(20),  # below 2 ** 63 until the year 2248
             method=asked.method,
             request_hash=asked.request_hash,
-            server_id=self._server_id(),
+            server_id=self._ledger.server_id,
             request_id=call.request_id,
         )
 
@@ -218,6 +218,7 @@ class Idempotency:
 
     async def _finish(self, answer: KeyedAnswer) -> None:
         async with answer.writing:
+            await self._ledger.booked(answer.executions)
             await self._written(answer.claim.call_id, _outcome(answer))
         if self._running.get(answer.asked.scope) is answer:
             del self._running[answer.asked.scope]
@@ -225,7 +226,7 @@ class Idempotency:
     async def _written(self, call_id: int, outcome: Outcome | None) -> None:
         """Writes an outcome, as often as it takes; None: the claim is given up.
 
-        The only place that does. A transaction of its own: the settlement of the call is durable before.
+        The only place that does. A transaction of its own: what the call cost is on the books before.
         """
         attempt = 0
         while True:

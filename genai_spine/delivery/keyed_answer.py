@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 
-from genai_spine.billing.ledger import watched
+from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call
 from genai_spine.errors import InvalidRequest
 from genai_spine.store.idempotency.blocks import Block, StreamBlocks
@@ -66,6 +66,7 @@ class KeyedAnswer:
         self.messages: list[bytes] = []  # that are in no block
         self.first = 0  # number of the first one of them
         self.was_tried = False  # a provider was called
+        self.executions: list[str] = []  # ids of the calls of providers that were settled for it
         self.is_followed = False  # by another process
         self.written_at = 0.0  # the newest block, on the loop's clock
         self.writing = asyncio.Lock()  # around what writes its messages
@@ -135,6 +136,7 @@ class KeyedAnswer:
                 self.error = error
         if not self.end:
             self.headers = dict(self.call.headers)
+        self.executions = list(settled)
         self.was_tried = bool(settled or self.call.billed)
         with suppress(asyncio.CancelledError):  # the outcome is written all the same
             await then(self)

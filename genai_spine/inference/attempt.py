@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, cast
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.behaviour import warning_header
 from genai_spine.billing.budgets import Budgets, blocks
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.costs import cost_of
 from genai_spine.errors import (

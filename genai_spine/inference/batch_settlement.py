@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import ProviderObjectNotFound

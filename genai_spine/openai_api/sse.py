@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Raw
+from msgspec import DecodeError, Raw, Struct
+from msgspec.json import Decoder
 
 from genai_spine.inference.choices import summed
 from genai_spine.openai_api.responses import (
@@ -24,6 +25,36 @@ from genai_spine.openai_api.responses import (
 )
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
+
+
+class _Called(Struct):
+    name: str = ""
+    arguments: str = ""
+    input: str = ""
+
+
+class _ToolCall(Struct):
+    function: _Called | None = None
+    custom: _Called | None = None
+
+
+class _Delta(Struct, frozen=True):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str = ""
+    tool_calls: list[_ToolCall] = []
+
+
+class _Choice(Struct):
+    delta: _Delta = _Delta()
+    text: str = ""
+
+
+class _Event(Struct):
+    choices: list[_Choice] = []
+
+
+_frame = Decoder(_Event).decode
 
 
 class Frames(ABC):
@@ -179,6 +210,19 @@ class TextFrames(Frames):
         spoken = text_logprobs(delta.logprobs) if delta.HasField("logprobs") else None
         reason = finish(delta.finish_reason) if delta.finish_reason else None
         return self._frame(index, b'"text":%b,"logprobs":%b' % (encode(text), encode(spoken)), reason)
+
+
+def text_of(event: bytes) -> tuple[str, str]:
+    """What a frame says: its visible text, calls of tools included, and its reasoning."""
+    try:
+        choices = _frame(event.removeprefix(b"data: ").strip()).choices
+    except DecodeError:  # [DONE], or another kind of answer
+        return "", ""
+    deltas = [choice.delta for choice in choices]
+    called = [call.function or call.custom for delta in deltas for call in delta.tool_calls]
+    visible = [choice.text for choice in choices] + [delta.content or delta.refusal or "" for delta in deltas]
+    visible += [text for one in called if one for text in (one.name, one.arguments, one.input)]
+    return "".join(visible), "".join(delta.reasoning_content for delta in deltas)
 
 
 def error_event(body: dict[str, object]) -> bytes:

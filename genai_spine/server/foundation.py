@@ -6,25 +6,30 @@ from dataclasses import dataclass
 import grpc
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.access.secrets import LEDGER
 from genai_spine.billing.budgets import Budgets
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.idempotency import Idempotency
+from genai_spine.delivery.lost_streams import LostStreams
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.keyed_calls import KeyedCalls
+from genai_spine.edge.stream_text import stream_text
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers.base import Endpoint
 from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
-from genai_spine.server.access import Access
+from genai_spine.server.access import Access, root_secret
 from genai_spine.settings import Settings
 from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.booking.chain import Chain
+from genai_spine.store.booking.lost_calls import LostCalls
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -66,27 +71,22 @@ class Foundation:
         Errors: those of Access.of().
         """
         database = Database(settings.database, settings.db_pool_min, settings.db_pool_max)
-        ledger = Ledger(
-            Executions(database),
-            Leases(database),
-            lane=settings.lane,
-            lease_ttl_s=settings.lease_ttl,
-            timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
+        calls = IdempotentCalls(
+            database, ttl_s=settings.idempotency_ttl_s, resume_ttl_s=settings.resume_ttl_s
         )
+        blocks = StreamBlocks(database)
+        ledger = _ledger(settings, database, calls, blocks)
         responses, completions = Responses(database), Completions(database)
         background = BackgroundCompletions(
             completions, lambda: ledger.server_id, ttl_s=settings.stored_completion_ttl
         )
         rows = StoredCompletionRows(database)
         stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
-        calls = IdempotentCalls(
-            database, ttl_s=settings.idempotency_ttl_s, resume_ttl_s=settings.resume_ttl_s
-        )
         idempotency = Idempotency(
             calls,
-            StreamBlocks(database),
+            blocks,
             BlockNews(database),
-            lambda: ledger.server_id,
+            ledger,
             grace_s=settings.keyed_grace_s,
         )
         access = Access.of(settings, database)
@@ -116,6 +116,22 @@ class Foundation:
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
         )
+
+
+def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, blocks: StreamBlocks) -> Ledger:
+    """Ledger of this process, with its chain where there is a root secret. calls, blocks: of lost streams."""
+    root = root_secret(settings)
+    executions = Executions(database, None if root is None else Chain(root.keys(LEDGER)[0]))
+    ledger = Ledger(
+        executions,
+        Leases(database),
+        lane=settings.lane,
+        lease_ttl_s=settings.lease_ttl,
+        timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
+    )
+    streams = LostStreams(executions, LostCalls(database), calls, blocks, stream_text)
+    ledger.lost.append(streams.count)
+    return ledger
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:

@@ -9,7 +9,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor

@@ -36,7 +36,6 @@ from genai_spine.store.booking.writers import (
 from genai_spine.telemetry.urls import shown
 
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
-MANY_ROWS = 1000  # not for the event loop's thread
 WRITER_CONNECTIONS = 2  # PostgreSQL's of pool_max: one that writes and one that flushes
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
@@ -184,6 +183,26 @@ class Database:
         async with self._turn, self.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def begin_write(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection in a transaction that reads what it is going to change: with SQLite nobody else writes
+        from its beginning on.
+        """
+        async with self.begin_in_turn() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection that reads everything as it is at one moment. Errors: as connect()."""
+        async with self.connect() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN")
+            else:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""
         async with self.engine.connect() as connection:
@@ -233,12 +252,6 @@ class Database:
             raise
         self._write_failure = None
         return result
-
-    async def write_sqlite(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of a job that changes rows of a number that is not known, on the writer's thread."""
-        assert isinstance(self._writer, SqliteWriter)
-        with _translated():
-            return await self._writer.run(job, MANY_ROWS)
 
     async def flush(self) -> None:
         """Returns when all that write() has committed survives a crash of the database.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -12,24 +13,28 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import (
     ColumnElement,
     RowMapping,
-    bindparam,
     case,
+    exists,
     func,
     literal,
     select,
     tuple_,
-    update,
 )
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
 from genai_spine.store.booking import postgresql, sqlite
-from genai_spine.store.booking.entries import Entry, Outcome, Statement
+from genai_spine.store.booking.chain import FIXED, JSON_COLUMNS, PLACE, Chain
+from genai_spine.store.booking.entries import Entry, Outcome
+from genai_spine.store.booking.ledger_chain import Correction, LedgerChain
+from genai_spine.store.booking.sealing import Sealing
 from genai_spine.store.booking.writers import RowsRefused
-from genai_spine.store.database import Database, Utc
-from genai_spine.store.tables import budget_counters, executions
+from genai_spine.store.database import Database, Now, Utc
+from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import (
+    EXECUTION_STATE_LOST,
     EXECUTION_STATE_PENDING,
+    LOSS_RESOLUTION_RESERVE,
     Execution,
     ExecutionState,
     LossResolution,
@@ -39,6 +44,7 @@ from genai_spine.v1.operation_pb2 import Operation
 
 MAX_NAME_CHARS = 500  # characters; PostgreSQL refuses an index entry of more than about 2,700 bytes
 MAX_TEXT_CHARS = 20_000
+SWEEP_ROWS = 500  # at a time
 LOST_ERROR = "the server process ended during the call; what was used is not known"
 
 # Column -> field of Execution.
@@ -105,12 +111,6 @@ _DERIVED = (
     "settled_at",
 )
 _COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *_COST, *_USAGE, *_UNITS, *_DERIVED)
-# What the intent said for good; a settlement leaves it alone, so that its indexes are not touched again.
-_FIXED = {"id", "request_id", "operation", "attempt", "caller", "lane", "server_id", "created_at"}
-_FIXED |= {"capability", "prompt_id", "prompt_version", "variables_hash", "session_id", "metadata_json"}
-_FIXED |= {"principal", "cost_labels", "warnings", "tenant_id", "project_id", "api_key_id"}
-_FIXED |= {"run_id", "step_id", "correlation_id", "est_ticks", "counters"}
-_JSON = frozenset(("cost_labels", "warnings"))
 # A settlement that comes after all for a call that was given up says so.
 _LATE = "resolution = CASE WHEN executions.state = 'LOST' THEN 'LATE' ELSE excluded.resolution END"
 
@@ -144,7 +144,8 @@ class Booking:
     execution: Execution
     is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
     is_repeated: bool = False  # it may be written already
-    also: Sequence[Statement] = ()  # of the same transaction as the settlement
+    is_recorded: bool = False  # of a settlement: its intent is written
+    is_loss: bool = False  # of the call of a dead process
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,41 +159,51 @@ class Scope:
 
 
 class Executions:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, chain: Chain | None = None) -> None:
+        """chain: of this process, which lists what is written; None: there is no key for it."""
         self._database = database
+        self._sealing = None if chain is None else Sealing(chain, _COLUMNS)
+        self.chain = LedgerChain(database, self._sealing)
         is_sqlite = database.dialect == "sqlite"
         self._counters: Callable[[Sequence[int]], Any] = _json_list if is_sqlite else list
         # A late settlement beats LOST, for real numbers beat unknown ones; nothing beats a settlement.
-        changed = [name for name in _COLUMNS if name not in _FIXED and name != "resolution"]
+        columns = (*_COLUMNS, *PLACE) if chain else _COLUMNS
+        fixed = FIXED | {"resolution", "intent_seq"}
+        changed = [name for name in columns if name not in fixed]
         self._upsert = (
-            f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES {{values}}"
+            f"INSERT INTO executions ({', '.join(columns)}) VALUES {{values}}"
             " ON CONFLICT (id) DO UPDATE SET "
             + ", ".join([*(f"{name} = excluded.{name}" for name in changed), _LATE])
             + " WHERE executions.state = 'PENDING'"
-            " OR (executions.state = 'LOST' AND excluded.state <> 'PENDING')"
+            " OR (executions.state = 'LOST' AND excluded.state NOT IN ('PENDING', 'LOST'))"
         )
-        self._postgresql = postgresql.Booking(_COLUMNS, self._upsert, _JSON)
+        self._postgresql = postgresql.Booking(columns, self._upsert, JSON_COLUMNS, self._sealing)
 
     async def save(self, rows: Sequence[Execution]) -> None:
         """Writes intents and settlements that no budget counts, in one transaction; saving one again changes
         nothing.
 
-        One call at a time. Raises RowsRefused when a row cannot be stored at all, otherwise what the
+        Raises RowsRefused when a row cannot be stored at all, otherwise what the
         driver raises; nothing is written then.
         """
+        if self._sealing is not None:
+            await self.book([Booking(row, is_repeated=True) for row in rows])
+            return
         values = self._values(rows)
         if values:
-            await self._database.write(
+            job = partial(
+                self._database.write,
                 lambda connection: sqlite.upsert(connection, self._upsert, values),
                 lambda connection: self._postgresql.upsert(connection, values),
                 len(values),
                 atomic=len(values) > 1,
             )
+            await self.chain.alone(job)
 
     async def book(self, bookings: "Sequence[Booking]") -> Outcome:
         """Writes intents and settlements and charges their budgets' counters; no row stands twice in it.
 
-        One call at a time. What is written is atomic by batch on SQLite, and on PostgreSQL for settlements
+        What is written is atomic by batch on SQLite, and on PostgreSQL for settlements
         and for intents. Errors: as save().
         """
         values = self._values([booking.execution for booking in bookings])
@@ -206,15 +217,18 @@ class Executions:
                 counters=booking.execution.budget_counters,
                 is_guarded=booking.is_guarded,
                 is_repeated=booking.is_repeated,
-                also=booking.also,
+                is_recorded=booking.is_recorded,
+                is_loss=booking.is_loss,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
-        return await self._database.write(
-            lambda connection: sqlite.book(connection, self._upsert, entries),
+        job = partial(
+            self._database.write,
+            lambda connection: sqlite.book(connection, self._upsert, entries, self._sealing),
             lambda connection: self._postgresql.book(connection, entries),
             len(entries),
         )
+        return await self.chain.alone(job)
 
     @property
     def needs_flush(self) -> bool:
@@ -223,7 +237,10 @@ class Executions:
 
     async def flush(self) -> None:
         """Returns when what was written survives a crash of the database. Raises when that is not known."""
+        head = None if self._sealing is None else self._sealing.chain.head
         await self._database.flush()
+        if self._sealing is not None and head is not None:
+            self._sealing.chain.flushed(head.seq)
 
     async def next_attempt(self, request_id: str) -> int:
         """First number that no attempt of the request has."""
@@ -273,28 +290,15 @@ class Executions:
         """
         if not rated:
             return
-        row = executions.c
-        change = (
-            update(executions)
-            .where(row.id == bindparam("row_id"), row.price_book == bindparam("old_book"))
-            .values({name: bindparam(f"new_{name}") for name in (*_COST, "cost_usd")})
-        )
-        values = [
-            {f"new_{name}": getattr(cost, name) for name in (*_COST, "cost_usd")}
-            | {"row_id": execution.id, "old_book": execution.cost.price_book}
+        changes = [
+            Correction(
+                execution.id,
+                {"price_book": execution.cost.price_book},
+                {name: getattr(cost, name) for name in (*_COST, "cost_usd")},
+            )
             for execution, cost in rated
         ]
-        charges: dict[int, int] = {}  # ticks by counter
-        async with self._database.begin() as connection:
-            for (execution, cost), value in zip(rated, values, strict=True):
-                if (await connection.execute(change, value)).rowcount == 1:
-                    for counter in execution.budget_counters:
-                        more = cost.cost_ticks - execution.cost.cost_ticks
-                        charges[counter] = charges.get(counter, 0) + more
-            for counter, more in sorted(charges.items()):
-                spent = budget_counters.c.spent_ticks + more
-                charged = update(budget_counters).where(budget_counters.c.id == counter)
-                await connection.execute(charged.values(spent_ticks=spent))
+        await self.chain.correct("RERATED", changes)
 
     async def batch_total(self, provider: str, batch_id: str) -> tuple[int, usage_pb2.Cost]:
         """Number of booked lines of a provider's batch, and their cost together."""
@@ -310,12 +314,24 @@ class Executions:
 
     async def sweep(self) -> list[str]:
         """Marks PENDING rows of servers without a live lease as LOST and charges what was reserved for them;
-        their ids. A row that another process is writing just now is left to that process.
+        their ids.
         """
-        if self._database.dialect == "postgresql":
-            async with self._database.begin() as connection:
-                return list((await connection.exec_driver_sql(postgresql.SWEEP, (LOST_ERROR,))).scalars())
-        return await self._database.write_sqlite(lambda connection: sqlite.sweep(connection, LOST_ERROR))
+        lost: list[str] = []
+        while rows := await self._abandoned():
+            bookings = [Booking(_lost(row), is_recorded=True, is_loss=True) for row in rows]
+            settled = (await self.book(bookings)).settled
+            lost += [row["id"] for row in rows if row["id"] in settled]
+            if len(rows) < SWEEP_ROWS:
+                break
+        return lost
+
+    async def _abandoned(self) -> Sequence[RowMapping]:
+        """Rows of dead processes, at most SWEEP_ROWS."""
+        row = executions.c
+        lives = exists().where(leases.c.server_id == row.server_id, leases.c.lease_until > Now())
+        query = select(executions).where(row.state == "PENDING", ~lives).order_by(row.id).limit(SWEEP_ROWS)
+        async with self._database.connect() as connection:
+            return (await connection.execute(query)).mappings().all()
 
     def _values(self, rows: Sequence[Execution]) -> list[tuple[Any, ...]]:
         try:
@@ -413,6 +429,21 @@ def execution_of(row: RowMapping) -> Execution:
     return execution
 
 
+def _lost(row: RowMapping) -> Execution:
+    """The call of a dead process, with what was reserved for it as its cost."""
+    execution, is_estimated = execution_of(row), row["est_ticks"] is not None
+    execution.state = EXECUTION_STATE_LOST
+    execution.error, execution.error_reason = LOST_ERROR, "INTERNAL_ERROR"
+    unknown = usage_pb2.PROVENANCE_UNKNOWN
+    execution.usage.input_provenance = usage_pb2.PROVENANCE_ESTIMATED if is_estimated else unknown
+    execution.usage.output_provenance = unknown
+    execution.cost.cost_ticks, execution.cost.price_known = row["held_ticks"], is_estimated
+    if is_estimated:
+        execution.resolution = LOSS_RESOLUTION_RESERVE
+    execution.settle_time.GetCurrentTime()
+    return execution
+
+
 def _json_list(numbers: Sequence[int]) -> str:
     return json.dumps(list(numbers))
 
@@ -436,7 +467,7 @@ def _warnings(execution: Execution) -> str:
     listed = [
         json_format.MessageToDict(warning, preserving_proto_field_name=True) for warning in execution.warnings
     ]
-    return json.dumps(listed, ensure_ascii=False).replace("\\u0000", "\ufffd")
+    return json.dumps(listed, sort_keys=True, ensure_ascii=False).replace("\\u0000", "\ufffd")
 
 
 def _datetime(time: Timestamp) -> datetime:

@@ -10,7 +10,7 @@ from time import monotonic
 
 import structlog
 
-from genai_spine.billing.ledger import watched
+from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call
 from genai_spine.costs import cost_of
 from genai_spine.errors import InternalError, SpineError

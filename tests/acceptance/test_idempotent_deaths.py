@@ -174,6 +174,15 @@ async def test_stream_of_a_dead_server_ends_where_it_was_and_is_not_paid_again(
     rest, reason = await rest_of(servers.addresses[0], "k", x_genai_resume_after=last)
     assert (received + rest, reason) == (chunks, "STREAM_LOST")
     assert len(openai_upstream.bill()) == 1
+    await until(lambda: counted(database))
+
+
+async def counted(database: Database) -> bool:
+    """Whether what was kept of the one lost stream is in its row, which costs what was reserved."""
+    query = "SELECT state, resolution, output_tokens, cost_ticks = est_ticks FROM executions"
+    async with database.connect() as connection:
+        [(state, resolution, tokens, is_reserve)] = await connection.exec_driver_sql(query)
+    return (state, resolution, bool(is_reserve)) == ("LOST", "STREAM", True) and tokens > 0
 
 
 @pytest.mark.parametrize("place", [1, 3, 11, 20, 22])

@@ -7,27 +7,20 @@ from typing import Any
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One more statement of the transaction that settles a row; its placeholders are ?."""
-
-    text: str
-    values: Sequence[Any]
-
-
 @dataclass(slots=True)
 class Entry:
     """One row: an intent, or a settlement that replaces it."""
 
     id: str
     server_id: str
-    values: tuple[Any, ...]  # of all columns, in their order
+    values: tuple[Any, ...]  # of all columns, in their order, but for the chain's
     is_intent: bool
     ticks: int  # of an intent what is reserved, of a settlement what it cost
     counters: Sequence[int]  # sorted
     is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
     is_repeated: bool = False  # it may be written already
-    also: Sequence[Statement] = ()
+    is_recorded: bool = False  # of a settlement: its intent is in the database, as far as is known
+    is_loss: bool = False  # it books the call of a dead process, unless somebody else has booked it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,15 @@ class Outcome:
     refused: dict[str, Refusal] = field(default_factory=dict)  # by the id of the row
     levels: dict[int, Level] = field(default_factory=dict)  # of counters that were reserved from, afterwards
     is_lease_lost: bool = False  # no guarded reservation was made: the process has no live lease
+    settled: set[str] = field(default_factory=set)  # ids of rows that the batch settled
+
+
+def is_due(settlement: Entry, state: str) -> bool:
+    """Whether a settlement is written over a row of that state; empty: there is none.
+
+    Nothing beats another settlement, but real numbers those of a loss.
+    """
+    return state in ("", "PENDING") or (state == "LOST" and not settlement.is_loss)
 
 
 def needs(entries: Iterable[Entry]) -> dict[int, int]:

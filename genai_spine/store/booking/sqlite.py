@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, needs
+from genai_spine.store.booking.chain import Batch, Head
+from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs
+from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
 
 ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
 IDS_PER_QUERY = 500
@@ -23,17 +25,14 @@ CHARGE = (
     "UPDATE budget_counters SET spent_ticks = spent_ticks + ?, reserved_ticks = reserved_ticks + ?"
     " WHERE id = ?"
 )
-DEAD = (
-    "SELECT id, held_ticks, counters FROM executions WHERE state = 'PENDING' AND NOT EXISTS"
-    f" (SELECT 1 FROM leases WHERE leases.server_id = executions.server_id AND lease_until > {NOW})"
+LAST_BATCH = LAST.format(one="?")
+# Behind the batch whose hash is the last value.
+ADD_BATCH = (
+    f"INSERT INTO ledger_batches ({BATCH_COLUMNS}) SELECT ?1, ?2, ?3, ?4, {NOW} WHERE coalesce("
+    "(SELECT hash FROM ledger_batches WHERE server_id = ?1 ORDER BY seq DESC LIMIT 1), x'') = ?5"
 )
-LOSE = (
-    "UPDATE executions SET state = 'LOST', success = 0, error = ?, error_reason = 'INTERNAL_ERROR',"
-    " input_provenance = CASE WHEN est_ticks IS NULL THEN 'UNKNOWN' ELSE 'ESTIMATED' END,"
-    " output_provenance = 'UNKNOWN', price_known = est_ticks IS NOT NULL, cost_ticks = held_ticks,"
-    " cost_usd = held_ticks / 1e10, resolution = CASE WHEN est_ticks IS NULL THEN NULL ELSE 'RESERVE' END,"
-    f" held_ticks = 0, settled_at = {NOW} WHERE id = ? AND state = 'PENDING'"
-)
+AMEND = f"INSERT INTO ledger_amendments ({AMENDMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, {NOW})"
+WHOLE = "SELECT * FROM executions WHERE id = ?"
 Charges = dict[int, list[int]]  # counter -> changes of what is spent and of what is reserved
 
 
@@ -47,13 +46,16 @@ def upsert(connection: sqlite3.Connection, statement: str, rows: Sequence[Sequen
             start += size
 
 
-def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry]) -> Outcome:
+def book(
+    connection: sqlite3.Connection, statement: str, entries: Sequence[Entry], sealing: Sealing | None
+) -> Outcome:
     """Settlements first, then reservations, in the order in which they stand."""
     outcome, charges = Outcome(), Charges()
-    for extra in chain.from_iterable(entry.also for entry in entries):
-        connection.execute(extra.text, extra.values)
-    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, [entry.id for entry in entries])}
-    written = [entry for entry in entries if not entry.is_intent]
+    uncertain = [entry.id for entry in entries if not entry.is_intent or entry.is_repeated]
+    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, uncertain)}
+    settlements = [entry for entry in entries if not entry.is_intent]
+    written = [entry for entry in settlements if is_due(entry, known.get(entry.id, ("",))[0])]
+    outcome.settled = {entry.id for entry in written}
     for entry in written:
         _settle(entry, known.get(entry.id), charges)
     intents = [entry for entry in entries if entry.is_intent and entry.id not in known]
@@ -72,29 +74,51 @@ def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry
         if counter in levels:
             levels[counter] = _charged(levels[counter], ticks)
     if written or admitted:
-        upsert(connection, statement, [entry.values for entry in (*written, *admitted)])
+        _write(connection, statement, [*written, *admitted], known, sealing)
     _charge(connection, charges)
     return outcome
 
 
-def sweep(connection: sqlite3.Connection, error: str) -> list[str]:
-    """Ids of rows of dead processes, which are LOST now and charged with what was reserved for them."""
-    dead = connection.execute(DEAD).fetchall()
-    charges = Charges()
-    for _, held, counters in dead:
-        _add(charges, json.loads(counters or "[]"), held, -held)
-    connection.executemany(LOSE, [(error, id) for id, _, _ in dead])
-    _charge(connection, charges)
-    return [id for id, _, _ in dead]
+def _write(
+    connection: sqlite3.Connection,
+    statement: str,
+    entries: Sequence[Entry],
+    known: Mapping[str, Sequence[Any]],
+    sealing: Sealing | None,
+) -> None:
+    """Rows, and their batch of the chain where there is one."""
+    if sealing is None:
+        upsert(connection, statement, [entry.values for entry in entries])
+        return
+    for entry in entries:
+        if entry.id in known and known[entry.id][0] == "LOST":
+            sealing.late(entry)
+            cursor = connection.execute(WHOLE, (entry.id,))
+            names = [column[0] for column in cursor.description]
+            if old := sealing.amended(dict(zip(names, cursor.fetchone(), strict=True)), "LATE"):
+                connection.execute(AMEND, old)
+    head = sealing.chain.head or _last(connection, sealing)
+    while not _added(connection, sealing, head, batch := sealing.batch(head, entries, known)):
+        head = _last(connection, sealing)
+    upsert(connection, statement, [sealing.placed(head, entry) for entry in entries])
+    sealing.chain.head = batch.head
+
+
+def _last(connection: sqlite3.Connection, sealing: Sealing) -> Head:
+    return sealing.chain.follow(*connection.execute(LAST_BATCH, (sealing.name,)).fetchone() or Head())
+
+
+def _added(connection: sqlite3.Connection, sealing: Sealing, head: Head, batch: Batch) -> bool:
+    """Whether the batch is written; not where the head is another one by now."""
+    return connection.execute(ADD_BATCH, (sealing.name, *batch, head.hash)).rowcount == 1
 
 
 def _settle(entry: Entry, known: Sequence[Any] | None, charges: Charges) -> None:
     if known is None:
         _add(charges, entry.counters, entry.ticks, 0)
         return
-    state, held, cost, counters = known
-    if state in ("PENDING", "LOST"):
-        _add(charges, json.loads(counters or "[]"), entry.ticks - cost, -held)
+    _, held, cost, counters = known
+    _add(charges, json.loads(counters or "[]"), entry.ticks - cost, -held)
 
 
 def _add(charges: Charges, counters: Sequence[int], spent: int, reserved: int) -> None:

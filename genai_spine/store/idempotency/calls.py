@@ -1,5 +1,6 @@
 """Idempotent calls: the only SQL of their claims and outcomes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +148,12 @@ class IdempotentCalls:
         query = select(exists().where(executions.c.request_id == found.request_id))
         async with self._database.connect() as connection:
             return bool((await connection.execute(query)).scalar_one())
+
+    async def call_ids(self, request_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Calls and methods of requests, by their ids."""
+        query = select(calls.request_id, calls.call_id, calls.method).where(calls.request_id.in_(request_ids))
+        async with self._database.connect() as connection:
+            return {id: (call_id, method) for id, call_id, method in await connection.execute(query)}
 
     async def finish(self, call_id: int, outcome: Outcome) -> bool:
         """Writes the outcome of a claim that still holds, and the last messages of a stream.

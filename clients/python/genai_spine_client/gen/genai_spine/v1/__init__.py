@@ -1698,7 +1698,7 @@ class LossResolution(betterproto2.Enum):
 
     STREAM = 2
     """
-    Counted from the part of its stream that was kept.
+    Its output was counted from the part of its stream that was kept; it costs what was reserved for it.
     """
 
     PROVIDER = 3

@@ -492,7 +492,7 @@ export enum LossResolution {
   RESERVE = 1,
 
   /**
-   * Counted from the part of its stream that was kept.
+   * Its output was counted from the part of its stream that was kept; it costs what was reserved for it.
    *
    * @generated from enum value: LOSS_RESOLUTION_STREAM = 2;
    */

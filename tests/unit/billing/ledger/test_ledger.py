@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from genai_spine.billing.ledger import Ledger, watched
+from genai_spine.billing.ledger.ledger import Ledger, watched
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database

@@ -12,7 +12,7 @@ from itertools import islice
 
 import structlog
 
-from genai_spine.billing.ledger_rows import Row, cause_of, resolve, show
+from genai_spine.billing.ledger.rows import Row, cause_of, resolve, show
 from genai_spine.store.booking.entries import Level, Outcome
 from genai_spine.store.booking.writers import AttemptTaken, RowsRefused
 from genai_spine.store.executions import Executions
@@ -159,7 +159,8 @@ class LedgerWriter:
 
     async def _book(self, rows: Sequence[Row]) -> Outcome:
         """Writes rows; those that no budget counts in the short way."""
-        if not self.counts_all and not any(row.also or row.execution.budget_counters for row in rows):
+        is_counted = self.counts_all or any(row.execution.budget_counters for row in rows)
+        if not is_counted and self._executions.chain.name is None:
             await self._executions.save([row.execution for row in rows])
             return Outcome()
         return await self._executions.book([row.booking() for row in rows])

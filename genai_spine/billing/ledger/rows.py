@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +9,7 @@ import structlog
 from google.protobuf.json_format import MessageToDict
 
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.booking.entries import Refusal, Statement
+from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.executions import Booking
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -28,7 +27,6 @@ class Row:
     is_repeated: bool = False  # some version may be written already, for a write failed
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
-    also: Sequence[Statement] = ()  # of the same transaction as the settlement
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
     recorded: list["asyncio.Future[bool | Refusal]"] = field(default_factory=list)  # True: it is durable
@@ -41,7 +39,7 @@ class Row:
             self.execution,
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
-            also=self.also,
+            is_recorded=self.settled and self.committed > 0,
         )
 
     def resolve(self, recorded: "bool | Refusal") -> None:

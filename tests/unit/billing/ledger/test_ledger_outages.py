@@ -15,9 +15,9 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from genai_spine.billing import ledger as ledger_module
-from genai_spine.billing.ledger import Ledger
-from genai_spine.billing.ledger_writer import LedgerTimeouts
+from genai_spine.billing.ledger import ledger as ledger_module
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.database import Database
@@ -273,7 +273,7 @@ async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(exe
 
 CRASHING = """
 import asyncio, sys
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases

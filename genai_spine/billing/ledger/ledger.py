@@ -6,7 +6,7 @@ What a call may cost at most is reserved with its intent, in the counters of the
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import uuid4
@@ -14,10 +14,10 @@ from uuid import uuid4
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from genai_spine.billing.ledger_rows import Row, cause_of, copied, resolve, show
-from genai_spine.billing.ledger_writer import LedgerTimeouts, LedgerWriter
+from genai_spine.billing.ledger.rows import Row, cause_of, copied, resolve, show
+from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.booking.entries import Refusal, Statement
+from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -70,7 +70,7 @@ class Ledger:
         timeouts: LedgerTimeouts | None = None,
     ) -> None:
         """lease_ttl_s: for so long after this process died its PENDING rows are not touched."""
-        self._first_id = self.server_id = str(uuid4())
+        self._first_id = self.server_id = executions.chain.name or str(uuid4())
         self._executions = executions
         self._leases = leases
         self._lane = lane
@@ -80,12 +80,14 @@ class Ledger:
         self._replaced = 0
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
         self.renewed: list[Callable[[], Awaitable[None]]] = []  # what else is done with each renewal
+        self.lost: list[Callable[[Sequence[str]], Awaitable[None]]] = []  # get ids of calls that were lost
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Takes the lease, and books as LOST what dead servers left. Raises when the database is away."""
         await self._leases.take(self.server_id, self._lane, self._lease_ttl_s)
+        await self._executions.chain.open()
         await self._sweep()
         for renewed in self.renewed:
             await renewed()
@@ -159,19 +161,27 @@ class Ledger:
         if row is not None and await self._wait(row) is not True:
             raise ServiceUnavailable(cause="its ledger cannot be written")
 
-    def settle(self, execution: Execution, also: Sequence[Statement] = ()) -> "asyncio.Future[None]":
+    async def booked(self, ids: Iterable[str]) -> None:
+        """Returns when no settlement of these executions waits for the database any more, however long."""
+        for id in ids:
+            while (row := self.writer.rows.get(id)) is not None:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                row.booked.append(future)
+                await future
+
+    def settle(self, execution: Execution) -> "asyncio.Future[None]":
         """Books the outcome, once; a second settlement of one execution changes nothing.
 
-        also: statements that are made in the same transaction. The future is done when the row is durable, or
-        after timeouts.row_s when the row went to the log instead; it never has an exception, and need not be
-        awaited. Raises ValueError for an execution that was not begun, or whose state is not an outcome.
+        The future is done when the row is durable, or after timeouts.row_s when the row went to the log
+        instead; it never has an exception, and need not be awaited. Raises ValueError for an execution that
+        was not begun, or whose state is not an outcome.
         """
         if not execution.id or execution.state not in SETTLED:
             state = execution_pb2.ExecutionState.Name(execution.state)
             raise ValueError(f"execution {execution.id!r} cannot be settled as {state}")
         row = self.writer.rows.get(execution.id)
         if row is None or not row.settled:
-            row = self._queue_settlement(execution, also)
+            row = self._queue_settlement(execution)
         booked = asyncio.get_running_loop().create_future()
         row.booked.append(booked)
         if not self.writer.is_running:
@@ -209,14 +219,14 @@ class Ledger:
         execution.cost.CopyFrom(Cost(price_known=True))
         self.settle(execution)
 
-    def _queue_settlement(self, execution: Execution, also: Sequence[Statement]) -> Row:
+    def _queue_settlement(self, execution: Execution) -> Row:
         set_now(execution.settle_time)
         row = self.writer.rows.get(execution.id)
         if row is None:
             row = Row(copied(execution))
         else:
             row.execution, row.since = copied(execution), time.monotonic()
-        row.settled, row.also = True, also
+        row.settled = True
         if (rows := _watching.get()) is not None:
             rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self.writer.put(row)
@@ -262,6 +272,10 @@ class Ledger:
     async def _sweep(self) -> None:
         if lost := await self._executions.sweep():
             log.warning("executions_lost", count=len(lost), first_id=lost[0])
+            for resolve in self.lost:
+                await resolve(lost)
+        if ended := await self._executions.chain.end_others():
+            log.info("ledger_chains_ended", chains=ended)
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
