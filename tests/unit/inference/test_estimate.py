@@ -37,6 +37,11 @@ def test_most_ticks_covers_every_choice_and_an_answer_without_a_limit() -> None:
     assert most(asked("hello")) - one == 90 * OUTPUT
 
 
+def test_reserve_rules_answer_tokens_are_those_of_all_choices() -> None:
+    assert RULES.answer_tokens(asked()) == 100
+    assert RULES.answer_tokens(asked(max_tokens=7, choice_count=3)) == 21
+
+
 def test_most_ticks_without_counting_is_more() -> None:
     request = asked("some words that are counted or not " * 20, max_tokens=1)
     assert most(request) < most(request, is_counted=False) <= request.ByteSize() * INPUT + OUTPUT
