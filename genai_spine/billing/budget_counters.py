@@ -4,13 +4,21 @@ Each is made once, however many calls need it at the same time: they wait for on
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import UTC
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.errors import InternalError, ServiceUnavailable, SpineError
-from genai_spine.store.booking.budgets import BudgetRows, CounterKey
+from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start
+from genai_spine.v1 import budget_pb2 as pb
 
 MOST_COUNTERS = 100_000  # ids that are kept in memory
 MAKING_S = 5.0  # seconds until a call that waits for a counter is refused
+DAY_S = 86_400
+
+Applied = tuple[pb.Budget, str]  # a budget and the key of the node that it counts
+DayKey = tuple[int, str, int]  # budget, node and day since 1970; no period ends within a day
 
 
 class BudgetCounters:
@@ -18,30 +26,28 @@ class BudgetCounters:
 
     def __init__(self, rows: BudgetRows) -> None:
         self._rows = rows
-        self._ids: dict[CounterKey, int] = {}
-        self._making: dict[CounterKey, asyncio.Task[None]] = {}
+        self._ids: dict[DayKey, int] = {}
+        self._making: dict[CounterKey, asyncio.Task[int | None]] = {}
 
-    def id_of(self, key: CounterKey) -> int | None:
-        """Id of a counter; None: it is not open, or its budget is gone."""
-        return self._ids.get(key)
+    async def open(self, applied: Sequence[Applied], at: Timestamp) -> dict[int, Applied]:
+        """Counters of budgets in their periods of a time, by id, made where they are missing.
 
-    async def open(self, keys: Iterable[CounterKey]) -> None:
-        """Makes the counters that are missing, but for those of budgets that are gone.
-
-        Errors: ServiceUnavailable when the database does not answer.
+        Those of budgets that are gone are left out. Errors: ServiceUnavailable when the database does not
+        answer.
         """
-        tasks = [self._maker(key) for key in keys if key not in self._ids]
-        if not tasks:
-            return
-        await asyncio.wait(tasks)  # a caller that goes away cancels none of them
-        for task in tasks:
-            if (error := task.exception()) is not None:
-                raise _failure(error) from error
+        day, found = at.seconds // DAY_S, {}
+        for one in applied:
+            budget, key = one
+            id = self._ids.get((budget.id, key, day))
+            if id is None:
+                return await self._opened(applied, at)
+            found[id] = one
+        return found
 
-    def forget(self, keys: Iterable[CounterKey]) -> None:
+    def forget(self, applied: Sequence[Applied], at: Timestamp) -> None:
         """Looks these up again when they are needed: one of them was deleted."""
-        for key in keys:
-            self._ids.pop(key, None)
+        for budget, key in applied:
+            self._ids.pop((budget.id, key, at.seconds // DAY_S), None)
 
     def forget_many(self) -> bool:
         """Whether there were too many, so that all were forgotten."""
@@ -50,7 +56,20 @@ class BudgetCounters:
             self._ids.clear()
         return is_full
 
-    def _maker(self, key: CounterKey) -> "asyncio.Task[None]":
+    async def _opened(self, applied: Sequence[Applied], at: Timestamp) -> dict[int, Applied]:
+        time = at.ToDatetime(UTC)
+        tasks = [self._maker((budget.id, key, period_start(budget.period, time))) for budget, key in applied]
+        await asyncio.wait(tasks)  # a caller that goes away cancels none of them
+        found: dict[int, Applied] = {}
+        for (budget, key), task in zip(applied, tasks, strict=True):
+            if (error := task.exception()) is not None:
+                raise _failure(error) from error
+            if (id := task.result()) is not None:
+                self._ids[budget.id, key, at.seconds // DAY_S] = id
+                found[id] = budget, key
+        return found
+
+    def _maker(self, key: CounterKey) -> "asyncio.Task[int | None]":
         """Task that makes a counter; all calls that need it wait for this one."""
         task = self._making.get(key)
         if task is None:
@@ -58,10 +77,10 @@ class BudgetCounters:
             task.add_done_callback(_looked_at)
         return task
 
-    async def _make(self, key: CounterKey) -> None:
+    async def _make(self, key: CounterKey) -> int | None:
         try:
             async with asyncio.timeout(MAKING_S):
-                self._ids |= await self._rows.open_counters([key])
+                return (await self._rows.open_counters([key])).get(key)
         finally:
             del self._making[key]
 
@@ -72,7 +91,7 @@ def _failure(error: BaseException) -> SpineError:
     return ServiceUnavailable(cause="its database does not answer") if is_away else InternalError()
 
 
-def _looked_at(task: "asyncio.Task[None]") -> None:
+def _looked_at(task: "asyncio.Task[int | None]") -> None:
     """Takes notice of a failure for which nobody waits any more."""
     if not task.cancelled():
         task.exception()

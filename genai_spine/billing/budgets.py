@@ -6,24 +6,21 @@ Where there are none, a call costs nothing more for them.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC
 from decimal import Decimal
 
 import structlog
 
-from genai_spine.billing.budget_counters import BudgetCounters
+from genai_spine.billing.budget_counters import Applied, BudgetCounters
 from genai_spine.billing.ledger import Ledger, ReservationRefused, set_now
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
-from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
 EACH = "*"  # of a node's key: each one by itself; of a tenant: those without a budget of their own
 TRIES = 3  # of a reservation whose counter was deleted meanwhile
-
-Applied = tuple[pb.Budget, str]  # a budget and the key of the node that it counts
 
 log = structlog.get_logger()
 
@@ -84,13 +81,13 @@ class Budgets:
         """
         set_now(execution.create_time)
         for _ in range(TRIES):
-            keys = await self._open(execution, applied)
+            await self._open(execution, applied)
             try:
                 await self._ledger.reserve(execution)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
                     raise self._exceeded(error.refusal, execution.reserved_ticks) from None
-                self._counters.forget(keys)  # one of them was deleted
+                self._counters.forget(applied, execution.create_time)  # one of them was deleted
             else:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
@@ -115,19 +112,11 @@ class Budgets:
         counted = ((id, self._counted.get(id)) for id in execution.budget_counters)
         return [id for id, one in counted if one and one[0].policy == pb.BUDGET_POLICY_HARD_BLOCK]
 
-    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> list[CounterKey]:
+    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> None:
         """Enters the counters of the execution, which are made where they are missing."""
-        at = execution.create_time.ToDatetime(UTC)
-        keys = [(budget.id, key, period_start(budget.period, at)) for budget, key in applied]
-        await self._counters.open(keys)
-        del execution.budget_counters[:]
-        ids = {}
-        for key, one in zip(keys, applied, strict=True):
-            if (id := self._counters.id_of(key)) is not None:  # else the budget was deleted just now
-                ids[id] = one
-        self._counted |= ids
-        execution.budget_counters.extend(sorted(ids))
-        return keys
+        found = await self._counters.open(applied, execution.create_time)
+        self._counted |= found
+        execution.budget_counters[:] = sorted(found)
 
     def _exceeded(self, refusal: Refusal, estimate_ticks: int) -> BudgetExceeded:
         assert refusal.level is not None
