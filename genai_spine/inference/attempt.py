@@ -122,15 +122,16 @@ class Attempt(Generic[R]):
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
         applied = budgets.applying(execution) if budgets.any else ()
-        if applied and blocks(applied):
+        may_refuse = blocks(applied)
+        if may_refuse:
             self._bound_answer()
         rules, prices = accounting.reserve, accounting.prices
         most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
         if most is not None:
             execution.reserved_ticks = most
-        elif blocks(applied) and not rules.allows_unknown_price:
+        elif may_refuse and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
-        if applied and (most or blocks(applied)):
+        if applied and (most or may_refuse):
             await budgets.reserve(execution, applied)
             self._meter()
         elif most == 0:

@@ -52,7 +52,8 @@ def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry
     outcome, charges = Outcome(), Charges()
     for extra in chain.from_iterable(entry.also for entry in entries):
         connection.execute(extra.text, extra.values)
-    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, [entry.id for entry in entries])}
+    asked = [entry.id for entry in entries if not entry.is_intent or entry.is_repeated]
+    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, asked)}
     written = [entry for entry in entries if not entry.is_intent]
     for entry in written:
         _settle(entry, known.get(entry.id), charges)
