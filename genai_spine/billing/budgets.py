@@ -95,14 +95,19 @@ class Budgets:
     async def extend(self, execution: Execution, ticks: int) -> BudgetExceeded | None:
         """Reserves more for a stream that runs; the refusal of a budget with HARD_BLOCK, or None.
 
-        Other budgets count it and let it go on, and so do all inside a run, which stops at its next step.
-        Errors: ServiceUnavailable.
+        Where another budget has no room, nothing is reserved and the stream goes on; so it does inside a run,
+        which stops at its next step. Errors: ServiceUnavailable.
         """
-        outcome = await self._rows.extensions.extend(execution, ticks, self._hard(execution))
-        if (refusal := outcome.refused.get(execution.id)) is not None:
+        hard = self._hard(execution)
+        outcome = await self._rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
+        refusal = outcome.refused.get(execution.id)
+        if refusal is None:
+            execution.reserved_ticks += ticks
+            self._watch(outcome.levels)
+        elif hard:
             return self._exceeded(refusal, execution.reserved_ticks + ticks)
-        execution.reserved_ticks += ticks
-        self._watch(outcome.levels)
+        elif refusal.level is not None:
+            self._watch({refusal.counter: refusal.level.with_more(ticks)})
         return None
 
     def _hard(self, execution: Execution) -> list[int]:

@@ -13,7 +13,9 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
 USED = 0.9  # of the tokens that are reserved for, from which on more is reserved
-ESTIMATED = 1.1  # times these tokens, where they are estimated: the estimate may be too high
+# Times these tokens, past which a stream ends: pieces have a few more tokens than the whole, an estimate may be
+# too high.
+COUNTED, ESTIMATED = 1.05, 1.15
 LEAST_CHARS = 200  # between two counts
 EXTENDING_S = 5.0  # seconds for which a chunk may wait
 
@@ -25,7 +27,7 @@ class StreamReserve:
         """execution: with its reserve, which is for an answer of so many tokens."""
         self._budgets, self._execution = budgets, execution
         # That are reserved more, each time, and for how many tokens that is enough.
-        self._step_ticks, self._step_tokens = max(1, execution.reserved_ticks // 2), answer_tokens // 2
+        self._step_ticks, self._step_tokens = -(-execution.reserved_ticks // 2), -(-answer_tokens // 2)
         self._tokenizer = Tokenizer.if_loaded(model)
         self._reserved = answer_tokens
         self._counted = 0  # tokens
@@ -51,14 +53,16 @@ class StreamReserve:
         self._next_count = self._chars + max(LEAST_CHARS, left)
 
     async def _extend(self) -> None:
+        """Reserves as many steps more as what has come already needs."""
+        steps = int((self._counted / USED - self._reserved) / self._step_tokens) + 1
         try:
             async with asyncio.timeout(EXTENDING_S):
-                refusal = await self._budgets.extend(self._execution, self._step_ticks)
+                refusal = await self._budgets.extend(self._execution, steps * self._step_ticks)
         except (ServiceUnavailable, TimeoutError):  # what runs goes on while the database is away
             return
         if refusal is None:
-            self._reserved += self._step_tokens
-        elif self._counted > self._reserved * (ESTIMATED if self._tokenizer.encoding is None else 1):
+            self._reserved += steps * self._step_tokens
+        elif self._counted > self._reserved * (ESTIMATED if self._tokenizer.encoding is None else COUNTED):
             raise refusal
 
 
