@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
-from bench import adapters, load, prices, routing
+from bench import adapters, bookkeeping, load, prices, routing
 from bench.processes import Running, address, process, rss_mib, stack
 from bench.targets import PATH, Rest, Typed, Yardstick, text_of
 
@@ -101,6 +101,16 @@ async def memory(service: Running, typed: Typed, calls: int) -> list[Row]:
     ]
 
 
+async def booked() -> list[Row]:
+    """What authentication, budget and ledger add to a call."""
+    added = await bookkeeping.measured()
+    name = "added p50 by key, budget and ledger, ms"
+    return [
+        row("CPU with key, budget and ledger, of without", added.cpu, bookkeeping.MOST_CPU),
+        row(name, added.p50_ms, bookkeeping.MOST_ADDED_MS[added.database]),
+    ]
+
+
 async def with_service(
     upstream: tuple[str, ...], measure: Callable[[Running, Running], Awaitable[list[Row]]]
 ) -> list[Row]:
@@ -128,6 +138,7 @@ async def run(count: int, calls: int) -> list[Row]:
         return await streams(Rest(address(mock)), server, Rest(address(service)))
 
     rows = await with_service((), unary)
+    rows += await booked()
     rows += [row(name, us, 5) for name, us in prices.measured().items()]
     rows += [row(name, us, 30) for name, us in (await routing.measured()).items()]
     rows += [row(name, share, 0.8, least=True) for name, share in (await adapters.measured()).items()]

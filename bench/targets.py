@@ -70,8 +70,10 @@ class Yardstick:
 class Typed:
     """Our contract over gRPC, straight to the server process."""
 
-    def __init__(self, netloc: str, model: str = MODEL) -> None:
+    def __init__(self, netloc: str, model: str = MODEL, key: str = "") -> None:
+        """key: that it calls with; "": none."""
         self.channel = grpc.aio.insecure_channel(netloc)
+        self.metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self.stub: CompletionServiceAsyncStub = CompletionServiceStub(self.channel)
         part = message_pb2.ContentPart(text=TEXT)
         self.request = pb.CreateCompletionRequest(
@@ -82,7 +84,7 @@ class Typed:
         await self.channel.close()
 
     async def unary(self) -> None:
-        await self.stub.CreateCompletion(self.request)
+        await self.stub.CreateCompletion(self.request, metadata=self.metadata)
 
     async def stream(self) -> list[pb.CompletionChunk]:
         return [chunk async for chunk in self.stub.StreamCompletion(self.request)]

@@ -6,24 +6,21 @@ Where there are none, a call costs nothing more for them.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC
 from decimal import Decimal
 
 import structlog
 
+from genai_spine.billing.budget_counters import Applied, BudgetCounters
 from genai_spine.billing.ledger.ledger import Ledger, ReservationRefused, set_now
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
-from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
 EACH = "*"  # of a node's key: each one by itself; of a tenant: those without a budget of their own
-MOST_COUNTERS = 100_000  # ids that are kept in memory
 TRIES = 3  # of a reservation whose counter was deleted meanwhile
-
-Applied = tuple[pb.Budget, str]  # a budget and the key of the node that it counts
 
 log = structlog.get_logger()
 
@@ -36,7 +33,7 @@ class Budgets:
         self._ledger = ledger
         self._revision: int | None = None
         self._by_node: dict[tuple[str, int, str], list[pb.Budget]] = {}
-        self._counters: dict[CounterKey, int] = {}
+        self._counters = BudgetCounters(rows)
         self._counted: dict[int, Applied] = {}  # by the id of the counter
         self._told: set[tuple[int, int]] = set()  # alerts that were given: counter and percentage
         self._alerts: set[asyncio.Task[None]] = set()
@@ -60,8 +57,7 @@ class Budgets:
         self._by_node, self._revision = found, revision
         # From the first budget on: a row without counters may have been given one by its making.
         self._ledger.writer.counts_all = self._ledger.writer.counts_all or bool(found)
-        if len(self._counters) > MOST_COUNTERS:
-            self._counters.clear()
+        if self._counters.forget_many():
             self._counted.clear()
 
     def applying(self, execution: Execution) -> list[Applied]:
@@ -85,46 +81,63 @@ class Budgets:
         """
         set_now(execution.create_time)
         for _ in range(TRIES):
-            keys = await self._open(execution, applied)
+            await self._open(execution, applied)
             try:
                 await self._ledger.reserve(execution)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
-                    raise self._exceeded(error.refusal, execution) from None
-                for key in keys:  # one of them was deleted: look again
-                    self._counters.pop(key, None)
+                    raise self._exceeded(error.refusal, execution.reserved_ticks) from None
+                self._counters.forget(applied, execution.create_time)  # one of them was deleted
             else:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
 
-    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> list[CounterKey]:
-        """Enters the counters of the execution, which are made where they are missing."""
-        at = execution.create_time.ToDatetime(UTC)
-        keys = [(budget.id, key, period_start(budget.period, at)) for budget, key in applied]
-        if missing := [key for key in keys if key not in self._counters]:
-            self._counters |= await self._rows.open_counters(missing)
-        del execution.budget_counters[:]
-        ids = {}
-        for key, one in zip(keys, applied, strict=True):
-            if (id := self._counters.get(key)) is not None:  # else the budget was deleted just now
-                ids[id] = one
-        self._counted |= ids
-        execution.budget_counters.extend(sorted(ids))
-        return keys
+    async def extend(self, execution: Execution, ticks: int) -> BudgetExceeded | None:
+        """Reserves more for a stream that runs; the refusal of a budget with HARD_BLOCK, or None.
 
-    def _exceeded(self, refusal: Refusal, execution: Execution) -> BudgetExceeded:
+        Where another budget has no room, nothing is reserved and the stream goes on; so it does inside a run,
+        which stops at its next step. Errors: ServiceUnavailable.
+        """
+        hard = self._hard(execution)
+        outcome = await self._rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
+        refusal = outcome.refused.get(execution.id)
+        if refusal is None:
+            execution.reserved_ticks += ticks
+            self._watch(outcome.levels)
+        elif hard:
+            return self._exceeded(refusal, execution.reserved_ticks + ticks)
+        elif refusal.level is not None:
+            self._watch({refusal.counter: refusal.level.with_more(ticks)})
+        return None
+
+    def _hard(self, execution: Execution) -> list[int]:
+        """Counters of the execution whose budgets end a stream."""
+        if execution.run_id:
+            return []
+        counted = ((id, self._counted.get(id)) for id in execution.budget_counters)
+        return [id for id, one in counted if one and one[0].policy == pb.BUDGET_POLICY_HARD_BLOCK]
+
+    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> None:
+        """Enters the counters of the execution, which are made where they are missing."""
+        found = await self._counters.open(applied, execution.create_time)
+        self._counted |= found
+        execution.budget_counters[:] = sorted(found)
+
+    def _exceeded(self, refusal: Refusal, estimate_ticks: int) -> BudgetExceeded:
         assert refusal.level is not None
         budget, key = self._counted[refusal.counter]
         level = refusal.level
         self._tell(refusal.counter, 100, level, "blocked")
-        return BudgetExceeded(
+        error = BudgetExceeded(
             node=pb.BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_").lower(),
             key=key,
             period=pb.BudgetPeriod.Name(budget.period).removeprefix("BUDGET_PERIOD_").lower(),
             limit_usd=_usd(level.limit),
             used_usd=_usd(level.used),
-            estimate_usd=_usd(execution.reserved_ticks),
+            estimate_usd=_usd(estimate_ticks),
         )
+        error.falls_back = budget.policy == pb.BUDGET_POLICY_FALLBACK
+        return error
 
     def _watch(self, levels: dict[int, Level]) -> None:
         """Gives an alert for thresholds that were passed."""

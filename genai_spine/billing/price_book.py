@@ -35,7 +35,7 @@ from genai_spine.billing.price_sources import (
     published,
 )
 from genai_spine.billing.terms import ORDINARY, Terms, terms_of
-from genai_spine.billing.upper_bound import CallSize, upper_bound
+from genai_spine.billing.upper_bound import CallSize, TextRates, text_rates, upper_bound
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.v1 import execution_pb2, usage_pb2
 
@@ -56,6 +56,15 @@ class Source(NamedTuple):
     checksum: str
     rows: int
     valid_from: date | None  # newest first day of a price that holds now; None: no price is dated
+
+
+class Listing(NamedTuple):
+    """Entry of a model in the book, as it holds now at ordinary terms."""
+
+    price: Price | None  # None: the book has none
+    is_free: bool  # its calls certainly cost nothing
+    context_length: int | None
+    text: TextRates | None  # None: more than the number of tokens decides what a call costs at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,7 @@ class PriceBook:
         self._row = lru_cache(MEMO_SIZE)(self._find_row)
         self._price = lru_cache(MEMO_SIZE)(self._price_at)
         self._length = lru_cache(MEMO_SIZE)(self._find_length)
+        self._listing = lru_cache(MEMO_SIZE)(self._listing_at)
         self._list = lru_cache(1)(self._list_at)
 
     @classmethod
@@ -145,6 +155,16 @@ class PriceBook:
         row of an undated family name, then the longest known name that the model's name goes on from.
         """
         return self._price(provider, model, ORDINARY, self._minute())
+
+    def listed(self, provider: str, model: str, *, local: bool = False) -> Listing:
+        """All that is asked of the book before a call, in one look. local: as in cost()."""
+        return self._listing(provider, model, local, self._minute())
+
+    def _listing_at(self, provider: str, model: str, local: bool, minute: int) -> Listing:
+        price = self._price(provider, model, ORDINARY, minute)
+        is_free = local if price is None else price.is_free or (local and not price.is_operators)
+        length = self._length(provider, model, self._stretch(minute))
+        return Listing(price, is_free, length, None if price is None else text_rates(price))
 
     def context_length(self, provider: str, model: str) -> int | None:
         """Most tokens of input and output together, as the operator or genai-prices has it; found as a price
@@ -198,11 +218,6 @@ class PriceBook:
         if size.at == ORDINARY:
             return upper_bound((ordinary,), size)
         return upper_bound((self._price(provider, model, size.at, minute), ordinary), size)
-
-    def is_free(self, provider: str, model: str, *, local: bool = False) -> bool:
-        """Whether calls of the model certainly cost nothing. local: as in cost()."""
-        price = self._price(provider, model, ORDINARY, self._minute())
-        return local if price is None else price.is_free or (local and not price.is_operators)
 
     def rate(self, execution: execution_pb2.Execution, *, local: bool = False) -> usage_pb2.Cost:
         """Cost of a call that consumed `usage` and `units`, by the prices of the time it was made.

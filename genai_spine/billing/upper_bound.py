@@ -7,6 +7,7 @@ where it may reach one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -57,6 +58,17 @@ class CallSize:
     at: Terms = ORDINARY  # the ordinary ones may be served in their place
 
 
+class TextRates(NamedTuple):
+    """Dearest prices, in grains for one token, of a model whose calls cost no more than their tokens."""
+
+    input: int
+    output: int
+
+    def ticks(self, input_tokens: int, output_tokens: int) -> int:
+        """Ticks that a call of at most so many tokens costs at most."""
+        return -(-(input_tokens * self.input + output_tokens * self.output) // GRAINS_PER_TICK)
+
+
 class _Tool(msgspec.Struct):
     """Tool of a request in a provider's own form."""
 
@@ -91,6 +103,19 @@ def call_size(request: pb.CreateCompletionRequest, input_tokens: int, output_tok
     at = terms(further.service_tier or "", further.speed or "", further.inference_geo or "")
     units = usage_pb2.UnitUsage(server_tools=_tools(further))
     return CallSize(input_tokens, output_tokens, units, kinds, at)
+
+
+def text_rates(price: Price) -> TextRates | None:
+    """Rates that bound a call without a look at its messages; None: marks, sound, images or its length may
+    make it dearer, or leave it without a price.
+    """
+    if price.tiers or price.unpriced or price.request is not None:
+        return None
+    always = ALWAYS if price.provider in CACHE_BY_MARKS else ALWAYS_AND_WRITTEN
+    plain = max(price.rates[bucket] for bucket in range(OUTPUT) if BUCKETS[bucket] in always)
+    if max(price.rates[:OUTPUT]) > plain:
+        return None
+    return TextRates(plain, max(price.rates[OUTPUT:]))
 
 
 def upper_bound(prices: Sequence[Price | None], size: CallSize) -> int | None:

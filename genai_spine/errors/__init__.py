@@ -432,6 +432,7 @@ class BudgetExceeded(SpineError):
     http_status = 429
     rest_code = "QUOTA_EXCEEDED"
     openai_code = "insufficient_quota"
+    falls_back = False  # a cheaper candidate is called in the place of the one that was refused
 
 
 class PriceUnknown(SpineError):

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from io import StringIO
 from time import monotonic, time
 from types import TracebackType
 from typing import Generic, TypeVar, cast
@@ -29,10 +28,13 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.inference import budget_fallback
 from genai_spine.inference.estimate import ReserveRules, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
+from genai_spine.inference.stream_reserve import StreamReserve
+from genai_spine.inference.streamed_text import StreamedText
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -67,40 +69,6 @@ class Accounting:
     reserve: ReserveRules
 
 
-class StreamedText:
-    """Text of a stream so far, by choice. Kept as text: tokens are counted only when it is cut."""
-
-    __slots__ = ("_reasoning", "_visible")
-
-    def __init__(self) -> None:
-        self._visible: dict[int, StringIO] = {}  # by the number of the choice
-        self._reasoning = StringIO()
-
-    def add(self, delta: pb.ChoiceDelta) -> None:
-        """Appends what the delta says: content, refusal, reasoning, names and arguments of tool calls."""
-        visible = self._visible.get(delta.index)
-        if visible is None:
-            visible = self._visible[delta.index] = StringIO()
-        visible.write(delta.content or delta.refusal)
-        if delta.reasoning:
-            self._reasoning.write(delta.reasoning)
-        for call in delta.tool_calls:
-            visible.write(call.name)
-            visible.write(call.arguments)
-
-    def __bool__(self) -> bool:
-        """True once any text has come."""
-        return self._reasoning.tell() > 0 or any(text.tell() for text in self._visible.values())
-
-    def usage(
-        self, input_tokens: int, tokenizer: Tokenizer, output: "usage_pb2.Provenance"
-    ) -> usage_pb2.Usage:
-        """Estimated usage. output: provenance of the numbers of output tokens."""
-        visible = sum(tokenizer.count(text.getvalue()) for text in self._visible.values())
-        reasoning = tokenizer.count(self._reasoning.getvalue())
-        return counts.usage(input_tokens, visible, reasoning, output=output)
-
-
 class Attempt(Generic[R]):
     """One call of one provider for an operation, once open() has put its intent on the books."""
 
@@ -121,6 +89,7 @@ class Attempt(Generic[R]):
         self._created = 0
         self._usage: usage_pb2.Usage | None = None
         self._text = StreamedText()
+        self._stream_reserve: StreamReserve | None = None  # None: no budget counts what is streamed
         self.execution = execution_pb2.Execution(
             request_id=operation.call.request_id,
             user_agent=operation.call.user_agent,
@@ -138,6 +107,9 @@ class Attempt(Generic[R]):
         if operation.call.attribution is not None:
             self.execution.MergeFrom(operation.call.attribution)
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
+        if operation.budget_refusal is not None:
+            refusal = operation.budget_refusal
+            self.warnings = (*self.warnings, budget_fallback.warning(refusal, operation, self.route))
         if self.warnings:
             self.execution.warnings.extend(self.warnings)
 
@@ -150,21 +122,35 @@ class Attempt(Generic[R]):
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
         applied = budgets.applying(execution) if budgets.any else ()
-        if applied and blocks(applied):
+        may_refuse = blocks(applied)
+        if may_refuse:
             self._bound_answer()
         rules, prices = accounting.reserve, accounting.prices
         most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
         if most is not None:
             execution.reserved_ticks = most
-        elif blocks(applied) and not rules.allows_unknown_price:
+        elif may_refuse and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
-        if applied and (most or blocks(applied)):
+        if applied and (most or may_refuse):
             await budgets.reserve(execution, applied)
+            self._meter()
         elif most == 0:
             accounting.ledger.begin(execution)
         else:
             await accounting.ledger.reserve(execution)
         return self
+
+    def _meter(self) -> None:
+        """Begins to meter a stream for which something is reserved in budgets."""
+        request: object = self.request
+        accounting, execution = self.accounting, self.execution
+        if (
+            isinstance(request, pb.CreateCompletionRequest)
+            and execution.streamed
+            and execution.reserved_ticks
+        ):
+            tokens = accounting.reserve.answer_tokens(request)
+            self._stream_reserve = StreamReserve(accounting.budgets, execution, tokens, self.route.model)
 
     def _bound_answer(self) -> None:
         """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""
@@ -235,6 +221,8 @@ class Attempt(Generic[R]):
                 for delta in chunk.choices:
                     self._text.add(delta)
                 yield self.stamp(chunk)
+                if self._stream_reserve is not None:
+                    await self._stream_reserve.add(chunk.choices)
 
     async def finish_stream(self) -> pb.CompletionChunk:
         """Settles a stream that came to its end; returns the last chunk, with usage and cost."""
@@ -440,11 +428,23 @@ class Attempt(Generic[R]):
             and not cost.is_free
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
-        if execution.budget_counters and usage.output_provenance == usage_pb2.PROVENANCE_UNKNOWN:
-            most = max(cost.cost_ticks, execution.reserved_ticks)  # a budget counts what may have been billed
-            cost = cost_of(most, price_book=cost.price_book)
+        if execution.budget_counters and execution.reserved_ticks and not cost.is_free:
+            cost = self._at_least_reserve(cost)
         execution.cost.CopyFrom(cost)
         return cost
+
+    def _at_least_reserve(self, cost: usage_pb2.Cost) -> usage_pb2.Cost:
+        """The cost, or the reserve where it is not known: a budget counts what may have been billed."""
+        execution, used = self.execution, self.execution.usage
+        is_counted = used.output_provenance != usage_pb2.PROVENANCE_UNKNOWN
+        is_used = used.total_tokens or execution.HasField("units")
+        if is_counted and (cost.price_known or not is_used):
+            return cost
+        most = max(cost.cost_ticks, execution.reserved_ticks)
+        if is_counted:  # and its price is not known
+            used.output_provenance = usage_pb2.PROVENANCE_ESTIMATED
+        execution.resolution = execution_pb2.LOSS_RESOLUTION_RESERVE
+        return cost_of(most, price_known=not is_counted, price_book=cost.price_book)
 
     def _close(self) -> "asyncio.Future[None]":
         self.execution.latency_ms = int((monotonic() - self.started) * 1000)

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genai_spine.billing import upper_bound
-from genai_spine.billing.price_book import PriceBook
+from genai_spine.billing.price_book import Listing, PriceBook
 from genai_spine.billing.upper_bound import CallSize
 from genai_spine.providers.base import Route
-from genai_spine.tokens import counts
+from genai_spine.tokens import counts, images
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
@@ -24,6 +24,10 @@ class ReserveRules:
     max_answer_tokens: int = 4096  # of an answer whose request sets no limit
     allows_unknown_price: bool = False  # also where a budget blocks
 
+    def answer_tokens(self, request: pb.CreateCompletionRequest) -> int:
+        """Most tokens of all choices of an answer together."""
+        return (request.max_tokens or self.max_answer_tokens) * max(1, request.choice_count)
+
 
 def most_ticks(
     request: Any, route: Route, prices: PriceBook, rules: ReserveRules, *, is_counted: bool
@@ -34,26 +38,48 @@ def most_ticks(
     more and costs no time.
     """
     provider, local = route.provider.name, route.provider.local
-    if prices.is_free(provider, route.model, local=local):
+    listed = prices.listed(provider, route.model, local=local)
+    if listed.is_free:
         return 0
+    if listed.price is None:
+        return None
+    is_completion = isinstance(request, pb.CreateCompletionRequest)
+    if is_completion and listed.text is not None and not request.provider_options_json:
+        return _most_of_text(request, route.model, listed, rules, is_counted=is_counted)
     size = call_size(request, route.model, rules, is_counted=is_counted)
-    if not is_counted and (length := prices.context_length(provider, route.model)):
-        size = replace(size, input_tokens=min(size.input_tokens, length))
+    if not is_counted and listed.context_length:
+        size = replace(size, input_tokens=min(size.input_tokens, listed.context_length))
     return prices.most_ticks(provider, route.model, size, local=local)
+
+
+def _most_of_text(
+    request: pb.CreateCompletionRequest,
+    model: str,
+    listed: Listing,
+    rules: ReserveRules,
+    *,
+    is_counted: bool,
+) -> int:
+    """Most ticks of a completion of a model whose calls cost no more than their tokens."""
+    rates, answer = listed.text, rules.answer_tokens(request)
+    assert rates is not None
+    tokens = _by_bytes(request, model)
+    if not is_counted:
+        return rates.ticks(min(tokens, listed.context_length or tokens), answer)
+    if tokens * rates.input > answer * rates.output * (COUNT_MARGIN - 1):  # else a count would add nothing
+        tokens = min(tokens, _counted(request, model))
+    return rates.ticks(tokens, answer)
 
 
 def call_size(request: Any, model: str, rules: ReserveRules, *, is_counted: bool) -> CallSize:
     """Upper bounds of tokens and units of a request."""
     match request:
         case pb.CreateCompletionRequest():
-            counted = counts.estimate_input(request, model) * COUNT_MARGIN if is_counted else 0
-            answers = (request.max_tokens or rules.max_answer_tokens) * max(1, request.choice_count)
-            return upper_bound.call_size(
-                request, int(counted) + 1 if is_counted else request.ByteSize(), answers
-            )
+            tokens = _counted(request, model) if is_counted else _by_bytes(request, model)
+            return upper_bound.call_size(request, tokens, rules.answer_tokens(request))
         case pb.CreateEmbeddingsRequest():
-            tokens = counts.estimate_inputs(request, model) * COUNT_MARGIN if is_counted else 0
-            return CallSize(int(tokens) + 1 if is_counted else request.ByteSize())
+            given = counts.estimate_inputs(request, model) * COUNT_MARGIN if is_counted else 0
+            return CallSize(int(given) + 1 if is_counted else request.ByteSize())
         case media.CreateImagesRequest():
             units = usage_pb2.UnitUsage(images=max(1, request.image_count))
             return CallSize(Tokenizer.if_loaded(model).count(request.prompt), units=units)
@@ -63,3 +89,17 @@ def call_size(request: Any, model: str, rules: ReserveRules, *, is_counted: bool
             seconds = len(request.data) // AUDIO_BYTES_PER_S + 1
             return CallSize(units=usage_pb2.UnitUsage(audio_ms=seconds * 1000))
     raise TypeError(f"{type(request).__name__} is no call of a provider")
+
+
+def _counted(request: pb.CreateCompletionRequest, model: str) -> int:
+    return int(counts.estimate_input(request, model) * COUNT_MARGIN) + 1
+
+
+def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:
+    """Most tokens of the input: one has at least a byte, but for images, which may be mere addresses."""
+    tokens = request.ByteSize()
+    for message in request.messages:
+        for part in message.content:
+            if part.HasField("image"):
+                tokens += images.count(part.image, model)[0]
+    return tokens

@@ -105,7 +105,8 @@ class Failover:
         """Returns when another attempt may follow, after a pause where one is due; else raises the error."""
         if not isinstance(error, SpineError):
             raise error
-        if isinstance(error, errors.BudgetExceeded | errors.PriceUnknown) and self._error is not None:
+        is_refused = isinstance(error, errors.BudgetExceeded | errors.PriceUnknown) and not slot.delivered
+        if is_refused and self._error is not None:
             raise self._last()  # the attempt was not made, so the error of the last one stands
         self._note(slot.route, error)
         if slot.delivered or not isinstance(error, FAILOVER):
@@ -120,6 +121,13 @@ class Failover:
             self._retry_at[slot.route] = monotonic() + error.retry_after_s
         if not self._queue:
             await self._next_round()
+
+    def restrict(self, routes: Sequence[Route]) -> bool:
+        """Whether one of these candidates is left; then only they are, in this order."""
+        left = [route for route in routes if route not in self._exhausted]
+        if left:
+            self._routes, self._queue = left, deque(left)
+        return bool(left)
 
     @property
     def _budget(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
-from genai_spine.inference import choices, hedging, schema_repair
+from genai_spine.inference import budget_fallback, choices, hedging, schema_repair
 from genai_spine.inference.attempt import Accounting, Attempt, T
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Completing, Operation, R
@@ -266,7 +266,22 @@ class Inference:
                 return await Attempt(self.accounting, operation, failover, slot, request).open()
             except BaseException as error:
                 slot.release(error)
+                if isinstance(error, BudgetExceeded) and self._falls_back(operation, failover, slot, error):
+                    continue
                 await failover.on_error(slot, error)
+
+    def _falls_back(
+        self, operation: Operation[R], failover: Failover, slot: Slot, error: BudgetExceeded
+    ) -> bool:
+        """Whether a cheaper candidate is called in the place of one for which a budget has no room."""
+        if not error.falls_back or operation.budget_refusal is not None:
+            return False
+        accounting = self.accounting
+        routes = budget_fallback.cheaper(operation, slot.route, accounting.prices, accounting.reserve)
+        if not failover.restrict(routes):
+            return False
+        operation.budget_refusal = error
+        return True
 
     async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy.

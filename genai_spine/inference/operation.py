@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from genai_spine.call import Call
+from genai_spine.errors import BudgetExceeded
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2
@@ -44,6 +45,7 @@ class Operation(Generic[R]):
     successful_routes: list[Route] = field(default_factory=list)
     superseded: bool = False  # another call was faster: what this one costs was discarded
     schema_violation: SchemaViolation | None = None  # the newest answer that did not fit its schema
+    budget_refusal: BudgetExceeded | None = None  # of a candidate in whose place a cheaper one is called
 
 
 Completing = Operation[pb.CreateCompletionRequest]

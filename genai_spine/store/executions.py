@@ -347,9 +347,7 @@ class Executions:
             *_storable(_texts(execution), MAX_NAME_CHARS),
             *_storable([text or None for text in _optional_texts(execution)], MAX_TEXT_CHARS),
             *_numbers(execution),
-            *_cost(cost),
-            *_usage(usage),
-            *_units(execution.units),
+            *(_NO_AMOUNTS if state == "PENDING" else _amounts(execution)),
             _OPERATIONS[execution.operation],
             _LANES[execution.lane],
             execution.prompt_version or None,
@@ -369,6 +367,14 @@ class Executions:
             time(_datetime(execution.create_time)),
             time(_datetime(execution.settle_time)) if has("settle_time") else None,
         )
+
+
+def _amounts(execution: Execution) -> tuple[Any, ...]:
+    """Values of the columns _COST, _USAGE and _UNITS."""
+    return *_cost(execution.cost), *_usage(execution.usage), *_units(execution.units)
+
+
+_NO_AMOUNTS = _amounts(Execution())  # of an intent
 
 
 def _within(scope: Scope) -> list[ColumnElement[bool]]:

@@ -33,6 +33,7 @@ class BudgetPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUDGET_POLICY_WARN: _ClassVar[BudgetPolicy]
     BUDGET_POLICY_SOFT_BLOCK: _ClassVar[BudgetPolicy]
     BUDGET_POLICY_HARD_BLOCK: _ClassVar[BudgetPolicy]
+    BUDGET_POLICY_FALLBACK: _ClassVar[BudgetPolicy]
 BUDGET_NODE_UNSPECIFIED: BudgetNode
 BUDGET_NODE_TENANT: BudgetNode
 BUDGET_NODE_PROJECT: BudgetNode
@@ -49,6 +50,7 @@ BUDGET_POLICY_UNSPECIFIED: BudgetPolicy
 BUDGET_POLICY_WARN: BudgetPolicy
 BUDGET_POLICY_SOFT_BLOCK: BudgetPolicy
 BUDGET_POLICY_HARD_BLOCK: BudgetPolicy
+BUDGET_POLICY_FALLBACK: BudgetPolicy
 
 class Budget(_message.Message):
     __slots__ = ("id", "tenant_id", "node", "node_key", "period", "limit_ticks", "policy", "warn_percent", "raise_ticks", "raise_end_time", "enabled", "revision", "create_time")

@@ -321,6 +321,54 @@ async def test_rated_again_a_call_changes_what_its_budgets_have_spent(database):
     assert await violations(database) == {}
 
 
+async def test_extension_is_reserved_in_every_counter_and_given_back_with_the_rest(database):
+    rows = BudgetRows(database)
+    tenant = await rows.upsert(budget(limit_ticks=160))
+    ann = await rows.upsert(budget(node=pb.BUDGET_NODE_END_USER, node_key="ann"))
+    async with spending(database, actual=None) as spender:
+        execution = await spender.call(100, end_user="ann")
+        assert await spender.budgets.extend(execution, 60) is None
+        assert execution.reserved_ticks == 160
+        for made in (tenant, ann):
+            found = await counter(database, made.id)
+            assert (found.spent_ticks, found.reserved_ticks) == (0, 160)
+        assert await spender.budgets.extend(execution, 1) is None  # SOFT_BLOCK lets it go on
+        assert (await counter(database, tenant.id)).reserved_ticks == execution.reserved_ticks == 160
+        assert await violations(database) == {}
+        await spender.settle(execution, 130)
+        assert await spender.budgets.extend(execution, 60) is None  # it runs no more
+    found = await counter(database, tenant.id)
+    assert (found.spent_ticks, found.reserved_ticks) == (130, 0)
+    assert await violations(database) == {}
+
+
+@pytest.mark.parametrize(("run", "is_refused"), [("", True), ("run-1", False)])
+async def test_extension_is_refused_by_a_hard_block_outside_of_runs(database, run, is_refused):
+    rows = BudgetRows(database)
+    await rows.upsert(budget(limit_ticks=150))
+    hard = await rows.upsert(
+        budget(node=pb.BUDGET_NODE_KEY, node_key="k", limit_ticks=150, policy=pb.BUDGET_POLICY_HARD_BLOCK)
+    )
+    async with spending(database, actual=None) as spender:
+        execution = await spender.call(100, api_key_id="k", **({"run_id": run} if run else {}))
+        assert await spender.budgets.extend(execution, 50) is None  # exactly the limit
+        refusal = await spender.budgets.extend(execution, 1)
+        assert (refusal is not None) == is_refused
+        if refusal is not None:
+            assert (refusal.metadata["node"], refusal.metadata["estimate_usd"]) == ("key", "0.0000000151")
+        assert (await counter(database, hard.id)).reserved_ticks == execution.reserved_ticks == 150
+
+
+async def test_extensions_at_once_never_pass_the_limit_of_a_hard_block(database):
+    made = await BudgetRows(database).upsert(budget(limit_ticks=1000, policy=pb.BUDGET_POLICY_HARD_BLOCK))
+    async with spending(database, actual=None) as spender:
+        running = [await spender.call(10) for _ in range(20)]
+        refused = await asyncio.gather(*(spender.budgets.extend(one, 100) for one in running))
+        assert len([refusal for refusal in refused if refusal is None]) == 8
+        assert (await counter(database, made.id)).reserved_ticks == 1000
+    assert await violations(database, besides="nobody dead holds any") == {}
+
+
 async def test_postgresql_that_dies_under_load_loses_and_doubles_nothing(
     postgres_server: PostgresServer, postgres_url: str
 ):

@@ -11,6 +11,9 @@ import pytest_asyncio
 import uvloop
 
 from genai_spine.providers.base import Endpoint
+from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.v1 import budget_pb2
+from tests.contract.test_budgets import budget
 from tests.databases import BOTH, PostgresServer
 from tests.service.running import TIMEOUTS, Running, Upstreams, running
 from tests.unit.providers.http.raw_server import RawServer
@@ -89,6 +92,22 @@ def service(on_sqlite: Running, upstreams: Upstreams) -> Running:
 def booked(on_each: Running, upstreams: Upstreams) -> Running:
     """The same, once with SQLite and once with PostgreSQL."""
     return on_each
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def limited(booked: Running) -> AsyncIterator[Any]:
+    """Sets the tenant's daily budget, which is gone after the test."""
+    rows, made = BudgetRows(booked.database), []
+
+    async def limit(ticks: int, **fields: Any) -> budget_pb2.Budget:
+        made.append(await rows.upsert(budget(limit_ticks=ticks, **fields)))
+        await booked.server.foundation.budgets.refresh()
+        return made[-1]
+
+    yield limit
+    for one in made:
+        await rows.delete(one.id)
+    await booked.server.foundation.budgets.refresh()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,16 +1,13 @@
 """Budgets as callers meet them: refused calls, bounded answers, and what is reserved for each."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 
-from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.v1 import budget_pb2
 from genai_spine.v1 import completion_service_pb2 as pb
-from tests.contract.test_budgets import budget, counter
+from tests.contract.test_budgets import counter
 from tests.money import violations
 from tests.service.running import Running, asked, failure
 from tests.upstreams.reply import Reply, Usage
@@ -18,22 +15,6 @@ from tests.upstreams.reply import Reply, Usage
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CENT = 10**8  # ticks
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def limited(booked: Running) -> AsyncIterator[Any]:
-    """Sets the tenant's daily budget, which is gone after the test."""
-    rows, made = BudgetRows(booked.database), []
-
-    async def limit(ticks: int, **fields: Any) -> budget_pb2.Budget:
-        made.append(await rows.upsert(budget(limit_ticks=ticks, **fields)))
-        await booked.server.foundation.budgets.refresh()
-        return made[-1]
-
-    yield limit
-    for one in made:
-        await rows.delete(one.id)
-    await booked.server.foundation.budgets.refresh()
 
 
 async def test_call_without_room_is_refused_and_not_sent(booked: Running, limited: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.store.booking.extensions import LIMIT, Extensions
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import budget_alerts, budget_counters, budgets, executions
 from genai_spine.v1.budget_pb2 import (
@@ -50,6 +51,7 @@ class BudgetRows:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changing = asyncio.Lock()
+        self.extensions = Extensions(database)  # of reservations
 
     async def revision(self) -> int:
         """Number of the newest change of any budget; 0: there never was one."""
@@ -172,8 +174,7 @@ class BudgetRows:
     async def counters(self, budget_ids: Sequence[int], at: datetime) -> list[BudgetCounter]:
         """Counters of budgets in the periods that a time is in."""
         starts = {period_start(period, at) for period in BudgetPeriod.values() if period}
-        limit = _counter.limit_ticks + sa.case((_counter.raise_until > Now(), _counter.raise_ticks), else_=0)
-        query = sa.select(budget_counters, limit.label("most")).where(
+        query = sa.select(budget_counters, LIMIT.label("most")).where(
             _counter.budget_id.in_(budget_ids), _counter.period_start.in_(starts)
         )
         async with self._database.connect() as connection:

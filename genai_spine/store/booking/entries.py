@@ -35,6 +35,10 @@ class Level:
     def room(self) -> int:
         return self.limit - self.used
 
+    def with_more(self, ticks: int) -> "Level":
+        """The same after so much more was spent or reserved."""
+        return Level(self.used + ticks, self.limit, self.blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

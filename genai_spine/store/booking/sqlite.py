@@ -67,12 +67,12 @@ def book(
     outcome.levels = levels = _levels(connection, needs(chain(guarded, asserted)))
     for counter, (spent, reserved) in charges.items():
         if counter in levels:
-            levels[counter] = _charged(levels[counter], spent + reserved)
+            levels[counter] = levels[counter].with_more(spent + reserved)
     admitted = [*asserted, *fitting(guarded, levels, outcome)]
     for counter, ticks in needs(admitted).items():
         charges.setdefault(counter, [0, 0])[1] += ticks
         if counter in levels:
-            levels[counter] = _charged(levels[counter], ticks)
+            levels[counter] = levels[counter].with_more(ticks)
     if written or admitted:
         _write(connection, statement, [*written, *admitted], known, sealing)
     _charge(connection, charges)
@@ -137,10 +137,6 @@ def _charge(connection: sqlite3.Connection, charges: Charges) -> None:
 def _levels(connection: sqlite3.Connection, counters: dict[int, int]) -> dict[int, Level]:
     rows = _by_ids(connection, LEVELS, list(counters))
     return {counter: Level(used, limit, bool(blocks)) for counter, used, limit, blocks in rows}
-
-
-def _charged(level: Level, ticks: int) -> Level:
-    return Level(level.used + ticks, level.limit, level.blocks)
 
 
 def _by_ids(connection: sqlite3.Connection, query: str, ids: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genai_spine.billing.price import Price
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.terms import ORDINARY, Terms, terms
-from genai_spine.billing.upper_bound import CallSize, call_size
+from genai_spine.billing.upper_bound import CallSize, call_size, text_rates, upper_bound
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from genai_spine.v1 import pricing_service_pb2 as prices_pb
@@ -116,9 +117,9 @@ def test_free_and_local_calls_reserve_nothing_and_unknown_models_are_unknown(boo
     assert book.most_ticks("ollama", "llama3.2", CallSize(10**6, 10**6)) == 0
     assert book.most_ticks("vllm", "mine", CallSize(10**6), local=True) == 0
     assert book.most_ticks("vllm", "mine", CallSize(10**6)) is None
-    assert book.is_free("ollama", "llama3.2")
-    assert book.is_free("vllm", "mine", local=True)
-    assert not book.is_free("anthropic", "m")
+    assert book.listed("ollama", "llama3.2").is_free
+    assert book.listed("vllm", "mine", local=True).is_free
+    assert not book.listed("anthropic", "m").is_free
 
 
 def test_what_is_not_counted_in_tokens_is_bound_by_its_own_price(tmp_path: Path) -> None:
@@ -162,3 +163,19 @@ def test_settlement_of_a_call_within_its_size_never_costs_more(
     cost = book.rate(execution)
     assert cost.price_known
     assert cost.cost_ticks <= most(book, size)
+
+
+@given(
+    rates=st.tuples(st.sampled_from([10, 10**6]), *[st.integers(0, 10**6)] * 8),
+    provider=st.sampled_from(["anthropic", "openai"]),
+    unpriced=st.sampled_from([(), (3,), (7,)]),
+    tokens=st.tuples(st.integers(1, 10**6), st.integers(1, 10**5)),
+)
+def test_rates_of_text_bound_a_call_of_any_kind_of_input(
+    rates: tuple[int, ...], provider: str, unpriced: tuple[int, ...], tokens: tuple[int, int]
+) -> None:
+    price = Price(provider, "m", None, "overrides", False, rates, unpriced)
+    found = text_rates(price)
+    if found is not None:
+        for kinds in (frozenset(), EVERY_KIND):
+            assert found.ticks(*tokens) == upper_bound((price,), CallSize(*tokens, kinds=kinds))

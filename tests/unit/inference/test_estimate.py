@@ -9,6 +9,7 @@ from genai_spine.billing.upper_bound import CallSize, upper_bound
 from genai_spine.inference import estimate
 from genai_spine.inference.estimate import ReserveRules
 from genai_spine.providers.base import Route
+from genai_spine.tokens import counts
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.inference.scripted import MODEL, PRICES, Scripted, asked
@@ -36,9 +37,40 @@ def test_most_ticks_covers_every_choice_and_an_answer_without_a_limit() -> None:
     assert most(asked("hello")) - one == 90 * OUTPUT
 
 
+def test_reserve_rules_answer_tokens_are_those_of_all_choices() -> None:
+    assert RULES.answer_tokens(asked()) == 100
+    assert RULES.answer_tokens(asked(max_tokens=7, choice_count=3)) == 21
+
+
 def test_most_ticks_without_counting_is_more() -> None:
     request = asked("some words that are counted or not " * 20, max_tokens=1)
     assert most(request) < most(request, is_counted=False) <= request.ByteSize() * INPUT + OUTPUT
+
+
+def test_most_ticks_counts_no_input_that_weighs_little_beside_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counts, "estimate_input", None)
+    request = asked("hello", max_tokens=4096)
+    assert most(request) == request.ByteSize() * INPUT + 4096 * OUTPUT
+
+
+@pytest.mark.parametrize("model", [MODEL, "claude-3-5-sonnet-20241022"])
+def test_most_ticks_of_an_image_is_more_than_its_address_has_bytes(model: str) -> None:
+    provider, request = "openai" if model == MODEL else "anthropic", asked("hello", max_tokens=1)
+    route = Route(Scripted(provider), model)
+    text = estimate.most_ticks(request, route, PRICES, RULES, is_counted=False)
+    request.messages[0].content.add().image.url = "https://example.com/a.png"
+    image = estimate.most_ticks(request, route, PRICES, RULES, is_counted=False)
+    assert image - text > 500 * INPUT
+
+
+@pytest.mark.parametrize("text", ["hello", "some words that are counted or not " * 500])
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_most_ticks_of_text_is_what_a_look_at_its_messages_would_give(text: str, is_counted: bool) -> None:
+    request = asked(text, max_tokens=10)
+    size = estimate.call_size(request, MODEL, RULES, is_counted=is_counted)
+    assert most(request, is_counted=is_counted) == PRICES.most_ticks("openai", MODEL, size)
 
 
 @pytest.mark.parametrize("is_counted", [True, False])

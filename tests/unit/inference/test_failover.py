@@ -18,6 +18,9 @@ from tests.unit.routing.candidates import providers, upstreams
 DOWN = errors.ProviderUnavailable(provider="x", provider_message="down")
 REFUSED = errors.ProviderRejected(provider="x", provider_message="bad")
 GARBAGE = errors.ProviderError(provider="x", provider_message="garbage")
+FULL = errors.BudgetExceeded(
+    node="tenant", key="t", period="daily", limit_usd="1", used_usd="1", estimate_usd="1"
+)
 MADE = providers()
 ROUTES = [Route(provider, "m") for provider in MADE.values()]  # openai, anthropic, ollama
 
@@ -174,10 +177,28 @@ async def test_failover_who_is_alone_stands_in_line_and_leaves_it_at_the_deadlin
 
 
 async def test_attempt_that_a_budget_refuses_is_not_made_and_the_error_before_it_stands() -> None:
-    refused = errors.BudgetExceeded(
-        node="tenant", key="t", period="daily", limit_usd="1", used_usd="1", estimate_usd="1"
-    )
+    refused = FULL
     _, error = await asked(Failover(ROUTES, upstreams(MADE), Call(), 0), GARBAGE, refused)
     assert isinstance(error, errors.ProviderError)
     _, error = await asked(Failover(ROUTES, upstreams(MADE), Call(), 0), refused)
     assert error is refused
+
+
+async def test_stream_that_a_budget_ends_says_so_whatever_failed_before_it() -> None:
+    found = over(ROUTES)
+    await found.on_error(await found.next_slot(), GARBAGE)
+    slot = await found.next_slot()
+    slot.delivered = True
+    with pytest.raises(errors.BudgetExceeded):
+        await found.on_error(slot, FULL)
+
+
+async def test_failover_restrict_leaves_only_these_candidates_that_may_still_be_tried() -> None:
+    found = over(ROUTES)
+    assert found.restrict([ROUTES[2], ROUTES[1]])
+    names, _ = await asked(found, DOWN, DOWN, DOWN)
+    assert names == ["ollama", "anthropic", "ollama", "anthropic"]
+    found = over(ROUTES)
+    await found.on_error(await found.next_slot(), GARBAGE)
+    assert not found.restrict([ROUTES[0]])
+    assert (await found.next_slot()).route == ROUTES[1]

@@ -587,6 +587,11 @@ class BudgetPolicy(betterproto2.Enum):
     It is refused, and a stream that would pass the limit ends.
     """
 
+    FALLBACK = 4
+    """
+    The cheapest of its candidates that costs less is called in its place; where none has room, it is refused.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -594,6 +599,7 @@ class BudgetPolicy(betterproto2.Enum):
             1: "BUDGET_POLICY_WARN",
             2: "BUDGET_POLICY_SOFT_BLOCK",
             3: "BUDGET_POLICY_HARD_BLOCK",
+            4: "BUDGET_POLICY_FALLBACK",
         }
 
     @classmethod
@@ -603,6 +609,7 @@ class BudgetPolicy(betterproto2.Enum):
             "BUDGET_POLICY_WARN": 1,
             "BUDGET_POLICY_SOFT_BLOCK": 2,
             "BUDGET_POLICY_HARD_BLOCK": 3,
+            "BUDGET_POLICY_FALLBACK": 4,
         }
 
 
@@ -1683,7 +1690,7 @@ class LongInput(betterproto2.Enum):
 
 class LossResolution(betterproto2.Enum):
     """
-    How a LOST call got its numbers.
+    How a LOST call got its numbers, or one whose price is not known.
     """
 
     UNSPECIFIED = 0
@@ -1693,7 +1700,8 @@ class LossResolution(betterproto2.Enum):
 
     RESERVE = 1
     """
-    It is booked with what was reserved for it: at least what it cost, not what the provider billed.
+    It is booked with what was reserved for it: at least what it cost, not what the provider billed. Also of a
+    call that a budget counts and whose price is not known.
     """
 
     STREAM = 2
@@ -5081,7 +5089,8 @@ class Cost(betterproto2.Message):
 
     cost_usd: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
     """
-    US dollars, not rounded above 1e-10. 0 when price_known is false: read price_known first.
+    US dollars, not rounded above 1e-10. When price_known is false 0, or what a budget had reserved for the call:
+    read price_known first.
     """
 
     cost_ticks: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
@@ -7583,7 +7592,7 @@ class Execution(betterproto2.Message):
         53, betterproto2.TYPE_ENUM, default_factory=lambda: LossResolution(0)
     )
     """
-    How the numbers of a lost call were found.
+    How the numbers of a lost call were found, or of one whose price is not known.
     """
 
     speed: "str | None" = betterproto2.field(56, betterproto2.TYPE_STRING, optional=True)

@@ -388,7 +388,7 @@ export type Execution = Message<"genai_spine.v1.Execution"> & {
   usageJson?: string | undefined;
 
   /**
-   * How the numbers of a lost call were found.
+   * How the numbers of a lost call were found, or of one whose price is not known.
    *
    * @generated from field: genai_spine.v1.LossResolution resolution = 53;
    */
@@ -472,7 +472,7 @@ export const ExecutionStateSchema: GenEnum<ExecutionState> = /*@__PURE__*/
   enumDesc(file_genai_spine_v1_execution, 0);
 
 /**
- * How a LOST call got its numbers.
+ * How a LOST call got its numbers, or one whose price is not known.
  *
  * @generated from enum genai_spine.v1.LossResolution
  */
@@ -485,7 +485,8 @@ export enum LossResolution {
   UNSPECIFIED = 0,
 
   /**
-   * It is booked with what was reserved for it: at least what it cost, not what the provider billed.
+   * It is booked with what was reserved for it: at least what it cost, not what the provider billed. Also of a
+   * call that a budget counts and whose price is not known.
    *
    * @generated from enum value: LOSS_RESOLUTION_RESERVE = 1;
    */

@@ -153,7 +153,8 @@ export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
  */
 export type Cost = Message<"genai_spine.v1.Cost"> & {
   /**
-   * US dollars, not rounded above 1e-10. 0 when price_known is false: read price_known first.
+   * US dollars, not rounded above 1e-10. When price_known is false 0, or what a budget had reserved for the call:
+   * read price_known first.
    *
    * @generated from field: double cost_usd = 1;
    */
