@@ -7,17 +7,16 @@ measured against.
 import asyncio
 import runpy
 import sys
-from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.inference import attempt
 from genai_spine.server import foundation
-from genai_spine.store.booking.entries import Statement
 from genai_spine.v1.execution_pb2 import Execution
 
 
-class Unbooked(foundation.Ledger):
+class Unbooked(Ledger):
     """Ledger whose every row is there at once, because none is kept."""
 
     async def start(self) -> None:
@@ -34,7 +33,7 @@ class Unbooked(foundation.Ledger):
     async def recorded(self, execution: Execution) -> None:
         """It never will be."""
 
-    def settle(self, execution: Execution, also: Sequence[Statement] = ()) -> "asyncio.Future[None]":
+    def settle(self, execution: Execution) -> "asyncio.Future[None]":
         return self._booked
 
 
