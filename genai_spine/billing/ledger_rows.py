@@ -11,10 +11,12 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal, Statement
+from genai_spine.store.booking.rates import RateClaim, RateRefusal
 from genai_spine.store.executions import Booking
 from genai_spine.v1.execution_pb2 import Execution
 
 T = TypeVar("T")
+Recorded = bool | Refusal | RateRefusal  # True: the intent is durable
 log = structlog.get_logger()
 
 
@@ -29,11 +31,18 @@ class Row:
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
     also: Sequence[Statement] = ()  # of the same transaction as the settlement
+    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
+    ends_claim: bool = False  # a settlement whose intent had one
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
-    recorded: list["asyncio.Future[bool | Refusal]"] = field(default_factory=list)  # True: it is durable
+    recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
     booked: list["asyncio.Future[None]"] = field(default_factory=list)  # who waits for the settlement
     shown: bool = False  # the log has the settlement in full, because the database did not take it
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether more is written for it than the row."""
+        return bool(self.also or self.claim or self.ends_claim or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -42,9 +51,11 @@ class Row:
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
             also=self.also,
+            claim=self.claim,
+            ends_claim=self.ends_claim,
         )
 
-    def resolve(self, recorded: "bool | Refusal") -> None:
+    def resolve(self, recorded: Recorded) -> None:
         """Lets go who waits for the intent."""
         resolve(self.recorded, recorded)
         self.recorded.clear()

@@ -159,7 +159,7 @@ class LedgerWriter:
 
     async def _book(self, rows: Sequence[Row]) -> Outcome:
         """Writes rows; those that no budget counts in the short way."""
-        if not self.counts_all and not any(row.also or row.execution.budget_counters for row in rows):
+        if not self.counts_all and not any(row.is_counted for row in rows):
             await self._executions.save([row.execution for row in rows])
             return Outcome()
         return await self._executions.book([row.booking() for row in rows])
@@ -174,6 +174,8 @@ class LedgerWriter:
             return
         if outcome.is_lease_lost and is_intent_of_guard:
             return
+        if row.claim is not None:
+            row.claim.levels = outcome.rates
         row.committed = time.monotonic()
         if self._executions.needs_flush:
             self._unflushed[id] = row

@@ -5,17 +5,19 @@ key back and asks Failover whether another attempt may follow; `async with` then
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from time import monotonic, time
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.access.rate_limits import RateLimiter
 from genai_spine.behaviour import warning_header
-from genai_spine.billing.budgets import Budgets, blocks
+from genai_spine.billing.budgets import Applied, Budgets, blocks
 from genai_spine.billing.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.costs import cost_of
@@ -29,10 +31,11 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
-from genai_spine.inference.estimate import ReserveRules, most_ticks
+from genai_spine.inference.estimate import ReserveRules, call_size, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
+from genai_spine.store.booking.rates import RateClaim
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -65,6 +68,7 @@ class Accounting:
     owners: ObjectOwners
     budgets: Budgets
     reserve: ReserveRules
+    limits: RateLimiter
 
 
 class StreamedText:
@@ -145,7 +149,7 @@ class Attempt(Generic[R]):
         """Puts the intent on the books, with the most that it may cost; only then may the provider be called.
 
         What costs nothing is not worth waiting for. Errors: ServiceUnavailable, when the ledger takes no
-        intent; BudgetExceeded and PriceUnknown.
+        intent; BudgetExceeded and PriceUnknown, RateLimited and ConcurrentLimitExceeded.
         """
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
@@ -158,13 +162,27 @@ class Attempt(Generic[R]):
             execution.reserved_ticks = most
         elif blocks(applied) and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
-        if applied and (most or blocks(applied)):
-            await budgets.reserve(execution, applied)
-        elif most == 0:
+        counted = applied if most or blocks(applied) else ()
+        if self.call.rate_admission is not None:
+            await accounting.limits.book(self.call, self._most_tokens(), partial(self._book_intent, counted))
+        elif most == 0 and not counted:
             accounting.ledger.begin(execution)
         else:
-            await accounting.ledger.reserve(execution)
+            await self._book_intent(counted)
         return self
+
+    def _most_tokens(self) -> int:
+        """Most tokens that the call uses; 0 where no rate limit counts them."""
+        if not self.call.principal.limits_tokens:
+            return 0
+        size = call_size(self.request, self.route.model, self.accounting.reserve, is_counted=True)
+        return size.input_tokens + size.output_tokens
+
+    async def _book_intent(self, applied: Sequence[Applied], claim: RateClaim | None = None) -> None:
+        if applied:
+            await self.accounting.budgets.reserve(self.execution, applied, claim)
+        else:
+            await self.accounting.ledger.reserve(self.execution, claim)
 
     def _bound_answer(self) -> None:
         """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""

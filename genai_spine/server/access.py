@@ -47,7 +47,7 @@ class Access:
         if settings.auth == "on":
             if root is None:
                 raise ValueError(secrets.MISSING)
-            authenticator = Authenticator(rows, tenants, _verifier(settings))
+            authenticator = Authenticator(rows, tenants, _verifier(settings), settings.default_limits)
         keys, library = KeyLibrary(rows, projects, audit), TenantLibrary(tenants, projects, audit)
         keys.authenticator = library.authenticator = authenticator
         return cls(keys, library, audit, audit_rows, authenticator)

@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
-from genai_spine.store.booking import postgresql, sqlite
+from genai_spine.store.booking import postgresql, rate_statements, sqlite
 from genai_spine.store.booking.entries import Entry, Outcome, Statement
+from genai_spine.store.booking.rates import RateClaim
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, Utc
 from genai_spine.store.tables import budget_counters, executions
@@ -145,6 +146,8 @@ class Booking:
     is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
     is_repeated: bool = False  # it may be written already
     also: Sequence[Statement] = ()  # of the same transaction as the settlement
+    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
+    ends_claim: bool = False  # a settlement whose intent had a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,8 @@ class Executions:
                 is_guarded=booking.is_guarded,
                 is_repeated=booking.is_repeated,
                 also=booking.also,
+                claim=booking.claim if is_intent else None,
+                used_tokens=_tokens(booking.execution) if booking.ends_claim else None,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
@@ -314,7 +319,11 @@ class Executions:
         """
         if self._database.dialect == "postgresql":
             async with self._database.begin() as connection:
-                return list((await connection.exec_driver_sql(postgresql.SWEEP, (LOST_ERROR,))).scalars())
+                lost = await connection.exec_driver_sql(postgresql.SWEEP, (LOST_ERROR,))
+                found = list(lost.scalars())
+            async with self._database.begin() as connection:  # what was lost shows now
+                await connection.exec_driver_sql(rate_statements.SWEEP)
+            return found
         return await self._database.write_sqlite(lambda connection: sqlite.sweep(connection, LOST_ERROR))
 
     def _values(self, rows: Sequence[Execution]) -> list[tuple[Any, ...]]:
@@ -420,6 +429,11 @@ def _json_list(numbers: Sequence[int]) -> str:
 def _held(execution: Execution) -> int:
     """Ticks that are reserved for it."""
     return execution.reserved_ticks if execution.state == EXECUTION_STATE_PENDING else 0
+
+
+def _tokens(execution: Execution) -> int:
+    """Tokens that it used, as rate limits count them."""
+    return execution.usage.input_tokens + execution.usage.output_tokens
 
 
 def _labels(execution: Execution) -> str:

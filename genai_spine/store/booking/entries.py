@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genai_spine.store.booking.rates import RateClaim, RateLevel, RateRefusal, refusal, take
+
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
 
@@ -28,6 +30,8 @@ class Entry:
     is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
     is_repeated: bool = False  # it may be written already
     also: Sequence[Statement] = ()
+    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
+    used_tokens: int | None = None  # of a settlement whose intent had a claim: what it used in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,9 @@ class Refusal:
 class Outcome:
     """Outcome of a batch. Rows that are not refused are written."""
 
-    refused: dict[str, Refusal] = field(default_factory=dict)  # by the id of the row
+    refused: dict[str, Refusal | RateRefusal] = field(default_factory=dict)  # by the id of the row
     levels: dict[int, Level] = field(default_factory=dict)  # of counters that were reserved from, afterwards
+    rates: dict[int, RateLevel] = field(default_factory=dict)  # of counters of rate limits, afterwards
     is_lease_lost: bool = False  # no guarded reservation was made: the process has no live lease
 
 
@@ -69,18 +74,28 @@ def needs(entries: Iterable[Entry]) -> dict[int, int]:
     return dict(sorted(sums.items()))
 
 
+def claims(entries: Iterable[Entry]) -> list[RateClaim]:
+    """What of rate limits is to be taken."""
+    return [entry.claim for entry in entries if entry.claim is not None]
+
+
 def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome) -> list[Entry]:
     """Entries that fit into the counters, in their order; the others are refused in the outcome.
 
     What costs nothing always fits, and so does everything where a counter only warns.
     """
     rooms = {counter: level.room for counter, level in levels.items()}
-    admitted = []
+    rates, admitted = dict(outcome.rates), []
     for entry in entries:
         full = next((counter for counter in entry.counters if not _fits(entry, counter, levels, rooms)), None)
         if full is not None:
             outcome.refused[entry.id] = Refusal(full, levels.get(full))
             continue
+        if entry.claim is not None:
+            if (refused := refusal(entry.claim, rates)) is not None:
+                outcome.refused[entry.id] = refused
+                continue
+            take((entry.claim,), rates)
         for counter in entry.counters:
             rooms[counter] -= entry.ticks
         admitted.append(entry)

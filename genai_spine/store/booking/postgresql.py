@@ -14,7 +14,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from genai_spine.store.booking import rate_statements
 from genai_spine.store.booking.entries import ROOMS_TRIED, Entry, Level, Outcome, Refusal, fitting, needs
+from genai_spine.store.booking.rates import RateRefusal, overtaken
 
 LIMIT = "c.limit_ticks + CASE WHEN c.raise_until > now() THEN c.raise_ticks ELSE 0 END"
 ROWS = "SELECT {columns} FROM json_populate_recordset(NULL::executions, {rows}::json)"
@@ -26,14 +28,14 @@ RESERVE = (
     f" NOT c.blocks OR n.ticks = 0 OR c.spent_ticks + c.reserved_ticks + n.ticks <= {LIMIT} AS fits"
     " FROM budget_counters c JOIN need n ON n.id = c.id ORDER BY c.id FOR UPDATE OF c),"
     " alive AS MATERIALIZED (SELECT EXISTS ("
-    "SELECT 1 FROM leases WHERE server_id = $1 AND lease_until > now()) AS yes),"
+    "SELECT 1 FROM leases WHERE server_id = $1 AND lease_until > now()) AS yes),{rates}"
     " ok AS MATERIALIZED (SELECT NOT $5::boolean OR (coalesce(bool_and(fits), true)"
-    " AND count(*) = cardinality($3::bigint[]) AND (SELECT yes FROM alive)) AS yes FROM l),"
+    " AND count(*) = cardinality($3::bigint[]) AND (SELECT yes FROM alive){granted}) AS yes FROM l),{counted}"
     " u AS (UPDATE budget_counters c SET reserved_ticks = c.reserved_ticks + n.ticks FROM need n"
     " WHERE n.id = c.id AND (SELECT yes FROM ok)),"
     " i AS (INSERT INTO executions ({columns}) SELECT * FROM ({source}) s WHERE (SELECT yes FROM ok))"
     " SELECT (SELECT yes FROM ok) AS yes, (SELECT yes FROM alive) AS lives, array_agg(id) AS ids,"
-    " array_agg(used) AS used, array_agg(most) AS most, array_agg(blocks) AS blocks FROM l"
+    " array_agg(used) AS used, array_agg(most) AS most, array_agg(blocks) AS blocks{rate_levels} FROM l"
 )
 # The count makes all locks come first, in order.
 SETTLE = (
@@ -82,7 +84,8 @@ class Booking:
         self._json_columns = json_columns
         self._upsert = upsert.format(values=f"({', '.join(f'${n}' for n in range(1, len(columns) + 1))})")
         source = ROWS.format(columns=names, rows="$2")
-        self._reserve = RESERVE.format(columns=names, source=source)
+        self._reserve = RESERVE.format(columns=names, source=source, **rate_statements.WITHOUT)
+        self._reserve_limited = RESERVE.format(columns=names, source=source, **rate_statements.RESERVE)
         chosen = f"SELECT {names} FROM s WHERE (SELECT count(*) FROM o) >= 0"
         self._settle = SETTLE.format(
             source=ROWS.format(columns=names, rows="$1"), upsert=upsert.replace("VALUES {values}", chosen)
@@ -104,6 +107,8 @@ class Booking:
                 await self._settled(connection, settlements)
         else:
             await self._settled(connection, settlements)
+        if used := rate_statements.used(settlements):
+            await connection.execute(rate_statements.RELEASE, list(used), list(used.values()))
         intents = [entry for entry in entries if entry.is_intent]
         if uncertain := [entry.id for entry in intents if entry.is_repeated]:
             known = {row[0] for row in await connection.fetch(KNOWN, uncertain)}
@@ -126,22 +131,26 @@ class Booking:
             if not (entries := fitting(entries, outcome.levels, outcome)):
                 return
         for entry in entries:  # others were faster each time: no room was left for long
-            outcome.refused[entry.id] = Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
+            outcome.refused[entry.id] = _overtaken(entry, outcome)
 
     async def _reserved(
         self, connection: asyncpg.Connection, entries: Sequence[Entry], outcome: Outcome
     ) -> bool:
         """Whether all were reserved; the outcome has the levels afterwards."""
         need, is_guarded = needs(entries), entries[0].is_guarded
+        is_limited = any(entry.claim is not None for entry in entries)
         row = await connection.fetchrow(
-            self._reserve,
+            self._reserve_limited if is_limited else self._reserve,
             entries[0].server_id,
             self._json(entries),
             list(need),
             list(need.values()),
             is_guarded,
+            *(rate_statements.parameters(entries) if is_limited else ()),
         )
         is_made = bool(row["yes"])
+        if is_limited:
+            rate_statements.read(outcome, entries, row["rates"], is_made=is_made)
         outcome.is_lease_lost = is_guarded and not row["lives"]
         found = zip(row["ids"] or (), row["used"] or (), row["most"] or (), row["blocks"] or (), strict=True)
         for counter, used, most, blocks in found:
@@ -160,6 +169,14 @@ class Booking:
             if row[name] is not None:
                 row[name] = msgspec.Raw(row[name].encode())
         return row
+
+
+def _overtaken(entry: Entry, outcome: Outcome) -> Refusal | RateRefusal:
+    """Refusal of a reservation whose room others took each time."""
+    if entry.counters:
+        return Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
+    assert entry.claim is not None  # else nothing could refuse it
+    return overtaken(entry.claim, outcome.rates)
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, needs
+from genai_spine.store.booking import rate_statements
+from genai_spine.store.booking.entries import Entry, Level, Outcome, claims, fitting, needs
+from genai_spine.store.booking.rates import take
 
 ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
 IDS_PER_QUERY = 500
@@ -56,6 +58,7 @@ def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry
     written = [entry for entry in entries if not entry.is_intent]
     for entry in written:
         _settle(entry, known.get(entry.id), charges)
+    rate_statements.release(connection, rate_statements.used(written))
     intents = [entry for entry in entries if entry.is_intent and entry.id not in known]
     guarded = [entry for entry in intents if entry.is_guarded]
     if guarded and connection.execute(LIVES, (guarded[0].server_id,)).fetchone() is None:
@@ -66,7 +69,12 @@ def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry
     for counter, (spent, reserved) in charges.items():
         if counter in levels:
             levels[counter] = _charged(levels[counter], spent + reserved)
-    admitted = [*asserted, *fitting(guarded, levels, outcome)]
+    rate_statements.look(connection, intents, outcome)
+    take(claims(asserted), outcome.rates)
+    fit = fitting(guarded, levels, outcome)
+    take(claims(fit), outcome.rates)
+    admitted = [*asserted, *fit]
+    rate_statements.write(connection, admitted, outcome)
     for counter, ticks in needs(admitted).items():
         charges.setdefault(counter, [0, 0])[1] += ticks
         if counter in levels:
@@ -85,6 +93,7 @@ def sweep(connection: sqlite3.Connection, error: str) -> list[str]:
         _add(charges, json.loads(counters or "[]"), held, -held)
     connection.executemany(LOSE, [(error, id) for id, _, _ in dead])
     _charge(connection, charges)
+    rate_statements.sweep(connection)
     return [id for id, _, _ in dead]
 
 

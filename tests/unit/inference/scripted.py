@@ -158,7 +158,8 @@ class World:
         rows: Any = self.rows
         owners: Any = None  # no request of these tests uses a provider's file
         budgets: Any = SimpleNamespace(any=False)
-        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules())
+        limits: Any = None  # nobody of these tests is limited
+        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules(), limits)
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,
