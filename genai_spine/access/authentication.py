@@ -75,7 +75,8 @@ class Authenticator:
         limits: RateLimits | None = None,
     ) -> None:
         """tokens: None: JWTs are not taken. limits: of keys that have none of their own."""
-        self._keys, self._tenants, self._tokens, self._limits = keys, tenants, tokens, limits
+        self._keys, self._tenants, self._tokens = keys, tenants, tokens
+        self.limits = limits  # may be replaced; forget() comes after that
         self._known: dict[bytes, Known] = {}
         self._refused: dict[bytes, float] = {}  # digest to when it was found to be wrong
         self._reading: dict[bytes, asyncio.Task[Principal]] = {}
@@ -155,12 +156,12 @@ class Authenticator:
             if found is None or found.key.service_name != credential.service:
                 raise Unauthenticated
             principal = replace(
-                principal_of(found.key, self._limits), tenant_limits=in_force(found.tenant_limits)
+                principal_of(found.key, self.limits), tenant_limits=in_force(found.tenant_limits)
             )
         elif self._tokens is not None:
             principal = await self._tokens.principal(credential.secret)
             tenant = await self._check_tenant(principal.tenant_id, Unauthenticated)
-            principal = replace(principal, key_limits=self._limits, tenant_limits=in_force(tenant.limits))
+            principal = replace(principal, key_limits=self.limits, tenant_limits=in_force(tenant.limits))
         else:
             raise Unauthenticated
         return await self._acting(principal, credential.tenant_id)

@@ -195,6 +195,7 @@ def attach(
     for add, service in attached:
         add(service, foundation.interceptor)
     foundation.interceptor.queue.limits = admission_limits(settings)
+    foundation.access.limit(settings.default_limits)
     log = foundation.request_log
     log.rules = log_rules(settings)
     foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None

@@ -52,7 +52,7 @@ class BudgetExceeded(SpineError):
 
 
 class RateLimited(SpineError):
-    """The provider limits the rate; retry_after_s is how long to wait, where the provider said so."""
+    """The provider, or the service for a key or a tenant, limits the rate; retry_after_s: how long to wait."""
 
 
 class ProviderFailed(SpineError):
