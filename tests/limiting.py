@@ -21,7 +21,7 @@ from genai_spine.billing.ledger import Ledger
 from genai_spine.call import Call, Principal, RateAdmission
 from genai_spine.errors import ConcurrentLimitExceeded, RateLimited
 from genai_spine.store.access.rate_limits import RateRows
-from genai_spine.store.booking.rates import RateClaim
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
@@ -74,8 +74,8 @@ class Limited:
             await self.settle(execution, used)
         return execution
 
-    async def _booked(self, execution: Execution, claim: RateClaim) -> None:
-        await self.ledger.reserve(execution, claim)
+    async def _booked(self, execution: Execution, rates: RateReservation) -> None:
+        await self.ledger.reserve(execution, rates)
 
     async def settle(self, execution: Execution, tokens: int) -> None:
         execution.state = EXECUTION_STATE_SUCCEEDED

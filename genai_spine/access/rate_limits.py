@@ -14,7 +14,7 @@ from genai_spine.call import Call, Principal
 from genai_spine.errors import ConcurrentLimitExceeded, RateLimited, ServiceUnavailable, SpineError
 from genai_spine.http_answer import openai_shaped
 from genai_spine.store.access.rate_limits import RateRows
-from genai_spine.store.booking.rates import RateClaim, RateExceeded, RateLevel, RateRefusal, limit_of
+from genai_spine.store.booking.rates import RateExceeded, RateLevel, RateRefusal, RateReservation, limit_of
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 TIERS = {
@@ -25,7 +25,7 @@ TIERS = {
 MAX_KNOWN = 100_000  # counters whose ids are remembered
 RETRY_S = 1.0  # where a running call has to end first, which nobody can know
 PREFIX = "x-ratelimit-"
-Booked = Callable[[RateClaim], Awaitable[None]]
+Booked = Callable[[RateReservation], Awaitable[None]]
 
 
 class Full(NamedTuple):
@@ -37,7 +37,7 @@ class Full(NamedTuple):
 
 
 class RateLimiter:
-    """Limits of callers, and the claims of their calls."""
+    """Limits of callers, and the reservations of their calls."""
 
     def __init__(self, rows: RateRows) -> None:
         self._rows = rows
@@ -46,7 +46,7 @@ class RateLimiter:
         self._full: dict[int, Full] = {}  # by the id of the counter
 
     async def book(self, call: Call, tokens: int, booked: Booked) -> None:
-        """Books one call of a request whose rate is limited. booked: writes its intent, with a claim.
+        """Books one call of a request whose rate is limited. booked: writes its intent, with a reservation.
 
         The first call of a request is refused where there is no room, the others are counted only. Errors:
         RateLimited, ConcurrentLimitExceeded, ServiceUnavailable, those of booked.
@@ -59,21 +59,21 @@ class RateLimiter:
                     await self._admit(call, tokens, booked)
                     admission.is_granted = True
                     return
-        await booked(await self._claim(call.principal, tokens, is_guarded=False))
+        await booked(await self._reservation(call.principal, tokens, is_guarded=False))
 
     async def _admit(self, call: Call, tokens: int, booked: Booked) -> None:
-        claim = await self._claim(call.principal, tokens, is_guarded=True)
+        reservation = await self._reservation(call.principal, tokens, is_guarded=True)
         try:
-            if (refusal := self._still_full(claim)) is not None:
+            if (refusal := self._still_full(reservation)) is not None:
                 raise RateExceeded(refusal)
-            await booked(claim)
+            await booked(reservation)
         except RateExceeded as error:
-            raise self._refused(error.refusal, claim, call) from None
-        call.headers.update(headers(claim, claim.levels, call))
+            raise self._refused(error.refusal, reservation, call) from None
+        call.headers.update(headers(reservation, reservation.levels, call))
 
-    async def _claim(self, principal: Principal, tokens: int, *, is_guarded: bool) -> RateClaim:
+    async def _reservation(self, principal: Principal, tokens: int, *, is_guarded: bool) -> RateReservation:
         found = {await self._counter(subject): limits for subject, limits in subjects(principal)}
-        return RateClaim(dict(sorted(found.items())), 1 if is_guarded else 0, tokens, is_guarded)
+        return RateReservation(dict(sorted(found.items())), 1 if is_guarded else 0, tokens, is_guarded)
 
     async def _counter(self, subject: str) -> int:
         """Id of a subject's counter; all calls that wait for it share the look into the database."""
@@ -95,9 +95,9 @@ class RateLimiter:
         self._counters[subject] = id
         return id
 
-    def _still_full(self, claim: RateClaim) -> RateRefusal | None:
+    def _still_full(self, reservation: RateReservation) -> RateRefusal | None:
         """Refusal that is known already, so that a flood of calls does not reach the database."""
-        for counter, limits in claim.limits.items():
+        for counter, limits in reservation.limits.items():
             if (full := self._full.get(counter)) is None:
                 continue
             if full.until > time.monotonic() and limit_of(limits, "requests") == full.limit:
@@ -105,7 +105,7 @@ class RateLimiter:
             del self._full[counter]
         return None
 
-    def _refused(self, refusal: RateRefusal, claim: RateClaim, call: Call) -> SpineError:
+    def _refused(self, refusal: RateRefusal, reservation: RateReservation, call: Call) -> SpineError:
         """Error of a refusal, with the headers of the answer."""
         level, counter = refusal.level, refusal.counter
         names = [name for name, _ in subjects(call.principal)]
@@ -113,15 +113,15 @@ class RateLimiter:
         if level is None:
             self._counters.pop(subject, None)
             return ServiceUnavailable(cause="the counter of its rate limit is gone")
-        limit = limit_of(claim.limits[counter], refusal.kind) or 0
-        asked = dict(claim.takes())[refusal.kind]
+        limit = limit_of(reservation.limits[counter], refusal.kind) or 0
+        asked = dict(reservation.takes())[refusal.kind]
         wait_s = level.wait_s(refusal.kind, asked, limit)
         if refusal.kind == "requests" and wait_s is not None:
             known = self._full.get(counter)
             if known is None:
                 known = self._full[counter] = Full(refusal, limit, time.monotonic() + wait_s)
             wait_s = known.until - time.monotonic()
-        call.headers.update(headers(claim, {counter: level}, call))
+        call.headers.update(headers(reservation, {counter: level}, call))
         of, _, id = subject.partition(":")
         said = {"of": of, "id": id, "limit": limit, "used": math.floor(level.used(refusal.kind))}
         if refusal.kind == "running":
@@ -150,19 +150,19 @@ def subjects(principal: Principal) -> Iterator[tuple[str, RateLimits]]:
         yield f"tenant:{principal.tenant_id}", principal.tenant_limits
 
 
-def headers(claim: RateClaim, levels: Mapping[int, RateLevel], call: Call) -> dict[str, str]:
+def headers(reservation: RateReservation, levels: Mapping[int, RateLevel], call: Call) -> dict[str, str]:
     """Headers of an answer: limit, what is left of it, and when all of it is there again.
 
     Of key and tenant the one with less left. On OpenAI's paths also under OpenAI's names, for tokens too.
     """
     found: dict[str, str] = {}
-    if (requests := _narrowest("requests", claim, levels)) is not None:
+    if (requests := _narrowest("requests", reservation, levels)) is not None:
         limit, left, reset_s = requests
         names = {"limit": limit, "remaining": left, "reset": math.ceil(time.time() + reset_s)}
         found |= {f"{PREFIX}{name}": str(number) for name, number in names.items()}
     if openai_shaped(call.path):
         for kind in ("requests", "tokens"):
-            if (narrowest := _narrowest(kind, claim, levels)) is not None:
+            if (narrowest := _narrowest(kind, reservation, levels)) is not None:
                 limit, left, reset_s = narrowest
                 found[f"{PREFIX}limit-{kind}"] = str(limit)
                 found[f"{PREFIX}remaining-{kind}"] = str(left)
@@ -170,13 +170,16 @@ def headers(claim: RateClaim, levels: Mapping[int, RateLevel], call: Call) -> di
     return found
 
 
-def _narrowest(kind: str, claim: RateClaim, levels: Mapping[int, RateLevel]) -> tuple[int, int, float] | None:
+def _narrowest(
+    kind: str, reservation: RateReservation, levels: Mapping[int, RateLevel]
+) -> tuple[int, int, float] | None:
     """Limit, what is left, and seconds until all is, of the counter with the least left; None: no limit."""
     return min(
         (
             (limit, max(0, math.floor(limit - level.used(kind))), level.reset_s(kind))
             for counter, level in levels.items()
-            if counter in claim.limits and (limit := limit_of(claim.limits[counter], kind)) is not None
+            if counter in reservation.limits
+            and (limit := limit_of(reservation.limits[counter], kind)) is not None
         ),
         key=lambda found: found[1],
         default=None,

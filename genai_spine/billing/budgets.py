@@ -16,7 +16,7 @@ from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start
 from genai_spine.store.booking.entries import Level, Refusal
-from genai_spine.store.booking.rates import RateClaim
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -80,18 +80,18 @@ class Budgets:
         return applied
 
     async def reserve(
-        self, execution: Execution, applied: Sequence[Applied], claim: RateClaim | None = None
+        self, execution: Execution, applied: Sequence[Applied], rates: RateReservation | None = None
     ) -> None:
         """Puts the intent on the books, with what it may cost reserved in the counters of these budgets.
 
-        claim: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the first one without room;
+        rates: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the first one without room;
         RateExceeded, ServiceUnavailable.
         """
         set_now(execution.create_time)
         for _ in range(TRIES):
             keys = await self._open(execution, applied)
             try:
-                await self._ledger.reserve(execution, claim)
+                await self._ledger.reserve(execution, rates)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
                     raise self._exceeded(error.refusal, execution) from None

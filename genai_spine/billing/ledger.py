@@ -18,7 +18,7 @@ from genai_spine.billing.ledger_rows import Recorded, Row, cause_of, copied, res
 from genai_spine.billing.ledger_writer import LedgerTimeouts, LedgerWriter
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal, Statement
-from genai_spine.store.booking.rates import RateClaim, RateExceeded, RateRefusal
+from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReservation
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -81,7 +81,7 @@ class Ledger:
         self._replaced = 0
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
         self.renewed: list[Callable[[], Awaitable[None]]] = []  # what else is done with each renewal
-        self._claimed: set[str] = set()  # ids of calls that run, and hold something of rate limits
+        self._limited: set[str] = set()  # ids of calls that run, and hold something of rate limits
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -116,26 +116,26 @@ class Ledger:
         """
         self._begin(execution)
 
-    async def reserve(self, execution: Execution, claim: RateClaim | None = None) -> None:
+    async def reserve(self, execution: Execution, rates: RateReservation | None = None) -> None:
         """As begin(), and returns when the intent is durable: only then may its provider be called.
 
-        execution: with its reserved_ticks and budget_counters. claim: what it takes of rate limits; it gets
+        execution: with its reserved_ticks and budget_counters. rates: what it takes of rate limits; it gets
         their levels. Raises ReservationRefused, RateExceeded, and ServiceUnavailable also when the database
         does not take the row within timeouts.row_s.
         """
         while True:
             row = self._begin(execution)
-            row.is_guarded = bool(execution.budget_counters) or (claim is not None and claim.is_guarded)
-            if claim is not None:
-                row.claim = claim
-                self._claimed.add(execution.id)
+            row.is_guarded = bool(execution.budget_counters) or (rates is not None and rates.is_guarded)
+            if rates is not None:
+                row.rates = rates
+                self._limited.add(execution.id)
             try:
                 is_there = await self._wait(row)
             except BaseException:
                 self._withdraw(row, "the call was not sent: its caller went away")
                 raise
             if isinstance(is_there, Refusal | RateRefusal):
-                self._claimed.discard(execution.id)
+                self._limited.discard(execution.id)
                 if isinstance(is_there, Refusal):
                     raise ReservationRefused(is_there)
                 raise RateExceeded(is_there)
@@ -211,7 +211,7 @@ class Ledger:
         """Books a call that was never sent, unless its intent is not written either."""
         is_refused = row.execution.id not in self.writer.rows and not row.committed
         if is_refused or self.writer.withdraw(row):
-            self._claimed.discard(row.execution.id)
+            self._limited.discard(row.execution.id)
             return
         execution = copied(row.execution)
         execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
@@ -227,9 +227,9 @@ class Ledger:
         else:
             row.execution, row.since = copied(execution), time.monotonic()
         row.settled, row.also = True, also
-        if execution.id in self._claimed:
-            self._claimed.discard(execution.id)
-            row.ends_claim = True
+        if execution.id in self._limited:
+            self._limited.discard(execution.id)
+            row.ends_rates = True
         if (rows := _watching.get()) is not None:
             rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self.writer.put(row)

@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal, Statement
-from genai_spine.store.booking.rates import RateClaim, RateRefusal
+from genai_spine.store.booking.rates import RateRefusal, RateReservation
 from genai_spine.store.executions import Booking
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -31,8 +31,8 @@ class Row:
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
     also: Sequence[Statement] = ()  # of the same transaction as the settlement
-    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
-    ends_claim: bool = False  # a settlement whose intent had one
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    ends_rates: bool = False  # a settlement whose intent had one
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
     recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Row:
     @property
     def is_counted(self) -> bool:
         """Whether more is written for it than the row."""
-        return bool(self.also or self.claim or self.ends_claim or self.execution.budget_counters)
+        return bool(self.also or self.rates or self.ends_rates or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -51,8 +51,8 @@ class Row:
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
             also=self.also,
-            claim=self.claim,
-            ends_claim=self.ends_claim,
+            rates=self.rates,
+            ends_rates=self.ends_rates,
         )
 
     def resolve(self, recorded: Recorded) -> None:

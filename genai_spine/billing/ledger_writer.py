@@ -174,8 +174,8 @@ class LedgerWriter:
             return
         if outcome.is_lease_lost and is_intent_of_guard:
             return
-        if row.claim is not None:
-            row.claim.levels = outcome.rates
+        if row.rates is not None:
+            row.rates.levels = outcome.rate_levels
         row.committed = time.monotonic()
         if self._executions.needs_flush:
             self._unflushed[id] = row

@@ -35,7 +35,7 @@ from genai_spine.inference.estimate import ReserveRules, call_size, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
-from genai_spine.store.booking.rates import RateClaim
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -178,11 +178,11 @@ class Attempt(Generic[R]):
         size = call_size(self.request, self.route.model, self.accounting.reserve, is_counted=True)
         return size.input_tokens + size.output_tokens
 
-    async def _book_intent(self, applied: Sequence[Applied], claim: RateClaim | None = None) -> None:
+    async def _book_intent(self, applied: Sequence[Applied], rates: RateReservation | None = None) -> None:
         if applied:
-            await self.accounting.budgets.reserve(self.execution, applied, claim)
+            await self.accounting.budgets.reserve(self.execution, applied, rates)
         else:
-            await self.accounting.ledger.reserve(self.execution, claim)
+            await self.accounting.ledger.reserve(self.execution, rates)
 
     def _bound_answer(self) -> None:
         """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""

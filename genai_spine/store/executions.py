@@ -24,7 +24,7 @@ from sqlalchemy import (
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
 from genai_spine.store.booking import postgresql, rate_statements, sqlite
 from genai_spine.store.booking.entries import Entry, Outcome, Statement
-from genai_spine.store.booking.rates import RateClaim
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, Utc
 from genai_spine.store.tables import budget_counters, executions
@@ -146,8 +146,8 @@ class Booking:
     is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
     is_repeated: bool = False  # it may be written already
     also: Sequence[Statement] = ()  # of the same transaction as the settlement
-    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
-    ends_claim: bool = False  # a settlement whose intent had a claim
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    ends_rates: bool = False  # a settlement whose intent had a reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ class Executions:
                 is_guarded=booking.is_guarded,
                 is_repeated=booking.is_repeated,
                 also=booking.also,
-                claim=booking.claim if is_intent else None,
-                used_tokens=_tokens(booking.execution) if booking.ends_claim else None,
+                rates=booking.rates if is_intent else None,
+                used_tokens=_tokens(booking.execution) if booking.ends_rates else None,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]

@@ -238,9 +238,9 @@ async def test_concurrent_calls_are_those_that_run(database):
 def _reserving(mine: Limited) -> Any:
     from genai_spine.v1.execution_pb2 import Execution
 
-    async def reserve(claim):
+    async def reserve(rates):
         await mine.ledger.reserve(
-            Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme"), claim
+            Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme"), rates
         )
 
     return reserve
@@ -272,10 +272,10 @@ async def test_a_call_that_a_budget_refuses_takes_nothing_of_the_limits(database
     from genai_spine.errors import BudgetExceeded
     from genai_spine.v1.execution_pb2 import Execution
 
-    async def reserve(claim):
+    async def reserve(rates):
         execution = Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme")
         execution.reserved_ticks = 11
-        await spender.budgets.reserve(execution, spender.budgets.applying(execution), claim)
+        await spender.budgets.reserve(execution, spender.budgets.applying(execution), rates)
 
     with pytest.raises(BudgetExceeded):
         await mine.limiter.book(mine.request(), 0, reserve)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genai_spine.store.booking.rates import RateClaim, RateLevel, RateRefusal, refusal, take
+from genai_spine.store.booking.rates import RateLevel, RateRefusal, RateReservation, refusal, take
 
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
@@ -30,8 +30,8 @@ class Entry:
     is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
     is_repeated: bool = False  # it may be written already
     also: Sequence[Statement] = ()
-    claim: RateClaim | None = None  # of an intent: what it takes of rate limits
-    used_tokens: int | None = None  # of a settlement whose intent had a claim: what it used in the end
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    used_tokens: int | None = None  # of a settlement whose intent had a reservation: what it used in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Outcome:
 
     refused: dict[str, Refusal | RateRefusal] = field(default_factory=dict)  # by the id of the row
     levels: dict[int, Level] = field(default_factory=dict)  # of counters that were reserved from, afterwards
-    rates: dict[int, RateLevel] = field(default_factory=dict)  # of counters of rate limits, afterwards
+    rate_levels: dict[int, RateLevel] = field(default_factory=dict)  # of counters of rate limits, afterwards
     is_lease_lost: bool = False  # no guarded reservation was made: the process has no live lease
 
 
@@ -74,9 +74,9 @@ def needs(entries: Iterable[Entry]) -> dict[int, int]:
     return dict(sorted(sums.items()))
 
 
-def claims(entries: Iterable[Entry]) -> list[RateClaim]:
+def reservations(entries: Iterable[Entry]) -> list[RateReservation]:
     """What of rate limits is to be taken."""
-    return [entry.claim for entry in entries if entry.claim is not None]
+    return [entry.rates for entry in entries if entry.rates is not None]
 
 
 def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome) -> list[Entry]:
@@ -85,17 +85,17 @@ def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome
     What costs nothing always fits, and so does everything where a counter only warns.
     """
     rooms = {counter: level.room for counter, level in levels.items()}
-    rates, admitted = dict(outcome.rates), []
+    rates, admitted = dict(outcome.rate_levels), []
     for entry in entries:
         full = next((counter for counter in entry.counters if not _fits(entry, counter, levels, rooms)), None)
         if full is not None:
             outcome.refused[entry.id] = Refusal(full, levels.get(full))
             continue
-        if entry.claim is not None:
-            if (refused := refusal(entry.claim, rates)) is not None:
+        if entry.rates is not None:
+            if (refused := refusal(entry.rates, rates)) is not None:
                 outcome.refused[entry.id] = refused
                 continue
-            take((entry.claim,), rates)
+            take((entry.rates,), rates)
         for counter in entry.counters:
             rooms[counter] -= entry.ticks
         admitted.append(entry)

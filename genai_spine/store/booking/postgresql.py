@@ -138,7 +138,7 @@ class Booking:
     ) -> bool:
         """Whether all were reserved; the outcome has the levels afterwards."""
         need, is_guarded = needs(entries), entries[0].is_guarded
-        is_limited = any(entry.claim is not None for entry in entries)
+        is_limited = any(entry.rates is not None for entry in entries)
         row = await connection.fetchrow(
             self._reserve_limited if is_limited else self._reserve,
             entries[0].server_id,
@@ -175,8 +175,8 @@ def _overtaken(entry: Entry, outcome: Outcome) -> Refusal | RateRefusal:
     """Refusal of a reservation whose room others took each time."""
     if entry.counters:
         return Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
-    assert entry.claim is not None  # else nothing could refuse it
-    return overtaken(entry.claim, outcome.rates)
+    assert entry.rates is not None  # else nothing could refuse it
+    return overtaken(entry.rates, outcome.rate_levels)
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,7 @@
 """Statements of rate limits: counters of a minute, and the calls that run, on both databases.
 
-A claim is a row of rate_calls as long as its call runs. Who deletes that row gives back what it held, once:
-the settlement, or the sweep when a process died.
+A reservation is a row of rate_calls as long as its call runs. Who deletes that row gives back what it held,
+once: the settlement, or the sweep when a process died.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from genai_spine.store.booking.entries import Entry, Outcome, claims
+from genai_spine.store.booking.entries import Entry, Outcome, reservations
 from genai_spine.store.booking.rates import MINUTE_S, RateLevel, asked, take
 
 FIELDS = ("minute", "requests", "tokens", "earlier_requests", "earlier_tokens", "running")
@@ -104,44 +104,50 @@ _GIVE_BACK = (
 def parameters(entries: Sequence[Entry]) -> tuple[str, str]:
     """$6 and $7 of a reservation on PostgreSQL."""
     calls = [
-        {"execution_id": entry.id, "tokens": entry.claim.tokens, "counters": list(entry.claim.limits)}
+        {"execution_id": entry.id, "tokens": entry.rates.tokens, "counters": list(entry.rates.limits)}
         for entry in entries
-        if entry.claim is not None
+        if entry.rates is not None
     ]
-    return msgspec.json.encode(asked(claims(entries))).decode(), msgspec.json.encode(calls).decode()
+    return msgspec.json.encode(asked(reservations(entries))).decode(), msgspec.json.encode(calls).decode()
 
 
 def read(outcome: Outcome, entries: Sequence[Entry], found: str | None, *, is_made: bool) -> None:
     """Levels that PostgreSQL found before a reservation, as they are after it."""
     for row in msgspec.json.decode(found or "[]"):
-        outcome.rates[row["id"]] = RateLevel(elapsed_s=row["elapsed"], **{name: row[name] for name in FIELDS})
+        outcome.rate_levels[row["id"]] = RateLevel(
+            elapsed_s=row["elapsed"], **{name: row[name] for name in FIELDS}
+        )
     if is_made:
-        take(claims(entries), outcome.rates)
+        take(reservations(entries), outcome.rate_levels)
 
 
 def used(entries: Iterable[Entry]) -> dict[str, int]:
-    """Tokens that calls with a claim used, by the ids of their rows."""
+    """Tokens that limited calls used, by the ids of their rows."""
     return {entry.id: entry.used_tokens for entry in entries if entry.used_tokens is not None}
 
 
 def look(connection: sqlite3.Connection, entries: Sequence[Entry], outcome: Outcome) -> None:
-    """Levels of what the entries claim, on SQLite."""
+    """Levels of the counters that the entries reserve from, on SQLite."""
     minute, elapsed_s = divmod(time.time(), MINUTE_S)
-    for counter in sorted({counter for claim in claims(entries) for counter in claim.limits}):
+    for counter in sorted(
+        {counter for reservation in reservations(entries) for counter in reservation.limits}
+    ):
         for id, *values in connection.execute(_LEVELS, (counter,)).fetchall():
             level = RateLevel(elapsed_s=0.0, **dict(zip(FIELDS, values, strict=True)))
-            outcome.rates[id] = level.at(int(minute), elapsed_s)
+            outcome.rate_levels[id] = level.at(int(minute), elapsed_s)
 
 
 def write(connection: sqlite3.Connection, entries: Sequence[Entry], outcome: Outcome) -> None:
-    """Counters and calls of claims that are granted, which are in the outcome's levels, on SQLite."""
-    for counter, level in outcome.rates.items():
+    """Counters and calls of reservations that are made, which the outcome's levels have, on SQLite."""
+    for counter, level in outcome.rate_levels.items():
         connection.execute(_COUNT, (*(getattr(level, name) for name in FIELDS), counter))
     for entry in entries:
-        if entry.claim is not None:
-            counters = list(entry.claim.limits)
-            minute = max((outcome.rates[id].minute for id in counters if id in outcome.rates), default=0)
-            connection.execute(_CALL, (entry.id, minute, entry.claim.tokens, json.dumps(counters)))
+        if entry.rates is not None:
+            counters = list(entry.rates.limits)
+            minute = max(
+                (outcome.rate_levels[id].minute for id in counters if id in outcome.rate_levels), default=0
+            )
+            connection.execute(_CALL, (entry.id, minute, entry.rates.tokens, json.dumps(counters)))
 
 
 def release(connection: sqlite3.Connection, tokens: Mapping[str, int | None]) -> None:

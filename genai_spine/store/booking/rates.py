@@ -73,7 +73,7 @@ class RateLevel:
 
 
 @dataclass(slots=True)
-class RateClaim:
+class RateReservation:
     """What a call takes of the limits of its key and its tenant."""
 
     limits: Mapping[int, RateLimits]  # by the id of the counter, in the order of ids
@@ -89,7 +89,7 @@ class RateClaim:
 
 @dataclass(frozen=True, slots=True)
 class RateRefusal:
-    """A claim that was not granted. level: of the counter; None: there is no such counter."""
+    """A reservation that was not granted. level: of the counter; None: there is no such counter."""
 
     counter: int
     kind: str = ""  # requests, tokens or running
@@ -110,47 +110,48 @@ def limit_of(limits: RateLimits, kind: str) -> int | None:
     return getattr(limits, name) if limits.HasField(name) else None
 
 
-def refusal(claim: RateClaim, levels: Mapping[int, RateLevel]) -> RateRefusal | None:
-    """What refuses a claim; None: there is room for it, or it is only counted."""
-    if not claim.is_guarded:
+def refusal(reservation: RateReservation, levels: Mapping[int, RateLevel]) -> RateRefusal | None:
+    """What refuses a reservation; None: there is room for it, or it is only counted."""
+    if not reservation.is_guarded:
         return None
-    for counter, limits in claim.limits.items():
+    for counter, limits in reservation.limits.items():
         if (level := levels.get(counter)) is None:
             return RateRefusal(counter)
-        for kind, more in claim.takes():
+        for kind, more in reservation.takes():
             limit = limit_of(limits, kind)
             if more and limit is not None and level.used(kind) + more > limit:
                 return RateRefusal(counter, kind, level)
     return None
 
 
-def take(claims: Iterable[RateClaim], levels: dict[int, RateLevel]) -> None:
-    """Enters what the claims take into the levels."""
-    for claim in claims:
-        for counter in claim.limits:
+def take(reservations: Iterable[RateReservation], levels: dict[int, RateLevel]) -> None:
+    """Enters what the reservations take into the levels."""
+    for reservation in reservations:
+        for counter in reservation.limits:
             if (level := levels.get(counter)) is not None:
-                levels[counter] = level.plus(claim.requests, claim.tokens, 1)
+                levels[counter] = level.plus(reservation.requests, reservation.tokens, 1)
 
 
-def asked(claims: Iterable[RateClaim]) -> list[dict[str, int | None]]:
+def asked(reservations: Iterable[RateReservation]) -> list[dict[str, int | None]]:
     """What is asked of each counter, in the order of ids: of each kind the sum, the part of it that may be
     refused, and the limit.
     """
     sums: dict[int, dict[str, int | None]] = {}
-    for claim in claims:
-        for counter, limits in claim.limits.items():
+    for reservation in reservations:
+        for counter, limits in reservation.limits.items():
             row = sums.setdefault(counter, {"id": counter})
-            for kind, more in claim.takes():
+            for kind, more in reservation.takes():
+                asked_more = more if reservation.is_guarded else 0
                 row[kind] = (row.get(kind) or 0) + more
-                row[f"asked_{kind}"] = (row.get(f"asked_{kind}") or 0) + (more if claim.is_guarded else 0)
+                row[f"asked_{kind}"] = (row.get(f"asked_{kind}") or 0) + asked_more
                 row[f"most_{kind}"] = limit_of(limits, kind)
     return [sums[counter] for counter in sorted(sums)]
 
 
-def overtaken(claim: RateClaim, levels: Mapping[int, RateLevel]) -> RateRefusal:
-    """Refusal of a claim whose room others took each time."""
-    for counter, limits in claim.limits.items():
-        for kind, _ in claim.takes():
+def overtaken(reservation: RateReservation, levels: Mapping[int, RateLevel]) -> RateRefusal:
+    """Refusal of a reservation whose room others took each time."""
+    for counter, limits in reservation.limits.items():
+        for kind, _ in reservation.takes():
             if limit_of(limits, kind) is not None and counter in levels:
                 return RateRefusal(counter, kind, levels[counter])
-    return RateRefusal(next(iter(claim.limits)))
+    return RateRefusal(next(iter(reservation.limits)))

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from genai_spine.store.booking import rate_statements
-from genai_spine.store.booking.entries import Entry, Level, Outcome, claims, fitting, needs
+from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, needs, reservations
 from genai_spine.store.booking.rates import take
 
 ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
@@ -70,9 +70,9 @@ def book(connection: sqlite3.Connection, statement: str, entries: Sequence[Entry
         if counter in levels:
             levels[counter] = _charged(levels[counter], spent + reserved)
     rate_statements.look(connection, intents, outcome)
-    take(claims(asserted), outcome.rates)
+    take(reservations(asserted), outcome.rate_levels)
     fit = fitting(guarded, levels, outcome)
-    take(claims(fit), outcome.rates)
+    take(reservations(fit), outcome.rate_levels)
     admitted = [*asserted, *fit]
     rate_statements.write(connection, admitted, outcome)
     for counter, ticks in needs(admitted).items():

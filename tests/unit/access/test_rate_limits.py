@@ -4,7 +4,7 @@ import pytest
 
 from genai_spine.access.rate_limits import TIERS, headers, in_force, subjects
 from genai_spine.call import Call, Principal
-from genai_spine.store.booking.rates import RateClaim, RateLevel
+from genai_spine.store.booking.rates import RateLevel, RateReservation
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 FREE = RateLimits(requests_per_minute=60, tokens_per_minute=40_000)
@@ -42,8 +42,8 @@ def test_a_key_and_its_tenant_are_limited_each_by_itself():
     )
 
 
-def _claim(**limits: RateLimits) -> RateClaim:
-    return RateClaim({int(id[1:]): numbers for id, numbers in limits.items()}, 1, 0, True)
+def _reservation(**limits: RateLimits) -> RateReservation:
+    return RateReservation({int(id[1:]): numbers for id, numbers in limits.items()}, 1, 0, True)
 
 
 def _level(requests: int, tokens: int = 0) -> RateLevel:
@@ -52,14 +52,14 @@ def _level(requests: int, tokens: int = 0) -> RateLevel:
 
 def test_headers_are_those_of_the_limit_with_less_left(monkeypatch):
     monkeypatch.setattr("time.time", lambda: 6000.5)
-    claim = _claim(_1=FREE, _2=RateLimits(requests_per_minute=500))
+    reservation = _reservation(_1=FREE, _2=RateLimits(requests_per_minute=500))
     levels = {1: _level(20, 100), 2: _level(490)}
-    assert headers(claim, levels, Call(path="/v1/summarize")) == {
+    assert headers(reservation, levels, Call(path="/v1/summarize")) == {
         "x-ratelimit-limit": "500",
         "x-ratelimit-remaining": "10",
         "x-ratelimit-reset": "6101",
     }
-    assert headers(claim, levels, Call(path="/v1/chat/completions")) == {
+    assert headers(reservation, levels, Call(path="/v1/chat/completions")) == {
         "x-ratelimit-limit": "500",
         "x-ratelimit-remaining": "10",
         "x-ratelimit-reset": "6101",
@@ -73,6 +73,6 @@ def test_headers_are_those_of_the_limit_with_less_left(monkeypatch):
 
 
 def test_what_is_left_is_never_below_nothing():
-    claim = _claim(_1=RateLimits(requests_per_minute=2))
-    assert headers(claim, {1: _level(5)}, Call())["x-ratelimit-remaining"] == "0"
-    assert headers(_claim(_1=RateLimits(concurrent_calls=2)), {1: _level(5)}, Call()) == {}
+    reservation = _reservation(_1=RateLimits(requests_per_minute=2))
+    assert headers(reservation, {1: _level(5)}, Call())["x-ratelimit-remaining"] == "0"
+    assert headers(_reservation(_1=RateLimits(concurrent_calls=2)), {1: _level(5)}, Call()) == {}

@@ -119,15 +119,15 @@ class Rows:
     def __init__(self) -> None:
         self.begun: list[execution_pb2.Execution] = []
         self.settled: list[execution_pb2.Execution] = []
-        self.claims: list[Any] = []  # of rate limits, one for each intent that was awaited
+        self.reservations: list[Any] = []  # of rate limits, one for each intent that was awaited
 
     def begin(self, execution: execution_pb2.Execution) -> None:
         self.begun.append(execution)
         execution.id = f"00000000-0000-7000-8000-{len(self.begun):012d}"
 
-    async def reserve(self, execution: execution_pb2.Execution, claim: Any = None) -> None:
+    async def reserve(self, execution: execution_pb2.Execution, rates: Any = None) -> None:
         self.begin(execution)
-        self.claims.append(claim)
+        self.reservations.append(rates)
 
     async def recorded(self, execution: execution_pb2.Execution) -> None:
         assert execution in self.begun
@@ -145,7 +145,7 @@ class Rows:
 
 
 class Limits:
-    """The rate limiter's place: every call is let in; its claim is the number of its tokens."""
+    """The rate limiter's place: every call is let in; its reservation is the number of its tokens."""
 
     async def book(self, call: Call, tokens: int, booked: Any) -> None:
         await booked(tokens)

@@ -61,8 +61,8 @@ async def test_attempt_open_books_what_a_limited_call_may_use(
     operation.call.principal = Principal("key:k", key_id="k", key_limits=limits)
     operation.call.rate_admission = RateAdmission()
     await one.attempt(operation)
-    [claimed] = one.rows.claims
-    assert least <= claimed <= most
+    [reserved] = one.rows.reservations
+    assert least <= reserved <= most
     assert len(one.rows.begun) == 1
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from genai_spine.store.booking.rates import (
-    RateClaim,
     RateLevel,
     RateRefusal,
+    RateReservation,
     asked,
     limit_of,
     overtaken,
@@ -20,8 +20,12 @@ def level(requests: int = 0, earlier: int = 0, elapsed_s: float = 0.0, **fields:
     return RateLevel(elapsed_s=elapsed_s, requests=requests, earlier_requests=earlier, **given)
 
 
-def claim(limits: RateLimits | None = None, tokens: int = 0, *, is_guarded: bool = True) -> RateClaim:
-    return RateClaim({7: limits or RateLimits(requests_per_minute=10)}, int(is_guarded), tokens, is_guarded)
+def reservation(
+    limits: RateLimits | None = None, tokens: int = 0, *, is_guarded: bool = True
+) -> RateReservation:
+    return RateReservation(
+        {7: limits or RateLimits(requests_per_minute=10)}, int(is_guarded), tokens, is_guarded
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,26 +87,26 @@ def test_all_is_there_again_when_nothing_counts_any_more(requests, earlier, rese
 )
 def test_each_kind_refuses_by_itself(limits, kind):
     levels = {7: level(5, tokens=100, running=2)}
-    found = refusal(claim(limits, tokens=10), levels)
+    found = refusal(reservation(limits, tokens=10), levels)
     assert found == (None if kind is None else RateRefusal(7, kind, levels[7]))
 
 
 def test_what_is_only_counted_is_never_refused():
     full = {7: level(10)}
-    assert refusal(claim(is_guarded=False), full) is None
-    assert refusal(claim(is_guarded=False), {}) is None
-    assert refusal(claim(), {}) == RateRefusal(7)
+    assert refusal(reservation(is_guarded=False), full) is None
+    assert refusal(reservation(is_guarded=False), {}) is None
+    assert refusal(reservation(), {}) == RateRefusal(7)
 
 
-def test_claims_are_entered_into_the_levels_of_their_counters():
+def test_reservations_are_entered_into_the_levels_of_their_counters():
     levels = {7: level(5, 3), 8: level(1)}
-    take([claim(tokens=10), claim(tokens=20, is_guarded=False)], levels)
+    take([reservation(tokens=10), reservation(tokens=20, is_guarded=False)], levels)
     assert levels == {7: level(6, 3, tokens=30, running=2), 8: level(1)}
 
 
 def test_of_a_batch_is_asked_the_sum_and_what_of_it_may_be_refused():
     limits = RateLimits(requests_per_minute=10, concurrent_calls=4)
-    rows = asked([claim(limits, 10), claim(limits, 20, is_guarded=False)])
+    rows = asked([reservation(limits, 10), reservation(limits, 20, is_guarded=False)])
     [row] = rows
     assert (row["id"], row["requests"], row["tokens"], row["running"]) == (7, 1, 30, 2)
     assert (row["asked_requests"], row["asked_tokens"], row["asked_running"]) == (1, 10, 1)
@@ -113,5 +117,5 @@ def test_who_was_overtaken_is_told_the_limit_that_others_filled():
     limits = RateLimits(tokens_per_minute=100)
     levels = {7: level(tokens=99)}
     assert limit_of(limits, "tokens") == 100
-    assert overtaken(claim(limits), levels) == RateRefusal(7, "tokens", levels[7])
-    assert overtaken(claim(limits), {}) == RateRefusal(7)
+    assert overtaken(reservation(limits), levels) == RateRefusal(7, "tokens", levels[7])
+    assert overtaken(reservation(limits), {}) == RateRefusal(7)
