@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from genai_spine.access.rate_limits import RateLimiter
 from genai_spine.call import Principal
-from genai_spine.errors import ConcurrentLimitExceeded, RateLimited, ServiceUnavailable
+from genai_spine.errors import BudgetExceeded, ConcurrentLimitExceeded, RateLimited, ServiceUnavailable
 from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.database import Database
+from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 from tests.contract.test_budgets import budget, ended, said
 from tests.limiting import Limited
@@ -61,6 +62,16 @@ async def processes(url: str, **fields: Any) -> list[asyncio.subprocess.Process]
     for process in started:
         assert await process.stdout.readline() == b'{"ready": true}\n'
     return started
+
+
+def _reserving(mine: Limited, **fields: Any) -> Any:
+    """Booking of one call."""
+
+    async def reserve(rates):
+        execution = Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme", **fields)
+        await mine.ledger.reserve(execution, rates)
+
+    return reserve
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,7 @@ async def test_a_full_minute_says_when_there_is_room(database):
         assert request.headers["x-ratelimit-remaining"] == "0"
         refused = mine.request()
         with pytest.raises(RateLimited) as error:
-            await mine.limiter.book(refused, 0, mine.ledger.reserve)  # which is not asked
+            await mine.limiter.book(refused, 0, _reserving(mine))
         assert error.value.metadata == {
             "of": "key",
             "id": "key-1",
@@ -190,7 +201,7 @@ async def test_a_call_that_ends_in_the_next_minute_corrects_the_one_that_it_was_
 async def test_what_asks_for_more_than_the_limit_is_told_that_waiting_does_not_help(database):
     async with limited(database, key={"tokens_per_minute": 100}) as mine:
         with pytest.raises(RateLimited) as error:
-            await mine.limiter.book(mine.request(), 101, mine.ledger.reserve)
+            await mine.limiter.book(mine.request(), 101, _reserving(mine))
         assert error.value.metadata["asked"] == "101"
 
 
@@ -235,17 +246,6 @@ async def test_concurrent_calls_are_those_that_run(database):
         assert await mine.call() is not None
 
 
-def _reserving(mine: Limited) -> Any:
-    from genai_spine.v1.execution_pb2 import Execution
-
-    async def reserve(rates):
-        await mine.ledger.reserve(
-            Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme"), rates
-        )
-
-    return reserve
-
-
 async def test_of_several_limits_the_full_one_is_named(database):
     tenant = {"requests_per_minute": 3}
     async with limited(database, key={"requests_per_minute": 9}, tenant=tenant) as mine:
@@ -269,8 +269,6 @@ async def test_a_call_that_a_budget_refuses_takes_nothing_of_the_limits(database
         Principal("key:key-1", "acme", None, "key-1", key_limits=RateLimits(requests_per_minute=5)),
     )
     await spender.ledger.start()
-    from genai_spine.errors import BudgetExceeded
-    from genai_spine.v1.execution_pb2 import Execution
 
     async def reserve(rates):
         execution = Execution(request_id="r", provider="p", model="m", attempt=1, tenant_id="acme")

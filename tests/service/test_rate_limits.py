@@ -16,7 +16,7 @@ from genai_spine.v1 import tenant_service_pb2 as tenants
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 from tests.databases import BOTH
 from tests.service.keyed import Keyed, bearer, keyed
-from tests.service.running import Failure, Running, Upstreams, asked, failure, running
+from tests.service.running import Failure, Posted, Running, Upstreams, asked, failure, running
 from tests.upstreams.reply import Reply, Usage
 from tests.waiting import until
 
@@ -40,6 +40,12 @@ def _completion(server: Keyed, secret: str, model: str = "gpt-4o", **fields: Any
     metadata = fields.pop("metadata", [])
     request = asked(model=model, **fields)
     return server.service.completions.CreateCompletion(request, metadata=[*bearer(secret), *metadata])
+
+
+async def _chat(server: Keyed, secret: str, **fields: Any) -> Posted:
+    """A chat by OpenAI's path."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], **fields}
+    return await server.service.post("/v1/chat/completions", body, authorization=f"Bearer {secret}")
 
 
 async def _rates(call: Any) -> dict[str, str]:
@@ -161,7 +167,7 @@ async def test_tokens_are_those_of_the_provider_in_the_end(server: Keyed):
     made = await server.key(limits=RateLimits(tokens_per_minute=5000))
     server.service.openai.script(Reply("four", usage=Usage(prompt_tokens=10, completion_tokens=5)))
     await _completion(server, made.secret, max_tokens=4000)
-    posted = await server.service.chat(authorization=f"Bearer {made.secret}", max_tokens=4900)
+    posted = await _chat(server, made.secret, max_tokens=4900)
     assert posted.headers["x-ratelimit-limit-tokens"] == "5000"
     left = int(posted.headers["x-ratelimit-remaining-tokens"])
     assert 50 <= left <= 5000 - 4900 - 15  # the input of this one is estimated
@@ -172,24 +178,23 @@ async def test_tokens_are_those_of_the_provider_in_the_end(server: Keyed):
 
 async def test_openai_paths_say_it_in_openais_way(server: Keyed):
     made = await server.key(limits=RateLimits(requests_per_minute=1, tokens_per_minute=50_000))
-    key = {"authorization": f"Bearer {made.secret}"}
-    good = await server.service.chat(stream=True, **key)
+    good = await _chat(server, made.secret, stream=True)
     assert good.events[-1] == "[DONE]"
     assert good.headers["x-ratelimit-limit-requests"] == "1"
     assert good.headers["x-ratelimit-remaining-requests"] == "0"
     assert good.headers["x-ratelimit-reset-requests"].endswith("s")
     assert good.headers["x-ratelimit-limit-tokens"] == "50000"
-    bad = await server.service.chat(**key)
+    bad = await _chat(server, made.secret)
     assert (bad.problem["status"], bad.problem["code"]) == (429, "rate_limit_exceeded")
     assert bad.problem["type"] == "rate_limit_error"
-    assert 1 <= int(bad.headers["retry-after"]) <= 91
+    assert 1 <= int(bad.headers["retry-after"]) <= 120  # of one request a minute all must have faded
     assert "x-should-retry" not in bad.headers
     assert bad.headers["x-ratelimit-remaining-requests"] == "0"
 
 
 async def test_a_call_that_is_too_large_for_its_limit_is_not_worth_repeating(server: Keyed):
     made = await server.key(limits=RateLimits(tokens_per_minute=5000))
-    bad = await server.service.chat(authorization=f"Bearer {made.secret}", max_tokens=6000)
+    bad = await _chat(server, made.secret, max_tokens=6000)
     assert (bad.problem["status"], bad.problem["code"]) == (429, "rate_limit_exceeded")
     assert bad.headers["x-should-retry"] == "false"
     assert "retry-after" not in bad.headers
@@ -203,7 +208,7 @@ async def test_concurrent_calls_are_limited_and_come_back(server: Keyed):
     found = await _refused(server, made.secret)
     assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CONCURRENT_LIMIT_EXCEEDED")
     assert found.retry_after_s == 1.0
-    posted = await server.service.chat(authorization=f"Bearer {made.secret}")
+    posted = await _chat(server, made.secret)
     assert (posted.problem["status"], posted.problem["code"]) == (429, "concurrent_limit_exceeded")
     running_call.cancel()
 
@@ -279,7 +284,6 @@ async def test_a_full_server_refuses_before_any_work(upstreams: Upstreams):
         found = await failure(service.completions.CreateCompletion(asked()))
         assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_FULL")
         assert found.retry_after_s == 1.0
-        assert await service.executions.by_request(found.request_id) == []
         posted = await service.chat()
         assert (posted.problem["status"], posted.headers["retry-after"]) == (503, "1")
         assert posted.headers["x-genai-refused"] == "full"
