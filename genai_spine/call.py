@@ -79,7 +79,7 @@ class RateAdmission:
     counted only, so that what was begun is not left half paid.
     """
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_granted: bool = False
 
 

@@ -54,7 +54,7 @@ class RateLimiter:
         admission = call.rate_admission
         assert admission is not None
         if not admission.is_granted:
-            async with admission.turn:
+            async with admission.lock:
                 if not admission.is_granted:
                     await self._admit(call, tokens, booked)
                     admission.is_granted = True

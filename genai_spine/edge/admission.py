@@ -38,14 +38,14 @@ class AdmissionQueue:
             self._begin(tenant_id)
             return
         self._make_place(tenant_id)
-        turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(tenant_id, deque()).append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(tenant_id, deque()).append(waiter)
         self.waiting += 1
         try:
             async with asyncio.timeout(self.limits.wait_s):
-                await turn
+                await waiter
         except BaseException as error:
-            self._give_up(tenant_id, turn)
+            self._give_up(tenant_id, waiter)
             if isinstance(error, TimeoutError):
                 raise self._full() from None
             raise
@@ -71,10 +71,10 @@ class AdmissionQueue:
     def _admit(self) -> None:
         while self.waiting and self._has_room:
             next_tenant = min(self._lines, key=lambda tenant_id: self._running_of.get(tenant_id, 0))
-            turn = self._lines[next_tenant][0]
-            self._drop(next_tenant, turn)
-            if not turn.done():  # else its caller went away
-                turn.set_result(None)
+            waiter = self._lines[next_tenant][0]
+            self._drop(next_tenant, waiter)
+            if not waiter.done():  # else its caller went away
+                waiter.set_result(None)
                 self._begin(next_tenant)
 
     def _make_place(self, tenant_id: str) -> None:
@@ -85,21 +85,21 @@ class AdmissionQueue:
         mine = len(self._lines.get(tenant_id, ()))
         if longest is None or len(self._lines[longest]) <= mine + 1:
             raise self._full(refused="full")
-        turn = self._lines[longest][-1]  # who came last has waited least
-        self._drop(longest, turn)
-        if not turn.done():
-            turn.set_exception(self._full(refused="full"))
+        waiter = self._lines[longest][-1]  # who came last has waited least
+        self._drop(longest, waiter)
+        if not waiter.done():
+            waiter.set_exception(self._full(refused="full"))
 
-    def _give_up(self, tenant_id: str, turn: "asyncio.Future[None]") -> None:
+    def _give_up(self, tenant_id: str, waiter: "asyncio.Future[None]") -> None:
         """Takes a caller out of the line that waits no more, or that got its turn just then."""
-        if turn in self._lines.get(tenant_id, ()):
-            self._drop(tenant_id, turn)
-        elif turn.done() and not turn.cancelled() and turn.exception() is None:
+        if waiter in self._lines.get(tenant_id, ()):
+            self._drop(tenant_id, waiter)
+        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             self.leave(tenant_id)
 
-    def _drop(self, tenant_id: str, turn: "asyncio.Future[None]") -> None:
+    def _drop(self, tenant_id: str, waiter: "asyncio.Future[None]") -> None:
         line = self._lines[tenant_id]
-        line.remove(turn)
+        line.remove(waiter)
         self.waiting -= 1
         if not line:
             del self._lines[tenant_id]

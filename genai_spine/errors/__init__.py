@@ -14,12 +14,12 @@ SpineError
 ├── KeyNotFound                   NOT_FOUND 404
 ├── TenantNotFound                NOT_FOUND 404
 ├── ProjectNotFound               NOT_FOUND 404
-├── RateLimited                   RESOURCE_EXHAUSTED 429
-├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
-├── ServerFull                    UNAVAILABLE 503
 ├── IdempotencyKeyReused          ALREADY_EXISTS 409
 ├── StreamLost                    DATA_LOSS 409
 ├── CallLost                      DATA_LOSS 409
+├── RateLimited                   RESOURCE_EXHAUSTED 429
+├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
+├── ServerFull                    UNAVAILABLE 503
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400

@@ -75,7 +75,7 @@ def needs(entries: Iterable[Entry]) -> dict[int, int]:
 
 
 def reservations(entries: Iterable[Entry]) -> list[RateReservation]:
-    """What of rate limits is to be taken."""
+    """Reservations of rate limits that the entries have."""
     return [entry.rates for entry in entries if entry.rates is not None]
 
 

@@ -44,7 +44,7 @@ class RateLevel:
         )
 
     def used(self, kind: str) -> float:
-        """What counts now. kind: requests, tokens or running."""
+        """Number that counts now. kind: requests, tokens or running."""
         if kind == "running":
             return self.running
         weight = 1 - self.elapsed_s / MINUTE_S
@@ -74,7 +74,7 @@ class RateLevel:
 
 @dataclass(slots=True)
 class RateReservation:
-    """What a call takes of the limits of its key and its tenant."""
+    """Reservation of a call: its share of the limits of its key and its tenant."""
 
     limits: Mapping[int, RateLimits]  # by the id of the counter, in the order of ids
     requests: int
@@ -111,7 +111,7 @@ def limit_of(limits: RateLimits, kind: str) -> int | None:
 
 
 def refusal(reservation: RateReservation, levels: Mapping[int, RateLevel]) -> RateRefusal | None:
-    """What refuses a reservation; None: there is room for it, or it is only counted."""
+    """Refusal of a reservation; None: there is room for it, or it is only counted."""
     if not reservation.is_guarded:
         return None
     for counter, limits in reservation.limits.items():
@@ -133,8 +133,8 @@ def take(reservations: Iterable[RateReservation], levels: dict[int, RateLevel]) 
 
 
 def asked(reservations: Iterable[RateReservation]) -> list[dict[str, int | None]]:
-    """What is asked of each counter, in the order of ids: of each kind the sum, the part of it that may be
-    refused, and the limit.
+    """Rows of what is asked of each counter, in the order of ids: of each kind the sum, the part of it that
+    may be refused, and the limit.
     """
     sums: dict[int, dict[str, int | None]] = {}
     for reservation in reservations:

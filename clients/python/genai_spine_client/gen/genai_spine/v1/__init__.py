@@ -1297,8 +1297,8 @@ class ErrorReason(betterproto2.Enum):
 
     SERVER_FULL = 62
     """
-    This server has as many calls, running and waiting, as it may have. HTTP 503 with Retry-After. Safe to
-    repeat: nothing was done.
+    This server has as many calls, running and waiting, as it may have. HTTP 503 with Retry-After.
+    Safe to repeat. Nothing was done.
     {"code": "SERVICE_UNAVAILABLE", "message": "this server is full: 1000 calls are running and 500 wait",
      "details": {"reason": "SERVER_FULL", "running": "1000", "waiting": "500"}}
     """
