@@ -4,6 +4,7 @@ A service gets a Call in place of a grpc context, so no service sees a grpc type
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from google.protobuf.message import Message
 
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.key_service_pb2 import KeyPermissions
+from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 VERSION_4 = 0x4000_8000 << 48  # version and variant of a UUID (RFC 9562, 5.4)
 VERSION_4_RANDOM = (1 << 128) - 1 - (0xF000_C000 << 48)  # bits beside them
@@ -43,6 +45,19 @@ class Principal:
     scopes: frozenset[str] | None = None  # None: every scope, because authentication is off
     permissions: KeyPermissions | None = None  # models, providers and lanes of its key; None: all
     deduplicate_retries: bool = False  # its SDK's own retries join the call that they repeat
+    key_limits: RateLimits | None = None  # of its key, or of a JWT's subject, by itself; None: none
+    tenant_limits: RateLimits | None = None  # of the tenant with all its keys
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit to the rate of its calls."""
+        return self.key_limits is not None or self.tenant_limits is not None
+
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether one of its limits is about tokens."""
+        both = (self.key_limits, self.tenant_limits)
+        return any(limits is not None and limits.HasField("tokens_per_minute") for limits in both)
 
 
 ANONYMOUS = Principal()
@@ -56,6 +71,16 @@ class ResumeHeaders:
     resume_after: str | None = None  # x-genai-resume-after: number of the message that was received last
     last_event_id: str | None = None  # the same, as browsers say it
     on_lost: str | None = None  # x-genai-on-lost: whether a call that was lost is made again
+
+
+@dataclass(slots=True)
+class RateAdmission:
+    """Whether the rate limits have let a request in. Its first call may be refused; those that follow are
+    counted only, so that what was begun is not left half paid.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_granted: bool = False
 
 
 class Recording(Protocol):
@@ -109,6 +134,8 @@ class Call:
     # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
     # free, so no status invites it. A replaced call goes on adding to it.
     billed: set[str] = field(default_factory=set, compare=False)
+    rate_admission: RateAdmission | None = None  # shared by replaced calls; None: its rate is not limited
+    is_in_queue: bool = False  # it counts as running for the admission of others
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte

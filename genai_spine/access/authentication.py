@@ -17,11 +17,14 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from genai_spine.access import scopes
+from genai_spine.access.rate_limits import in_force
 from genai_spine.call import Principal
 from genai_spine.errors import ForeignTenant, SpineError, TenantNotFound, Unauthenticated
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import TenantRows
 from genai_spine.v1.key_service_pb2 import ApiKey
+from genai_spine.v1.rate_limits_pb2 import RateLimits
+from genai_spine.v1.tenant_service_pb2 import Tenant
 
 FRESH_S = 1.0  # then it is read again, while it still serves
 STALE_S = 2.5  # then it serves no more
@@ -64,9 +67,16 @@ class Known:
 class Authenticator:
     """Principals of credentials, remembered for a short time."""
 
-    def __init__(self, keys: KeyRows, tenants: TenantRows, tokens: TokenVerifier | None = None) -> None:
-        """tokens: None: JWTs are not taken."""
+    def __init__(
+        self,
+        keys: KeyRows,
+        tenants: TenantRows,
+        tokens: TokenVerifier | None = None,
+        limits: RateLimits | None = None,
+    ) -> None:
+        """tokens: None: JWTs are not taken. limits: of keys that have none of their own."""
         self._keys, self._tenants, self._tokens = keys, tenants, tokens
+        self.limits = limits  # may be replaced; forget() comes after that
         self._known: dict[bytes, Known] = {}
         self._refused: dict[bytes, float] = {}  # digest to when it was found to be wrong
         self._reading: dict[bytes, asyncio.Task[Principal]] = {}
@@ -142,13 +152,16 @@ class Authenticator:
 
     async def _looked_up(self, credential: Credential) -> Principal:
         if SECRET.fullmatch(credential.secret):
-            key = await self._keys.by_digest(digest_of(credential.secret))
-            if key is None or key.service_name != credential.service:
+            found = await self._keys.by_digest(digest_of(credential.secret))
+            if found is None or found.key.service_name != credential.service:
                 raise Unauthenticated
-            principal = principal_of(key)
+            principal = replace(
+                principal_of(found.key, self.limits), tenant_limits=in_force(found.tenant_limits)
+            )
         elif self._tokens is not None:
             principal = await self._tokens.principal(credential.secret)
-            await self._check_tenant(principal.tenant_id, Unauthenticated)
+            tenant = await self._check_tenant(principal.tenant_id, Unauthenticated)
+            principal = replace(principal, key_limits=self.limits, tenant_limits=in_force(tenant.limits))
         else:
             raise Unauthenticated
         return await self._acting(principal, credential.tenant_id)
@@ -159,16 +172,17 @@ class Authenticator:
             return principal
         if principal.scopes is None or scopes.ACT not in principal.scopes:
             raise ForeignTenant(tenant=tenant_id)
-        await self._check_tenant(tenant_id, lambda: TenantNotFound(tenant=tenant_id))
-        return replace(principal, tenant_id=tenant_id, project_id=None)
+        tenant = await self._check_tenant(tenant_id, lambda: TenantNotFound(tenant=tenant_id))
+        return replace(principal, tenant_id=tenant_id, project_id=None, tenant_limits=in_force(tenant.limits))
 
-    async def _check_tenant(self, tenant_id: str, refusal: Callable[[], SpineError]) -> None:
+    async def _check_tenant(self, tenant_id: str, refusal: Callable[[], SpineError]) -> Tenant:
         try:
             tenant = await self._tenants.get("", tenant_id)
         except TenantNotFound:
             raise refusal() from None
         if tenant.disabled:
             raise refusal()
+        return tenant
 
     async def _write_forever(self) -> None:
         while True:
@@ -207,8 +221,8 @@ def credential_of(given: Given) -> Credential:
     return Credential(secret, service, tenant_id)
 
 
-def principal_of(key: ApiKey) -> Principal:
-    """Principal whose calls come with a key."""
+def principal_of(key: ApiKey, limits: RateLimits | None = None) -> Principal:
+    """Principal whose calls come with a key. limits: of a key that has none of its own."""
     return Principal(
         name=f"service:{key.service_name}" if key.service_name else f"key:{key.id}",
         tenant_id=key.tenant_id,
@@ -217,6 +231,7 @@ def principal_of(key: ApiKey) -> Principal:
         scopes=scopes.closure(key.scopes),
         permissions=key.permissions if key.HasField("permissions") else None,
         deduplicate_retries=key.deduplicate_retries,
+        key_limits=in_force(key.limits) if key.HasField("limits") else limits,
     )
 
 

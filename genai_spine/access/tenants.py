@@ -1,8 +1,9 @@
 """Tenants and projects: made, changed and disabled; each change is audited, and holds here at once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from genai_spine import field_masks, page_tokens
@@ -15,6 +16,7 @@ from genai_spine.v1 import tenant_service_pb2 as pb
 
 DEFAULT_PAGE_SIZE = 50
 EDITABLE = ("name", "disabled")
+EDITABLE_OF_TENANTS = (*EDITABLE, "limits")
 M = TypeVar("M", pb.Tenant, pb.Project)
 
 
@@ -50,11 +52,11 @@ class TenantLibrary:
 
     async def update_tenant(self, request: pb.UpdateTenantRequest, call: Call) -> pb.Tenant:
         """Update by field mask. Errors: InvalidFields, TenantNotFound, EtagMismatch, Conflict."""
-        fields = field_masks.chosen(request.update_mask.paths, request.tenant, EDITABLE)
+        fields = field_masks.chosen(request.update_mask.paths, request.tenant, EDITABLE_OF_TENANTS)
         tenant = _changed_copy(request.tenant, request.tenant_id)
         if "disabled" in fields and tenant.disabled and tenant.id == call.principal.tenant_id:
             raise Conflict(field="tenant.disabled", problem="it is the caller's own tenant")
-        details = {name: getattr(tenant, name) for name in fields}
+        details = _details(tenant, fields)
         entry = self.audit.entry(call, "tenants.update", f"tenant:{tenant.id}", details)
         return self._changed(await self.tenants.change(tenant, fields, entry))
 
@@ -63,7 +65,7 @@ class TenantLibrary:
         fields = field_masks.chosen(request.update_mask.paths, request.project, EDITABLE)
         project = _changed_copy(request.project, request.project_id)
         project.tenant_id = call.principal.tenant_id
-        details = {name: getattr(project, name) for name in fields}
+        details = _details(project, fields)
         entry = self.audit.entry(call, "projects.update", f"project:{project.id}", details)
         return self._changed(await self.projects.change(project, fields, entry))
 
@@ -77,7 +79,9 @@ def _new(given: M, name: str) -> M:
     """What can be chosen of a new tenant or project. Errors: InvalidFields."""
     if not given.id:
         raise InvalidFields([(f"{name}.id", "is required")])
-    return type(given)(id=given.id, name=given.name or given.id, disabled=given.disabled)
+    made = type(given)(id=given.id, name=given.name or given.id, disabled=given.disabled)
+    _copy_limits(given, made)
+    return made
 
 
 def _changed_copy(given: M, id: str) -> M:
@@ -85,7 +89,19 @@ def _changed_copy(given: M, id: str) -> M:
     copy = type(given)(id=id, name=given.name, disabled=given.disabled)
     if given.HasField("etag"):
         copy.etag = given.etag
+    _copy_limits(given, copy)
     return copy
+
+
+def _copy_limits(given: M, copy: M) -> None:
+    if isinstance(given, pb.Tenant) and isinstance(copy, pb.Tenant) and given.HasField("limits"):
+        copy.limits.CopyFrom(given.limits)
+
+
+def _details(changed: M, fields: Sequence[str]) -> dict[str, Any]:
+    """Fields of a tenant or project as the audit log has them."""
+    shown = MessageToDict(changed, preserving_proto_field_name=True)
+    return {name: shown.get(name, getattr(changed, name) if name in EDITABLE else None) for name in fields}
 
 
 async def _page(

@@ -16,6 +16,7 @@ from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.entries import Level, Refusal
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -74,16 +75,19 @@ class Budgets:
             applied += [(budget, key) for budget in each if budget.period not in periods]
         return applied
 
-    async def reserve(self, execution: Execution, applied: Sequence[Applied]) -> None:
+    async def reserve(
+        self, execution: Execution, applied: Sequence[Applied], rates: RateReservation | None = None
+    ) -> None:
         """Puts the intent on the books, with what it may cost reserved in the counters of these budgets.
 
-        Errors: BudgetExceeded, which names the first one without room; ServiceUnavailable.
+        rates: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the first one without room;
+        RateExceeded, ServiceUnavailable.
         """
         set_now(execution.create_time)
         for _ in range(TRIES):
             await self._open(execution, applied)
             try:
-                await self._ledger.reserve(execution)
+                await self._ledger.reserve(execution, rates)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
                     raise self._exceeded(error.refusal, execution.reserved_ticks) from None
@@ -99,11 +103,11 @@ class Budgets:
         which stops at its next step. Errors: ServiceUnavailable.
         """
         hard = self._hard(execution)
-        outcome = await self._rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
-        refusal = outcome.refused.get(execution.id)
+        extension = await self._rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
+        refusal = extension.refusal
         if refusal is None:
             execution.reserved_ticks += ticks
-            self._watch(outcome.levels)
+            self._watch(extension.levels)
         elif hard:
             return self._exceeded(refusal, execution.reserved_ticks + ticks)
         elif refusal.level is not None:

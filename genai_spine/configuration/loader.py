@@ -46,7 +46,8 @@ RELOADED = frozenset(
         *("model_name", "max_concurrent_requests", "max_retries", "retry_min_wait", "retry_max_wait"),
         *("max_prompt_tokens", "input_token_price", "output_token_price"),
         *("endpoints", "fallbacks", "stated_prices", "other_lanes", "behaviour", "strict_options"),
-        "access_groups",
+        *("access_groups", "rate_limit_requests_per_minute"),
+        *("max_concurrent_calls", "max_waiting_calls", "max_call_wait"),
     }
 )
 

@@ -21,11 +21,12 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from genai_spine import http_answer, validation
-from genai_spine.access import scopes
+from genai_spine.access import rate_limits, scopes
 from genai_spine.access.authentication import Authenticator
-from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal
+from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal, RateAdmission
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
+from genai_spine.edge.admission import AdmissionLimits, AdmissionQueue
 from genai_spine.edge.keyed_calls import KeyedCalls, described, is_paid
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
@@ -114,6 +115,7 @@ class ServiceInterceptor:
         self.authenticator = authenticator
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.calls = RunningCalls()
+        self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
         self.streams = RunningStreams()
         self.request_log: RequestLog | None = None  # None: off
         self._handlers = Handlers()
@@ -177,6 +179,8 @@ class ServiceInterceptor:
                     call.recording.add(response)
                 if (call.headers and call.path) or call.replay_id is not None:
                     await _send_headers(context, call)
+                if call.rate_admission is not None and not call.path:
+                    _set_trailers(context, call)
             except BaseException as error:
                 await self._leave(context, call, error)
             self._log_soon(call)
@@ -210,6 +214,8 @@ class ServiceInterceptor:
                             await context.write(message)
                     if not sent and call.replay_id is not None:  # all of it was received before
                         await _send_headers(context, call)
+                if call.rate_admission is not None and not call.path:
+                    _set_trailers(context, call)
             except BaseException as error:
                 if last is None or not call.path:
                     await self._leave(context, call, error)
@@ -252,9 +258,10 @@ class ServiceInterceptor:
         )
 
     async def _admit(self, request: "Message | UndecodableMessage", call: Call, metadata: Metadata) -> None:
-        """Admission: not while draining, only with a key that may, and only with valid fields.
+        """Admission: not while draining, only with a key that may, and only with valid fields; of what costs
+        money only so many calls at once.
 
-        Errors: ServiceUnavailable, those of _principal(), InvalidRequest, InvalidFields.
+        Errors: ServiceUnavailable, those of _principal(), InvalidRequest, InvalidFields, ServerFull.
         """
         if self.draining:
             raise ServiceUnavailable(cause="it is stopping", refused="draining")
@@ -275,6 +282,11 @@ class ServiceInterceptor:
             validation.check_without_aliases(request)
         if labels := getattr(request, "cost_labels", None):
             call.cost_labels = dict(labels)
+        if call.method in self._paid:
+            if call.principal.is_limited:
+                call.rate_admission = RateAdmission()
+            await self.queue.enter(call.principal.tenant_id)
+            call.is_in_queue = True
 
     async def _principal(self, authenticator: Authenticator, method: str, metadata: Metadata) -> Principal:
         """Principal of a call, which has the scope that its method asks for.
@@ -318,6 +330,8 @@ class ServiceInterceptor:
 
     def _log(self, call: Call, code: str, **more: Any) -> None:
         self.calls.end(call.generation)
+        if call.is_in_queue:
+            self.queue.leave(call.principal.tenant_id)
         if call.recording is not None:
             call.recording.end(code, more.get("reason"), more.get("error") or more.get("error_in_stream"))
         log.info(
@@ -351,6 +365,16 @@ async def _send_headers(context: Context, call: Call) -> None:
         await context.send_initial_metadata((*headers, request_id) if call.path else headers)
 
 
+def _rates(call: Call) -> list[tuple[str, str]]:
+    """Headers about its rate limits."""
+    return [(name, value) for name, value in call.headers.items() if name.startswith(rate_limits.PREFIX)]
+
+
+def _set_trailers(context: Context, call: Call) -> None:
+    """Trailing metadata of an answer over gRPC whose rate is limited."""
+    context.set_trailing_metadata((("x-request-id", call.request_id), *_rates(call)))
+
+
 def _logged(failure: Exception) -> str:
     return failure.logged if isinstance(failure, SpineError) else type(failure).__name__
 
@@ -359,6 +383,7 @@ def _trailers(error: SpineError, call: Call) -> tuple[tuple[str, str | bytes], .
     """Trailing metadata of an error: request id, status details, headers for REST."""
     details = ("grpc-status-details-bin", status(error, call).SerializeToString())
     headers = http_answer.error_headers(error, call) if call.path else []
+    headers += _rates(call)
     if call.replay_id is not None:
         headers += [("x-genai-replay", "true"), ("x-genai-replay-id", call.replay_id)]
     if refused := error.metadata.get("refused"):

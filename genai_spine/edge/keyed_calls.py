@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pool import Default as DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from genai_spine.access.rate_limits import PREFIX
 from genai_spine.call import Call, ResumeHeaders
 from genai_spine.delivery.idempotency import Idempotency
 from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
@@ -248,8 +249,14 @@ def _first_body(data: bytes, call: Call, origin: Origin) -> HttpBody:
 
 
 def _tell(origin: Origin, call: Call) -> None:
-    """Headers of the answer, which on a replay say so and name the call that was made."""
-    call.headers.update(origin.headers)
+    """Headers of the answer, which on a replay say so and name the call that was made.
+
+    Rate limits are those of now: a replay takes nothing of them, and says nothing of them.
+    """
+    is_kept = not origin.is_replay
+    call.headers.update(
+        {name: text for name, text in origin.headers.items() if is_kept or not name.startswith(PREFIX)}
+    )
     if origin.is_replay and call.replay_id is None:
         call.replay_id, call.request_id = call.request_id, origin.request_id
         call.headers.update({"x-genai-replay": "true", "x-genai-replay-id": call.replay_id})

@@ -17,6 +17,9 @@ SpineError
 ├── IdempotencyKeyReused          ALREADY_EXISTS 409
 ├── StreamLost                    DATA_LOSS 409
 ├── CallLost                      DATA_LOSS 409
+├── RateLimited                   RESOURCE_EXHAUSTED 429
+├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
+├── ServerFull                    UNAVAILABLE 503
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -73,6 +76,9 @@ from genai_spine.errors.base import SpineError as SpineError
 from genai_spine.errors.idempotency import CallLost as CallLost
 from genai_spine.errors.idempotency import IdempotencyKeyReused as IdempotencyKeyReused
 from genai_spine.errors.idempotency import StreamLost as StreamLost
+from genai_spine.errors.limits import ConcurrentLimitExceeded as ConcurrentLimitExceeded
+from genai_spine.errors.limits import RateLimited as RateLimited
+from genai_spine.errors.limits import ServerFull as ServerFull
 from genai_spine.v1 import error_reason_pb2 as reasons
 
 DOMAIN = "genai-spine.internal"

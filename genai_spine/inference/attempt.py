@@ -5,15 +5,18 @@ key back and asks Failover whether another attempt may follow; `async with` then
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, time
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.access.rate_limits import RateLimiter
 from genai_spine.behaviour import warning_header
+from genai_spine.billing.budget_counters import Applied
 from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
@@ -29,12 +32,13 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.inference import budget_fallback
-from genai_spine.inference.estimate import ReserveRules, most_ticks
+from genai_spine.inference.estimate import ReserveRules, call_size, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
 from genai_spine.inference.stream_reserve import StreamReserve
 from genai_spine.inference.streamed_text import StreamedText
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -67,6 +71,7 @@ class Accounting:
     owners: ObjectOwners
     budgets: Budgets
     reserve: ReserveRules
+    limits: RateLimiter
 
 
 class Attempt(Generic[R]):
@@ -117,7 +122,7 @@ class Attempt(Generic[R]):
         """Puts the intent on the books, with the most that it may cost; only then may the provider be called.
 
         What costs nothing is not worth waiting for. Errors: ServiceUnavailable, when the ledger takes no
-        intent; BudgetExceeded and PriceUnknown.
+        intent; BudgetExceeded and PriceUnknown, RateLimited and ConcurrentLimitExceeded.
         """
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
@@ -131,13 +136,18 @@ class Attempt(Generic[R]):
             execution.reserved_ticks = most
         elif may_refuse and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
-        if applied and (most or may_refuse):
-            await budgets.reserve(execution, applied)
-            self._meter()
-        elif most == 0:
+        counted = applied if most or may_refuse else ()
+        if self.call.rate_admission is not None:
+            await accounting.limits.book(self.call, self._most_tokens(), partial(self._book_intent, counted))
+        elif most == 0 and not counted:
             accounting.ledger.begin(execution)
         else:
-            await accounting.ledger.reserve(execution)
+            await self._book_intent(counted)
+        if counted:
+            self._meter()
+            accounting.ledger.begin(execution)
+        else:
+            await self._book_intent(counted)
         return self
 
     def _meter(self) -> None:
@@ -151,6 +161,19 @@ class Attempt(Generic[R]):
         ):
             tokens = accounting.reserve.answer_tokens(request)
             self._stream_reserve = StreamReserve(accounting.budgets, execution, tokens, self.route.model)
+
+    def _most_tokens(self) -> int:
+        """Most tokens that the call uses; 0 where no rate limit counts them."""
+        if not self.call.principal.limits_tokens:
+            return 0
+        size = call_size(self.request, self.route.model, self.accounting.reserve, is_counted=True)
+        return size.input_tokens + size.output_tokens
+
+    async def _book_intent(self, applied: Sequence[Applied], rates: RateReservation | None = None) -> None:
+        if applied:
+            await self.accounting.budgets.reserve(self.execution, applied, rates)
+        else:
+            await self.accounting.ledger.reserve(self.execution, rates)
 
     def _bound_answer(self) -> None:
         """Bounds an answer whose request does not say how long it may be, so that its reserve is enough."""

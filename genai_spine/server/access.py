@@ -21,6 +21,7 @@ from genai_spine.store.database import Database
 from genai_spine.v1 import audit_service_pb2, key_service_pb2, tenant_service_pb2
 from genai_spine.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from genai_spine.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
+from genai_spine.v1.rate_limits_pb2 import RateLimits
 from genai_spine.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 
 FILES = (key_service_pb2, tenant_service_pb2, audit_service_pb2)
@@ -47,10 +48,16 @@ class Access:
         if settings.auth == "on":
             if root is None:
                 raise ValueError(secrets.MISSING)
-            authenticator = Authenticator(rows, tenants, _verifier(settings))
+            authenticator = Authenticator(rows, tenants, _verifier(settings), settings.default_limits)
         keys, library = KeyLibrary(rows, projects, audit), TenantLibrary(tenants, projects, audit)
         keys.authenticator = library.authenticator = authenticator
         return cls(keys, library, audit, audit_rows, authenticator)
+
+    def limit(self, limits: RateLimits | None) -> None:
+        """Rate limits of keys that have none of their own, from now on."""
+        if self.authenticator is not None and self.authenticator.limits != limits:
+            self.authenticator.limits = limits
+            self.authenticator.forget()
 
     def services(self) -> list[tuple[Any, Any]]:
         """How gRPC adds each service, and the service."""

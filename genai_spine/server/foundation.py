@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import grpc
 
 from genai_spine.access.provider_objects import ObjectOwners
+from genai_spine.access.rate_limits import RateLimiter
 from genai_spine.access.secrets import LEDGER
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
@@ -17,6 +18,7 @@ from genai_spine.delivery.lost_streams import LostStreams
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
+from genai_spine.edge.admission import AdmissionLimits
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.keyed_calls import KeyedCalls
 from genai_spine.edge.stream_text import stream_text
@@ -27,6 +29,7 @@ from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
 from genai_spine.settings import Settings
+from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.chain import Chain
 from genai_spine.store.booking.lost_calls import LostCalls
@@ -54,6 +57,7 @@ class Foundation:
     database: Database
     ledger: Ledger
     budgets: Budgets
+    limits: RateLimiter
     delivery: Delivery
     background: BackgroundCompletions
     prompts: PromptLibrary
@@ -106,6 +110,7 @@ class Foundation:
             database=database,
             ledger=ledger,
             budgets=Budgets(BudgetRows(database), ledger),
+            limits=RateLimiter(RateRows(database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
@@ -140,6 +145,12 @@ def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:
         return None
     shared = responses if settings.cache_backend == "database" else None
     return ResponseCache(shared, ttl_s=settings.cache_ttl, memory_bytes=settings.cache_memory_mb << 20)
+
+
+def admission_limits(settings: Settings) -> AdmissionLimits:
+    """Limits of the calls that run and wait in one process."""
+    running = settings.max_concurrent_calls or None
+    return AdmissionLimits(running, settings.max_waiting_calls, settings.max_call_wait)
 
 
 def log_rules(settings: Settings) -> LogRules:

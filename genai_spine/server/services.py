@@ -24,7 +24,7 @@ from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.server import access
-from genai_spine.server.foundation import Foundation, log_rules
+from genai_spine.server.foundation import Foundation, admission_limits, log_rules
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -151,7 +151,14 @@ def _inferences(
         tiers,
     )
     reserve = ReserveRules(settings.reserve_max_tokens, settings.budget_unknown_price == "allow")
-    accounting = Accounting(foundation.ledger, facts.prices, foundation.owners, foundation.budgets, reserve)
+    accounting = Accounting(
+        ledger=foundation.ledger,
+        prices=facts.prices,
+        owners=foundation.owners,
+        budgets=foundation.budgets,
+        reserve=reserve,
+        limits=foundation.limits,
+    )
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
@@ -187,6 +194,8 @@ def attach(
     ]
     for add, service in attached:
         add(service, foundation.interceptor)
+    foundation.interceptor.queue.limits = admission_limits(settings)
+    foundation.access.limit(settings.default_limits)
     log = foundation.request_log
     log.rules = log_rules(settings)
     foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None

@@ -1,4 +1,4 @@
-"""Settings of who may call: authentication, tokens of an issuer, web pages."""
+"""Settings of who may call and how much: authentication, tokens of an issuer, web pages, limits."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from genai_spine.origins import origin
 from genai_spine.settings.notation import named, names
+from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 Names = dict[str, tuple[str, ...]]
 
@@ -54,6 +55,28 @@ class Access(BaseModel):
         description="Web pages that may call, beside those of this machine: "
         "`https://app.example.com,http://10.0.0.5:3000`; `*`: all.",
     )
+    rate_limit_requests_per_minute: int = Field(
+        60,
+        ge=0,
+        le=1_000_000_000,
+        description="Requests that reach a provider, for keys without limits of their own, where "
+        "authentication is on; 0: no limit.",
+    )
+    max_concurrent_calls: int = Field(
+        5000, ge=0, description="Calls that may cost money, of one process at once; more wait. 0: no limit."
+    )
+    max_waiting_calls: int = Field(
+        5000, ge=0, description="Calls that wait for that; one more is 503 with Retry-After."
+    )
+    max_call_wait: float = Field(
+        10.0, ge=0, le=3600, description="Seconds that such a call waits; then it is 503 with Retry-After."
+    )
+
+    @property
+    def default_limits(self) -> RateLimits | None:
+        """Limits of keys that have none of their own; None: none."""
+        count = self.rate_limit_requests_per_minute
+        return RateLimits(requests_per_minute=count) if count else None
 
     @property
     def has_no_secret(self) -> bool:

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
-from genai_spine.store.booking import postgresql, sqlite
+from genai_spine.store.booking import postgresql, rate_statements, sqlite
 from genai_spine.store.booking.chain import FIXED, JSON_COLUMNS, PLACE, Chain
 from genai_spine.store.booking.entries import Entry, Outcome
 from genai_spine.store.booking.ledger_chain import Correction, LedgerChain
+from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.booking.sealing import Sealing
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, Now, Utc
@@ -146,6 +147,8 @@ class Booking:
     is_repeated: bool = False  # it may be written already
     is_recorded: bool = False  # of a settlement: its intent is written
     is_loss: bool = False  # of the call of a dead process
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    ends_rates: bool = False  # a settlement whose intent had a reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,8 @@ class Executions:
                 is_repeated=booking.is_repeated,
                 is_recorded=booking.is_recorded,
                 is_loss=booking.is_loss,
+                rates=booking.rates if is_intent else None,
+                used_tokens=_tokens(booking.execution) if booking.ends_rates else None,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
@@ -323,7 +328,18 @@ class Executions:
             lost += [row["id"] for row in rows if row["id"] in settled]
             if len(rows) < SWEEP_ROWS:
                 break
+        await self._give_back()
         return lost
+
+    async def _give_back(self) -> None:
+        """Gives back what calls of rate limits held that do not run any more."""
+        job = partial(
+            self._database.write,
+            rate_statements.sweep,
+            lambda connection: connection.execute(rate_statements.SWEEP),
+            1,
+        )
+        await self.chain.alone(job)
 
     async def _abandoned(self) -> Sequence[RowMapping]:
         """Rows of dead processes, at most SWEEP_ROWS."""
@@ -457,6 +473,11 @@ def _json_list(numbers: Sequence[int]) -> str:
 def _held(execution: Execution) -> int:
     """Ticks that are reserved for it."""
     return execution.reserved_ticks if execution.state == EXECUTION_STATE_PENDING else 0
+
+
+def _tokens(execution: Execution) -> int:
+    """Tokens that it used, as rate limits count them."""
+    return execution.usage.input_tokens + execution.usage.output_tokens
 
 
 def _labels(execution: Execution) -> str:

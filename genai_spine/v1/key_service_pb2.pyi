@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import rate_limits_pb2 as _rate_limits_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -14,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ApiKey(_message.Message):
-    __slots__ = ("id", "tenant_id", "project_id", "name", "prefix", "scopes", "permissions", "expire_time", "test", "service_name", "deduplicate_retries", "created_by", "create_time", "last_use_time", "revoke_time", "previous_prefix", "previous_expire_time", "etag")
+    __slots__ = ("id", "tenant_id", "project_id", "name", "prefix", "scopes", "permissions", "expire_time", "test", "service_name", "deduplicate_retries", "created_by", "create_time", "last_use_time", "revoke_time", "previous_prefix", "previous_expire_time", "etag", "limits")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +34,7 @@ class ApiKey(_message.Message):
     PREVIOUS_PREFIX_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant_id: str
     project_id: str
@@ -51,7 +53,8 @@ class ApiKey(_message.Message):
     previous_prefix: str
     previous_expire_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., name: _Optional[str] = ..., prefix: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., permissions: _Optional[_Union[KeyPermissions, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., test: _Optional[bool] = ..., service_name: _Optional[str] = ..., deduplicate_retries: _Optional[bool] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_prefix: _Optional[str] = ..., previous_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    limits: _rate_limits_pb2.RateLimits
+    def __init__(self, id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., name: _Optional[str] = ..., prefix: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., permissions: _Optional[_Union[KeyPermissions, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., test: _Optional[bool] = ..., service_name: _Optional[str] = ..., deduplicate_retries: _Optional[bool] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_prefix: _Optional[str] = ..., previous_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., limits: _Optional[_Union[_rate_limits_pb2.RateLimits, _Mapping]] = ...) -> None: ...
 
 class KeyPermissions(_message.Message):
     __slots__ = ("allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_lanes", "denied_lanes")

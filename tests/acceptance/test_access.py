@@ -45,12 +45,12 @@ class Keyed:
         variables = {"GENAI_ADDRESS": self.stack.address, "GENAI_API_KEY": key or self.admin}
         return finished(sys.executable, "-m", "genai_spine", *words, cwd=self.folder, **variables)
 
-    def ask(self, verb: str, path: str, **headers: str) -> tuple[int, Any]:
+    def ask(self, verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
         """Status and body of a request whose path is sent as it is written."""
         connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=30)
         try:
             connection.putrequest(verb, path, skip_host="host" in headers)
-            body = b"{}" if verb in ("POST", "PUT", "PATCH") else b""
+            body = body or (b"{}" if verb in ("POST", "PUT", "PATCH") else b"")
             for name, value in {"content-type": "application/json", **headers}.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.putheader("content-length", str(len(body)))
@@ -211,6 +211,40 @@ def test_an_official_sdk_brings_its_key(keyed: Keyed):
         denied = client.with_options(api_key=json.loads(limited.stdout)["secret"])
         with pytest.raises(openai.PermissionDeniedError):
             denied.chat.completions.create(**asked)
+
+
+def test_limits_reach_an_official_sdk_as_openais_do(keyed: Keyed):
+    options = ("--requests-per-minute", "2", "--tokens-per-minute", "50000", "--json")
+    made = json.loads(keyed.command("keys", "create", "limited", *options).stdout)
+    assert made["key"]["limits"] == {"requests_per_minute": 2, "tokens_per_minute": 50000}
+    messages: Any = [{"role": "user", "content": "Hello. It is late. We go home."}]
+    asked: Any = {"model": "builtin:extractive", "messages": messages}
+    with openai.OpenAI(base_url=f"{keyed.stack.url}/v1", api_key=made["secret"], max_retries=0) as client:
+        raw = client.chat.completions.with_raw_response.create(**asked)
+        assert raw.headers["x-ratelimit-limit"] == raw.headers["x-ratelimit-limit-requests"] == "2"
+        assert raw.headers["x-ratelimit-remaining-requests"] == "1"
+        assert raw.headers["x-ratelimit-limit-tokens"] == "50000"
+        assert list(client.chat.completions.create(**asked, stream=True))
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(**asked)
+        assert caught.value.code == "rate_limit_exceeded"
+        assert 1 <= int(caught.value.response.headers["retry-after"]) <= 91
+        assert caught.value.response.headers["x-ratelimit-remaining"] == "0"
+        changed = keyed.command("keys", "limit", made["key"]["id"], "--tier", "enterprise")
+        assert changed.stdout == f"{made['key']['id']} (limited): tier enterprise\n"
+        assert client.chat.completions.create(**asked).choices
+    own = json.loads(keyed.command("keys", "create", "own", "--requests-per-minute", "1", "--json").stdout)
+    bearer = {"authorization": f"Bearer {own['secret']}"}
+    body = b'{"content": "Hello. It is late. We go home."}'
+    assert keyed.ask("POST", "/v1/summarize", body, **bearer)[0] == 200
+    status, refused = keyed.ask("POST", "/v1/summarize", body, **bearer)
+    assert (status, json.loads(refused)["error"]["code"]) == (429, "RATE_LIMITED")
+    limited = keyed.command(
+        "tenants", "create", "small", "--tier", "free", "--concurrent-calls", "2", "--json"
+    )
+    assert json.loads(limited.stdout)["limits"] == {"tier": "free", "concurrent_calls": 2}
+    changed = keyed.command("tenants", "limit", "small", "--requests-per-minute", "2000")
+    assert changed.stdout == "small (small): 2,000 requests a minute\n"
 
 
 def test_the_command_line_keeps_keys_tenants_and_the_audit_log(keyed: Keyed):

@@ -18,6 +18,7 @@ from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import audit_service_pb2, tenant_service_pb2
 from genai_spine.v1 import key_service_pb2 as pb
+from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 ROOT = secrets.parsed("ab" * 32)
 
@@ -51,7 +52,8 @@ async def test_a_key_is_found_by_its_digest_until_it_ends(database: Database):
     key = pb.ApiKey(name="x", scopes=["files:read"])
     key.expire_time.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
     made = await keys.create(pb.CreateKeyRequest(key=key), Call())
-    assert await keys.rows.by_digest(digest_of(made.secret)) == made.key
+    taken = await keys.rows.by_digest(digest_of(made.secret))
+    assert (taken.key, taken.tenant_limits) == (made.key, RateLimits())
     assert await keys.rows.by_digest(digest_of(made.secret + "A")) is None
     await asyncio.sleep(1.2)
     assert await keys.rows.by_digest(digest_of(made.secret)) is None

@@ -281,6 +281,7 @@ async def running(upstreams: Upstreams, database_url: str, **settings: Any) -> A
     given: dict[str, Any] = {"endpoints": upstreams.endpoints(), "default_provider": "ollama"}
     given |= {"grpc_port": 0, "database_url": database_url, "provider_retries": 0}
     # Tests let one server fail as often as they like; those of the circuit switch it on.
+    given |= {"rate_limit_requests_per_minute": 0}  # tests of keys call as often as they like
     given |= {"drain_delay": 0.0, "drain_timeout": 5.0, "circuit_failures": 0} | settings
     built = server.build(Settings(_env_file=None, **given))  # type: ignore[call-arg]  # of pydantic
     try:

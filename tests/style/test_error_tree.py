@@ -56,6 +56,6 @@ def test_reasons_that_clients_repeat_say_so_in_the_proto():
 
 def test_no_reason_is_named_like_a_limit_of_this_service():
     """These names are kept for limits of our own; the provider's begin with PROVIDER_."""
-    ours = {"RATE_LIMITED", "QUOTA_EXCEEDED", "IDEMPOTENCY_KEY_IN_USE"}
+    ours = {"QUOTA_EXCEEDED", "IDEMPOTENCY_KEY_IN_USE"}
     taken = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
     assert taken & ours == set()

@@ -52,7 +52,7 @@ class BudgetExceeded(SpineError):
 
 
 class RateLimited(SpineError):
-    """The provider limits the rate; retry_after_s is how long to wait, where the provider said so."""
+    """The provider, or the service for a key or tenant, limits the rate; retry_after_s: how long to wait."""
 
 
 class ProviderFailed(SpineError):
@@ -111,6 +111,9 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.PROJECT_NOT_FOUND: NotFound,
     ErrorReason.BUDGET_EXCEEDED: BudgetExceeded,
     ErrorReason.PRICE_UNKNOWN: InvalidRequest,
+    ErrorReason.RATE_LIMITED: RateLimited,
+    ErrorReason.CONCURRENT_LIMIT_EXCEEDED: RateLimited,
+    ErrorReason.SERVER_FULL: Unavailable,
     ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
     ErrorReason.STREAM_LOST: Conflict,
     ErrorReason.CALL_LOST: Conflict,

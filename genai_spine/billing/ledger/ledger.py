@@ -14,10 +14,11 @@ from uuid import uuid4
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from genai_spine.billing.ledger.rows import Row, cause_of, copied, resolve, show
+from genai_spine.billing.ledger.rows import Recorded, Row, cause_of, copied, resolve, show
 from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
+from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReservation
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -81,6 +82,7 @@ class Ledger:
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
         self.renewed: list[Callable[[], Awaitable[None]]] = []  # what else is done with each renewal
         self.lost: list[Callable[[Sequence[str]], Awaitable[None]]] = []  # get ids of calls that were lost
+        self._limited: set[str] = set()  # ids of calls that run, and hold something of rate limits
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -116,22 +118,29 @@ class Ledger:
         """
         self._begin(execution)
 
-    async def reserve(self, execution: Execution) -> None:
+    async def reserve(self, execution: Execution, rates: RateReservation | None = None) -> None:
         """As begin(), and returns when the intent is durable: only then may its provider be called.
 
-        execution: with its reserved_ticks and budget_counters. Raises ReservationRefused, and
-        ServiceUnavailable also when the database does not take the row within timeouts.row_s.
+        execution: with its reserved_ticks and budget_counters. rates: what it takes of rate limits; it gets
+        their levels. Raises ReservationRefused, RateExceeded, and ServiceUnavailable also when the database
+        does not take the row within timeouts.row_s.
         """
         while True:
             row = self._begin(execution)
-            row.is_guarded = bool(execution.budget_counters)
+            row.is_guarded = bool(execution.budget_counters) or (rates is not None and rates.is_guarded)
+            if rates is not None:
+                row.rates = rates
+                self._limited.add(execution.id)
             try:
                 is_there = await self._wait(row)
             except BaseException:
                 self._withdraw(row, "the call was not sent: its caller went away")
                 raise
-            if isinstance(is_there, Refusal):
-                raise ReservationRefused(is_there)
+            if isinstance(is_there, Refusal | RateRefusal):
+                self._limited.discard(execution.id)
+                if isinstance(is_there, Refusal):
+                    raise ReservationRefused(is_there)
+                raise RateExceeded(is_there)
             if not is_there:
                 self._withdraw(row, "the call was not sent: its ledger cannot be written")
                 raise ServiceUnavailable(cause="its ledger cannot be written")
@@ -202,9 +211,9 @@ class Ledger:
         self.writer.put(row)
         return row
 
-    async def _wait(self, row: Row) -> bool | Refusal:
+    async def _wait(self, row: Row) -> Recorded:
         """What became of the intent; False: it is not durable, or not yet."""
-        future: asyncio.Future[bool | Refusal] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
         return await future  # _show_overdue() ends it in time
 
@@ -212,6 +221,7 @@ class Ledger:
         """Books a call that was never sent, unless its intent is not written either."""
         is_refused = row.execution.id not in self.writer.rows and not row.committed
         if is_refused or self.writer.withdraw(row):
+            self._limited.discard(row.execution.id)
             return
         execution = copied(row.execution)
         execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
@@ -227,6 +237,9 @@ class Ledger:
         else:
             row.execution, row.since = copied(execution), time.monotonic()
         row.settled = True
+        if execution.id in self._limited:
+            self._limited.discard(execution.id)
+            row.ends_rates = True
         if (rows := _watching.get()) is not None:
             rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self.writer.put(row)

@@ -10,10 +10,12 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
+from genai_spine.store.booking.rates import RateRefusal, RateReservation
 from genai_spine.store.executions import Booking
 from genai_spine.v1.execution_pb2 import Execution
 
 T = TypeVar("T")
+Recorded = bool | Refusal | RateRefusal  # True: the intent is durable
 log = structlog.get_logger()
 
 
@@ -27,11 +29,18 @@ class Row:
     is_repeated: bool = False  # some version may be written already, for a write failed
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    ends_rates: bool = False  # a settlement whose intent had one
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
-    recorded: list["asyncio.Future[bool | Refusal]"] = field(default_factory=list)  # True: it is durable
+    recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
     booked: list["asyncio.Future[None]"] = field(default_factory=list)  # who waits for the settlement
     shown: bool = False  # the log has the settlement in full, because the database did not take it
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether more is written for it than the row."""
+        return bool(self.rates or self.ends_rates or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -40,9 +49,11 @@ class Row:
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
             is_recorded=self.settled and self.committed > 0,
+            rates=self.rates,
+            ends_rates=self.ends_rates,
         )
 
-    def resolve(self, recorded: "bool | Refusal") -> None:
+    def resolve(self, recorded: Recorded) -> None:
         """Lets go who waits for the intent."""
         resolve(self.recorded, recorded)
         self.recorded.clear()

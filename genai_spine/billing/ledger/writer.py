@@ -159,7 +159,7 @@ class LedgerWriter:
 
     async def _book(self, rows: Sequence[Row]) -> Outcome:
         """Writes rows; those that no budget counts in the short way."""
-        is_counted = self.counts_all or any(row.execution.budget_counters for row in rows)
+        is_counted = self.counts_all or any(row.is_counted for row in rows)
         if not is_counted and self._executions.chain.name is None:
             await self._executions.save([row.execution for row in rows])
             return Outcome()
@@ -175,6 +175,8 @@ class LedgerWriter:
             return
         if outcome.is_lease_lost and is_intent_of_guard:
             return
+        if row.rates is not None:
+            row.rates.levels = outcome.rate_levels
         row.committed = time.monotonic()
         if self._executions.needs_flush:
             self._unflushed[id] = row

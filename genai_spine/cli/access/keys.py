@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from genai_spine.cli.access import limits
 from genai_spine.cli.client import connected
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 COLUMNS = (firm("id"), firm("secret"), Column("name"), Column("scopes"), firm("last used"), firm("state"))
 
-group = typer.Typer(no_args_is_help=True, help="Keys of callers: create, list, rotate, revoke, bootstrap.")
+group = typer.Typer(
+    no_args_is_help=True, help="Keys of callers: create, list, limit, rotate, revoke, bootstrap."
+)
 Id = Annotated[str, typer.Argument(help="Id of the key.")]
 Names = list[str]
 Time = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="End, UTC.")]
@@ -51,6 +55,10 @@ def create(
     deduplicate_retries: Annotated[
         bool, typer.Option("--deduplicate-retries", help="An SDK's own retries join the call they repeat.")
     ] = False,
+    tier: limits.Tier = None,
+    requests_per_minute: limits.Requests = None,
+    tokens_per_minute: limits.Tokens = None,
+    concurrent_calls: limits.Concurrent = None,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -75,6 +83,8 @@ def create(
         key.permissions.CopyFrom(permissions)
     if expires is not None:
         key.expire_time.FromDatetime(expires.replace(tzinfo=UTC))
+    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
+        key.limits.CopyFrom(own)
 
     async def made() -> pb.KeySecret:
         async with _service(address, tenant) as keys:
@@ -145,6 +155,33 @@ def revoke(id: Id, tenant: Tenant = None, address: Address = DEFAULT_ADDRESS, as
 
     key = run(revoked())
     print_json(key) if as_json else typer.echo(plain(f"revoked {key.id} ({key.name})"))
+
+
+@group.command()
+def limit(
+    id: Id,
+    tier: limits.Tier = None,
+    requests_per_minute: limits.Requests = None,
+    tokens_per_minute: limits.Tokens = None,
+    concurrent_calls: limits.Concurrent = None,
+    tenant: Tenant = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Set the rate limits of a key; they replace those before. Without options: as the setting says."""
+    request = pb.UpdateKeyRequest(key_id=id, update_mask=FieldMask(paths=["limits"]))
+    request.key.SetInParent()
+    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
+        request.key.limits.CopyFrom(own)
+
+    async def changed() -> pb.ApiKey:
+        async with _service(address, tenant) as keys:
+            found: pb.ApiKey = await keys.UpdateKey(request)
+            return found
+
+    key = run(changed())
+    said = limits.shown(key.limits) if key.HasField("limits") else "as the setting says"
+    print_json(key) if as_json else typer.echo(plain(f"{key.id} ({key.name}): {said}"))
 
 
 @group.command()

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from genai_spine.cli.access import limits
 from genai_spine.cli.client import connected
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -30,16 +32,25 @@ Id = Annotated[str, typer.Argument(help="Id: small letters, digits and hyphens."
 Name = Annotated[str | None, typer.Option(help="What people call it. Default: its id.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="Most to show.")]
 
-tenants = typer.Typer(no_args_is_help=True, help="Tenants: create, list, disable, enable.")
+tenants = typer.Typer(no_args_is_help=True, help="Tenants: create, list, limit, disable, enable.")
 projects = typer.Typer(no_args_is_help=True, help="Projects of a tenant: create, list, disable, enable.")
 
 
 @tenants.command("create")
 def create_tenant(
-    id: Id, name: Name = None, address: Address = DEFAULT_ADDRESS, as_json: Json = False
+    id: Id,
+    name: Name = None,
+    tier: limits.Tier = None,
+    requests_per_minute: limits.Requests = None,
+    tokens_per_minute: limits.Tokens = None,
+    concurrent_calls: limits.Concurrent = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
 ) -> None:
-    """Make a tenant."""
+    """Make a tenant. Its limits are those of all its keys together."""
     request = pb.CreateTenantRequest(tenant=pb.Tenant(id=id, name=name or ""))
+    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
+        request.tenant.limits.CopyFrom(own)
     _show(run(_asked(address, None, "CreateTenant", request)), as_json=as_json)
 
 
@@ -68,6 +79,26 @@ def enable_tenant(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = Fa
     """Take the keys of a tenant again."""
     request = pb.UpdateTenantRequest(tenant_id=id, tenant=pb.Tenant(disabled=False))
     _show(run(_asked(address, None, "UpdateTenant", request)), as_json=as_json)
+
+
+@tenants.command("limit")
+def limit_tenant(
+    id: Id,
+    tier: limits.Tier = None,
+    requests_per_minute: limits.Requests = None,
+    tokens_per_minute: limits.Tokens = None,
+    concurrent_calls: limits.Concurrent = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Set the rate limits of a tenant with all its keys; they replace those before. Without options: none."""
+    request = pb.UpdateTenantRequest(tenant_id=id, update_mask=FieldMask(paths=["limits"]))
+    request.tenant.SetInParent()
+    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
+        request.tenant.limits.CopyFrom(own)
+    found = run(_asked(address, None, "UpdateTenant", request))
+    said = limits.shown(found.limits)
+    print_json(found) if as_json else typer.echo(plain(f"{found.id} ({found.name}): {said}"))
 
 
 @projects.command("create")

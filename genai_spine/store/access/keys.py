@@ -15,10 +15,12 @@ from sqlalchemy.exc import IntegrityError
 from genai_spine.errors import EtagMismatch, KeyNotFound, ProjectNotFound, SpineError, TenantNotFound
 from genai_spine.store.access import audit
 from genai_spine.store.access.audit import SealedEntry, clean
+from genai_spine.store.access.rate_limits import limits_json, limits_of
 from genai_spine.store.access.tables import api_keys, projects, tenants
 from genai_spine.store.database import Database, Now
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.v1.key_service_pb2 import ApiKey, ListKeysRequest
+from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 COLUMNS = api_keys.c
 LIVES = sa.and_(
@@ -39,6 +41,13 @@ class Secret(NamedTuple):
 
     prefix: str
     digest: str
+
+
+class TakenKey(NamedTuple):
+    """Key that a secret is taken for, and the limits of its tenant."""
+
+    key: ApiKey
+    tenant_limits: RateLimits
 
 
 class KeyRows:
@@ -67,7 +76,7 @@ class KeyRows:
             await audit.add(connection, entry)
         return True
 
-    async def by_digest(self, digest: str) -> ApiKey | None:
+    async def by_digest(self, digest: str) -> TakenKey | None:
         """Key that a secret is taken for now: it lives, and so do its tenant and its project."""
         of_now = COLUMNS.secret_hash == digest
         before = sa.and_(COLUMNS.previous_hash == digest, COLUMNS.previous_expires_at > Now())
@@ -79,10 +88,11 @@ class KeyRows:
             tenants.c.is_disabled.is_(False),
             sa.or_(COLUMNS.project_id.is_(None), projects.c.is_disabled.is_(False)),
         )
-        query = sa.select(api_keys).select_from(joined).where(sa.or_(of_now, before), LIVES, enabled)
+        columns = (api_keys, tenants.c.limits.label("tenant_limits"))
+        query = sa.select(*columns).select_from(joined).where(sa.or_(of_now, before), LIVES, enabled)
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
-        return None if row is None else _key(row)
+        return None if row is None else TakenKey(_key(row), limits_of(row["tenant_limits"]))
 
     async def get(self, tenant_id: str, id: str) -> ApiKey:
         """Key of a tenant. Errors: KeyNotFound."""
@@ -184,6 +194,7 @@ def _editable(key: ApiKey) -> dict[str, Any]:
         "permissions": permissions or None,
         "expires_at": key.expire_time.ToDatetime(UTC) if key.HasField("expire_time") else None,
         "deduplicate_retries": key.deduplicate_retries,
+        "limits": limits_json(key),
     }
 
 
@@ -197,6 +208,9 @@ def _key(row: Any) -> ApiKey:
     )
     if row["permissions"] is not None:
         ParseDict(row["permissions"], key.permissions, ignore_unknown_fields=True)
+    if row["limits"] is not None:
+        key.limits.SetInParent()
+        key.limits.MergeFrom(limits_of(row["limits"]))
     for field, column in TIMES.items():
         if row[column] is not None:
             getattr(key, field).FromDatetime(row[column])

@@ -3,11 +3,15 @@
 import sqlalchemy as sa
 
 from genai_spine.store.database import Utc
-from genai_spine.store.tables import metadata
+from genai_spine.store.tables import BigId, Counters, metadata
 
 
 def _text(name: str) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=False)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
 
 
 def _time(name: str) -> sa.Column[object]:
@@ -24,6 +28,7 @@ tenants = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),  # counts the changes; the etag
     _time("created_at"),
     _time("updated_at"),
+    sa.Column("limits", sa.JSON(none_as_null=True)),  # RateLimits; NULL: none
 )
 
 projects = sa.Table(
@@ -62,10 +67,37 @@ api_keys = sa.Table(
     sa.Column("last_used_at", Utc),
     sa.Column("revoked_at", Utc),
     sa.Column("revision", sa.BigInteger, nullable=False),  # counts the changes; the etag
+    sa.Column("limits", sa.JSON(none_as_null=True)),  # RateLimits; NULL: as the setting says
     sa.ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"]),
     sa.Index("uq_api_keys_secret_hash", "secret_hash", unique=True),
     sa.Index("uq_api_keys_previous_hash", "previous_hash", unique=True),
     sa.Index("ix_api_keys_tenant", "tenant_id", "created_at", "id"),
+)
+
+# One row for whoever's rate is limited: what it made of a minute, and of the one before.
+rate_counters = sa.Table(
+    "rate_counters",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    _text("subject"),  # key:<id>, tenant:<id>, or the principal of a JWT
+    _number("minute"),  # number of the minute since 1970
+    _number("requests"),
+    _number("tokens"),  # of calls that run: estimated
+    _number("earlier_requests"),  # this and the next of the minute before
+    _number("earlier_tokens"),
+    _number("running"),  # calls
+    sa.UniqueConstraint("subject", name="uq_rate_counters_subject"),
+    postgresql_with={"fillfactor": "50"},  # updates stay on their page
+)
+
+# Calls that run and are counted there; a row is gone when its call is over.
+rate_calls = sa.Table(
+    "rate_calls",
+    metadata,
+    sa.Column("execution_id", sa.Text, primary_key=True),
+    _number("minute"),
+    _number("tokens"),  # that are reserved
+    sa.Column("counters", Counters, nullable=False),
 )
 
 # Who changed what. Rows are never changed, and are deleted when they are old enough.

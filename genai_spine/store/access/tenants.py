@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from genai_spine.errors import Conflict, EtagMismatch, ProjectNotFound, TenantNotFound
 from genai_spine.store.access import audit
 from genai_spine.store.access.audit import SealedEntry, clean
+from genai_spine.store.access.rate_limits import limits_json, limits_of
 from genai_spine.store.access.tables import projects, tenants
 from genai_spine.store.database import Database, Now
 from genai_spine.v1.tenant_service_pb2 import Project, Tenant
@@ -38,6 +39,7 @@ class Named(Generic[M]):
             "revision": 0,
             "created_at": Now(),
             "updated_at": Now(),
+            **self._more(message),
         }
         try:
             async with self._database.begin() as connection:
@@ -73,7 +75,7 @@ class Named(Generic[M]):
         Errors: TenantNotFound, ProjectNotFound, EtagMismatch.
         """
         columns = self.table.c
-        all_values = {"name": message.name or message.id, "disabled": message.disabled}
+        all_values = {"name": message.name or message.id, "disabled": message.disabled, **self._more(message)}
         values = {{"disabled": "is_disabled"}.get(name, name): all_values[name] for name in fields}
         mine = sa.and_(
             columns.id == clean(message.id), *self._mine(getattr(message, "tenant_id", message.id))
@@ -92,6 +94,10 @@ class Named(Generic[M]):
 
     def _place(self, message: M) -> dict[str, str]:
         """Columns beside the id that the row is found by."""
+        return {}
+
+    def _more(self, message: M) -> dict[str, Any]:
+        """Columns that only this kind has, by the names of their fields."""
         return {}
 
     async def _check_place(self, message: M) -> None:
@@ -117,6 +123,16 @@ class TenantRows(Named[Tenant]):
     """Tenants; the tenant_id that the methods take has no meaning."""
 
     table, kind = tenants, Tenant
+
+    def _more(self, message: Tenant) -> dict[str, Any]:
+        return {"limits": limits_json(message)}
+
+    def _message(self, row: Any) -> Tenant:
+        message = super()._message(row)
+        if row["limits"] is not None:
+            message.limits.SetInParent()
+            message.limits.MergeFrom(limits_of(row["limits"]))
+        return message
 
 
 class ProjectRows(Named[Project]):

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genai_spine.store.booking.rates import RateLevel, RateRefusal, RateReservation, refusal, take
+
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
 
@@ -21,6 +23,8 @@ class Entry:
     is_repeated: bool = False  # it may be written already
     is_recorded: bool = False  # of a settlement: its intent is in the database, as far as is known
     is_loss: bool = False  # it books the call of a dead process, unless somebody else has booked it
+    rates: RateReservation | None = None  # of an intent: what it takes of rate limits
+    used_tokens: int | None = None  # of a settlement whose intent had a reservation: what it used in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ class Refusal:
 class Outcome:
     """Outcome of a batch. Rows that are not refused are written."""
 
-    refused: dict[str, Refusal] = field(default_factory=dict)  # by the id of the row
+    refused: dict[str, Refusal | RateRefusal] = field(default_factory=dict)  # by the id of the row
     levels: dict[int, Level] = field(default_factory=dict)  # of counters that were reserved from, afterwards
+    rate_levels: dict[int, RateLevel] = field(default_factory=dict)  # of counters of rate limits, afterwards
     is_lease_lost: bool = False  # no guarded reservation was made: the process has no live lease
     settled: set[str] = field(default_factory=set)  # ids of rows that the batch settled
 
@@ -75,18 +80,28 @@ def needs(entries: Iterable[Entry]) -> dict[int, int]:
     return dict(sorted(sums.items()))
 
 
+def reservations(entries: Iterable[Entry]) -> list[RateReservation]:
+    """Reservations of rate limits that the entries have."""
+    return [entry.rates for entry in entries if entry.rates is not None]
+
+
 def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome) -> list[Entry]:
     """Entries that fit into the counters, in their order; the others are refused in the outcome.
 
     What costs nothing always fits, and so does everything where a counter only warns.
     """
     rooms = {counter: level.room for counter, level in levels.items()}
-    admitted = []
+    rates, admitted = dict(outcome.rate_levels), []
     for entry in entries:
         full = next((counter for counter in entry.counters if not _fits(entry, counter, levels, rooms)), None)
         if full is not None:
             outcome.refused[entry.id] = Refusal(full, levels.get(full))
             continue
+        if entry.rates is not None:
+            if (refused := refusal(entry.rates, rates)) is not None:
+                outcome.refused[entry.id] = refused
+                continue
+            take((entry.rates,), rates)
         for counter in entry.counters:
             rooms[counter] -= entry.ticks
         admitted.append(entry)

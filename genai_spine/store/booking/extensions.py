@@ -1,11 +1,12 @@
 """Extensions of reservations: more is reserved for a call that runs and costs more than was expected."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from genai_spine.store.booking.entries import Level, Outcome, Refusal
+from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import budget_counters, executions
 from genai_spine.v1.execution_pb2 import Execution
@@ -23,13 +24,21 @@ class _NoRoom(Exception):
         self.refusal = refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """Outcome of an extension. levels: of its counters afterwards; none where the call runs no more."""
+
+    levels: dict[int, Level] = field(default_factory=dict)
+    refusal: Refusal | None = None  # nothing was reserved
+
+
 class Extensions:
     """Reservations of calls that run."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def extend(self, execution: Execution, ticks: int, guarded: Sequence[int]) -> Outcome:
+    async def extend(self, execution: Execution, ticks: int, guarded: Sequence[int]) -> Extension:
         """Reserves more for a call, in all of its counters; nothing for one that runs no more.
 
         guarded: those of its counters that refuse it where they have no room; nothing is reserved then.
@@ -40,14 +49,14 @@ class Extensions:
         try:
             async with self._database.begin_in_turn() as connection:
                 if (await connection.execute(runs)).rowcount == 0:
-                    return Outcome()
+                    return Extension()
                 levels = await _levels(connection, execution.budget_counters)
                 _check(levels, guarded, ticks)
                 reserve = sa.update(budget_counters).where(_counter.id.in_(list(levels)))
                 await connection.execute(reserve.values(reserved_ticks=_counter.reserved_ticks + ticks))
         except _NoRoom as full:
-            return Outcome(refused={execution.id: full.refusal})
-        return Outcome(levels={id: level.with_more(ticks) for id, level in levels.items()})
+            return Extension(refusal=full.refusal)
+        return Extension({id: level.with_more(ticks) for id, level in levels.items()})
 
 
 def _check(levels: dict[int, Level], guarded: Iterable[int], ticks: int) -> None:

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.dialects.postgresql import dialect
 
+from genai_spine.store.booking import rate_statements
 from genai_spine.store.booking.chain import Head
 from genai_spine.store.booking.entries import (
     ROOMS_TRIED,
@@ -23,6 +24,7 @@ from genai_spine.store.booking.entries import (
     is_due,
     needs,
 )
+from genai_spine.store.booking.rates import RateRefusal, overtaken
 from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
 from genai_spine.store.tables import executions
 
@@ -42,15 +44,16 @@ RESERVE = (
     " FROM budget_counters c JOIN need n ON n.id = c.id ORDER BY c.id FOR UPDATE OF c),"
     " alive AS MATERIALIZED (SELECT EXISTS ("
     "SELECT 1 FROM leases WHERE server_id = $1 AND lease_until > now()) AS yes),"
-    "{head} ok AS MATERIALIZED (SELECT {follows} AND (NOT $5::boolean OR (coalesce(bool_and(fits), true)"
-    " AND count(*) = cardinality($3::bigint[]) AND (SELECT yes FROM alive))) AS yes FROM l),"
+    "{rates}{head} ok AS MATERIALIZED (SELECT {follows} AND (NOT $5::boolean OR ("
+    "coalesce(bool_and(fits), true) AND count(*) = cardinality($3::bigint[])"
+    " AND (SELECT yes FROM alive){granted})) AS yes FROM l),{counted}"
     " u AS (UPDATE budget_counters c SET reserved_ticks = c.reserved_ticks + n.ticks FROM need n"
     " WHERE n.id = c.id AND (SELECT yes FROM ok)),"
     " i AS (INSERT INTO executions ({columns}) SELECT * FROM ({source}) s WHERE (SELECT yes FROM ok))"
     "{batch}"
     " SELECT (SELECT yes FROM ok) AS yes, {follows} AS follows, (SELECT yes FROM alive) AS lives,"
-    " array_agg(id) AS ids,"
-    " array_agg(used) AS used, array_agg(most) AS most, array_agg(blocks) AS blocks FROM l"
+    " array_agg(id) AS ids, array_agg(used) AS used, array_agg(most) AS most,"
+    " array_agg(blocks) AS blocks{rate_levels} FROM l"
 )
 # The count makes all locks come first, in order.
 SETTLE = (
@@ -124,7 +127,12 @@ class Booking:
         self._json_columns = json_columns
         self._sealing = sealing
         self._upsert = upsert.format(values=f"({', '.join(f'${n}' for n in range(1, len(columns) + 1))})")
-        self._reserve = Statement.of(RESERVE, columns, "$2", 5, columns=names, **_chained(sealing, 6))
+        self._reserve = Statement.of(
+            RESERVE, columns, "$2", 5, columns=names, **rate_statements.WITHOUT, **_chained(sealing, 6)
+        )
+        self._reserve_limited = Statement.of(
+            RESERVE, columns, "$2", 7, columns=names, **rate_statements.RESERVE, **_chained(sealing, 8)
+        )
         chosen = f"SELECT {names} FROM s WHERE (SELECT count(*) FROM o) >= 0"
         parts, arguments = _chained(sealing, 4) | {"outcome": "true AS yes, true AS follows"}, 1
         if sealing is not None:
@@ -143,6 +151,8 @@ class Booking:
         outcome = Outcome()
         if settlements := [entry for entry in entries if not entry.is_intent]:
             outcome.settled = await self._settled(connection, settlements)
+        if used := rate_statements.used(settlements):
+            await connection.execute(rate_statements.RELEASE, list(used), list(used.values()))
         intents = [entry for entry in entries if entry.is_intent]
         if uncertain := [entry.id for entry in intents if entry.is_repeated]:
             known = {row[0] for row in await connection.fetch(KNOWN, uncertain)}
@@ -201,18 +211,21 @@ class Booking:
             if not (entries := fitting(entries, outcome.levels, outcome)):
                 return
         for entry in entries:  # others were faster each time: no room was left for long
-            outcome.refused[entry.id] = Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
+            outcome.refused[entry.id] = _overtaken(entry, outcome)
 
     async def _reserved(
         self, connection: asyncpg.Connection, entries: Sequence[Entry], outcome: Outcome
     ) -> bool:
         """Whether all were reserved; the outcome has the levels afterwards."""
         need, is_guarded = needs(entries), entries[0].is_guarded
-        server_id, needed = entries[0].server_id, (list(need), list(need.values()), is_guarded)
-        row = await self._send(
-            connection, self._reserve, entries, (), lambda rows: (server_id, rows, *needed)
-        )
+        is_limited = any(entry.rates is not None for entry in entries)
+        rates = rate_statements.parameters(entries) if is_limited else ()
+        needed = (list(need), list(need.values()), is_guarded, *rates)
+        statement, server_id = self._reserve_limited if is_limited else self._reserve, entries[0].server_id
+        row = await self._send(connection, statement, entries, (), lambda rows: (server_id, rows, *needed))
         is_made = bool(row["yes"])
+        if is_limited:
+            rate_statements.read(outcome, entries, row["rates"], is_made=is_made)
         outcome.is_lease_lost = is_guarded and not row["lives"]
         found = zip(row["ids"] or (), row["used"] or (), row["most"] or (), row["blocks"] or (), strict=True)
         for counter, used, most, blocks in found:
@@ -272,6 +285,14 @@ class Booking:
             if row[name] is not None:
                 row[name] = msgspec.Raw(row[name].encode())
         return row
+
+
+def _overtaken(entry: Entry, outcome: Outcome) -> Refusal | RateRefusal:
+    """Refusal of a reservation whose room others took each time."""
+    if entry.counters:
+        return Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
+    assert entry.rates is not None  # else nothing could refuse it
+    return overtaken(entry.rates, outcome.rate_levels)
 
 
 def _chained(sealing: Sealing | None, first: int) -> dict[str, str]:

@@ -7,8 +7,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from genai_spine.store.booking import rate_statements
 from genai_spine.store.booking.chain import Batch, Head
-from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs
+from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs, reservations
+from genai_spine.store.booking.rates import take
 from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
 
 ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
@@ -58,6 +60,7 @@ def book(
     outcome.settled = {entry.id for entry in written}
     for entry in written:
         _settle(entry, known.get(entry.id), charges)
+    rate_statements.release(connection, rate_statements.used(written))
     intents = [entry for entry in entries if entry.is_intent and entry.id not in known]
     guarded = [entry for entry in intents if entry.is_guarded]
     if guarded and connection.execute(LIVES, (guarded[0].server_id,)).fetchone() is None:
@@ -68,7 +71,12 @@ def book(
     for counter, (spent, reserved) in charges.items():
         if counter in levels:
             levels[counter] = levels[counter].with_more(spent + reserved)
-    admitted = [*asserted, *fitting(guarded, levels, outcome)]
+    rate_statements.look(connection, intents, outcome)
+    take(reservations(asserted), outcome.rate_levels)
+    fit = fitting(guarded, levels, outcome)
+    take(reservations(fit), outcome.rate_levels)
+    admitted = [*asserted, *fit]
+    rate_statements.write(connection, admitted, outcome)
     for counter, ticks in needs(admitted).items():
         charges.setdefault(counter, [0, 0])[1] += ticks
         if counter in levels:

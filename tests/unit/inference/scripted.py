@@ -119,13 +119,15 @@ class Rows:
     def __init__(self) -> None:
         self.begun: list[execution_pb2.Execution] = []
         self.settled: list[execution_pb2.Execution] = []
+        self.reservations: list[Any] = []  # of rate limits, one for each intent that was awaited
 
     def begin(self, execution: execution_pb2.Execution) -> None:
         self.begun.append(execution)
         execution.id = f"00000000-0000-7000-8000-{len(self.begun):012d}"
 
-    async def reserve(self, execution: execution_pb2.Execution) -> None:
+    async def reserve(self, execution: execution_pb2.Execution, rates: Any = None) -> None:
         self.begin(execution)
+        self.reservations.append(rates)
 
     async def recorded(self, execution: execution_pb2.Execution) -> None:
         assert execution in self.begun
@@ -140,6 +142,13 @@ class Rows:
 
     def book(self, execution: execution_pb2.Execution) -> "asyncio.Future[None]":
         return self.settle(execution)
+
+
+class Limits:
+    """The rate limiter's place: every call is let in; its reservation is the number of its tokens."""
+
+    async def book(self, call: Call, tokens: int, booked: Any) -> None:
+        await booked(tokens)
 
 
 class World:
@@ -158,7 +167,8 @@ class World:
         rows: Any = self.rows
         owners: Any = None  # no request of these tests uses a provider's file
         budgets: Any = SimpleNamespace(any=False)
-        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules())
+        limits: Any = Limits()
+        self.accounting = Accounting(rows, PRICES, owners, budgets, ReserveRules(), limits)
         self.inference = Inference(
             Router(self.providers, providers[0].name),
             self.upstreams,

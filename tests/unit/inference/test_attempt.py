@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from genai_spine import errors
+from genai_spine.call import Principal, RateAdmission
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1.operation_pb2 import OPERATION_COMPLETION
-from tests.unit.inference.scripted import MODEL, Scripted, World, usage
+from genai_spine.v1.rate_limits_pb2 import RateLimits
+from tests.unit.inference.scripted import MODEL, Scripted, World, asked, usage
 
 FAILED, CANCELLED = execution_pb2.EXECUTION_STATE_FAILED, execution_pb2.EXECUTION_STATE_CANCELLED
 SUCCEEDED = execution_pb2.EXECUTION_STATE_SUCCEEDED
@@ -41,6 +43,23 @@ async def test_attempt_writes_its_intent_before_the_call() -> None:
     assert (row.operation, row.provider, row.model) == (OPERATION_COMPLETION, "openai", MODEL)
     assert (row.requested_model, row.attempt) == (f"openai:{MODEL}", 1)
     assert attempt.execution is row
+
+
+@pytest.mark.parametrize(
+    ("limits", "least", "most"),
+    [(RateLimits(requests_per_minute=1), 0, 0), (RateLimits(tokens_per_minute=9), 41, 60)],
+)
+async def test_attempt_open_books_what_a_limited_call_may_use(
+    limits: RateLimits, least: int, most: int
+) -> None:
+    one = world()
+    operation = one.operation(asked("Hello", max_tokens=40))
+    operation.call.principal = Principal("key:k", key_id="k", key_limits=limits)
+    operation.call.rate_admission = RateAdmission()
+    await one.attempt(operation)
+    [reserved] = one.rows.reservations
+    assert least <= reserved <= most
+    assert len(one.rows.begun) == 1
 
 
 async def test_attempt_answer_id_is_made_of_the_rows() -> None:

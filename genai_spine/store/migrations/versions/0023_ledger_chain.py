@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0023_ledger_chain"
-down_revision = "0020_request_log"
+down_revision = "0022_limits"
 
 TIME = sa.DateTime(timezone=True)
 
