@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from genai_spine.access.rate_limits import RateLimiter
-from genai_spine.billing.ledger import Ledger
+from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call, Principal, RateAdmission
 from genai_spine.errors import ConcurrentLimitExceeded, RateLimited
 from genai_spine.store.access.rate_limits import RateRows

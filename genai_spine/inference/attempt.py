@@ -145,9 +145,6 @@ class Attempt(Generic[R]):
             await self._book_intent(counted)
         if counted:
             self._meter()
-            accounting.ledger.begin(execution)
-        else:
-            await self._book_intent(counted)
         return self
 
     def _meter(self) -> None:

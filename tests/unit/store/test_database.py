@@ -5,6 +5,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,7 +13,6 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import schema
-from genai_spine.store.booking import sqlite
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database, DatabaseUnreachable, sqlite_path
 from genai_spine.store.executions import Executions
@@ -111,8 +111,16 @@ async def test_thread_of_sqlite_gets_its_turn_beside_a_busy_event_loop(sqlite_ur
 
 async def test_sweep_on_sqlite_finds_pending_rows_by_their_index(sqlite_url):
     database = Database(sqlite_url)
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _, cursor, text, values, context, many: asked.append((text, values)),
+    )
+    await Executions(database).sweep()
     async with database.engine.connect() as connection:
-        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sqlite.DEAD}")
+        [(text, values), *_] = [one for one in asked if "FROM executions" in one[0]]
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
         assert "ix_executions_pending" in str(plan.all())
     await database.close()
 
