@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from genai_spine.costs import TICKS_PER_USD, cost_of, usd_of
 from genai_spine.store.booking import postgresql, rate_statements, sqlite
-from genai_spine.store.booking.chain import FIXED, JSON_COLUMNS, PLACE, Chain
+from genai_spine.store.booking.chain import FIXED, JSON_COLUMNS, PLACE, Chain, Head
 from genai_spine.store.booking.entries import Entry, Outcome
 from genai_spine.store.booking.ledger_chain import Correction, LedgerChain
 from genai_spine.store.booking.rates import RateReservation
@@ -233,7 +233,10 @@ class Executions:
             lambda connection: self._postgresql.book(connection, entries),
             len(entries),
         )
-        return await self.chain.alone(job)
+        outcome = await self.chain.alone(job)
+        if not self.needs_flush:
+            self._remember_flushed(self._head)
+        return outcome
 
     @property
     def needs_flush(self) -> bool:
@@ -242,8 +245,15 @@ class Executions:
 
     async def flush(self) -> None:
         """Returns when what was written survives a crash of the database. Raises when that is not known."""
-        head = None if self._sealing is None else self._sealing.chain.head
+        head = self._head
         await self._database.flush()
+        self._remember_flushed(head)
+
+    @property
+    def _head(self) -> Head | None:
+        return None if self._sealing is None else self._sealing.chain.head
+
+    def _remember_flushed(self, head: Head | None) -> None:
         if self._sealing is not None and head is not None:
             self._sealing.chain.flushed(head.seq)
 
