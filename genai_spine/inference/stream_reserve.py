@@ -13,8 +13,8 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
 USED = 0.9  # of the tokens that are reserved for, from which on more is reserved
-# Times these tokens, past which a stream ends: pieces have a few more tokens than the whole, an estimate may be
-# too high.
+# Times these tokens, past which a stream ends: pieces have a few more tokens than the whole, an estimate may
+# be too high.
 COUNTED, ESTIMATED = 1.05, 1.15
 LEAST_CHARS = 200  # between two counts
 EXTENDING_S = 5.0  # seconds for which a chunk may wait

@@ -160,6 +160,8 @@ class Scope:
 class Executions:
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Whether what is written may be lost until flush() returns.
+        self.needs_flush = database.dialect == "postgresql"
         is_sqlite = database.dialect == "sqlite"
         self._counters: Callable[[Sequence[int]], Any] = _json_list if is_sqlite else list
         # A late settlement beats LOST, for real numbers beat unknown ones; nothing beats a settlement.
@@ -215,11 +217,6 @@ class Executions:
             lambda connection: self._postgresql.book(connection, entries),
             len(entries),
         )
-
-    @property
-    def needs_flush(self) -> bool:
-        """Whether what is written may be lost until flush() returns."""
-        return self._database.dialect == "postgresql"
 
     async def flush(self) -> None:
         """Returns when what was written survives a crash of the database. Raises when that is not known."""
@@ -420,7 +417,7 @@ def execution_of(row: RowMapping) -> Execution:
 
 
 def _json_list(numbers: Sequence[int]) -> str:
-    return json.dumps(list(numbers))
+    return f"[{','.join(map(str, numbers))}]"
 
 
 def _held(execution: Execution) -> int:
