@@ -21,6 +21,13 @@ from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
 EACH = "*"  # of a node's key: each one by itself; of a tenant: those without a budget of their own
+NODES = (  # with the fields of an execution that have their keys, in the order in which they are looked at
+    (pb.BUDGET_NODE_TENANT, "tenant_id"),
+    (pb.BUDGET_NODE_PROJECT, "project_id"),
+    (pb.BUDGET_NODE_KEY, "api_key_id"),
+    (pb.BUDGET_NODE_END_USER, "end_user"),
+    (pb.BUDGET_NODE_RUN, "run_id"),
+)
 TRIES = 3  # of a reservation whose counter was deleted meanwhile
 
 log = structlog.get_logger()
@@ -34,6 +41,7 @@ class Budgets:
         self._ledger = ledger
         self._revision: int | None = None
         self._by_node: dict[tuple[str, int, str], list[pb.Budget]] = {}
+        self._kinds: frozenset[int] = frozenset()  # of nodes that have a budget
         self._counters = BudgetCounters(rows)
         self._counted: dict[int, Applied] = {}  # by the id of the counter
         self._told: set[tuple[int, int]] = set()  # alerts that were given: counter and percentage
@@ -56,6 +64,7 @@ class Budgets:
             if budget.enabled:
                 found.setdefault((budget.tenant_id, budget.node, budget.node_key), []).append(budget)
         self._by_node, self._revision = found, revision
+        self._kinds = frozenset(node for _, node, _ in found)
         # From the first budget on: a row without counters may have been given one by its making.
         self._ledger.writer.counts_all = self._ledger.writer.counts_all or bool(found)
         if self._counters.forget_many():
@@ -65,7 +74,7 @@ class Budgets:
         """Budgets that count the call, each with the key of its node."""
         applied: list[Applied] = []
         tenant = execution.tenant_id
-        for node, key in _nodes(execution):
+        for node, key in _nodes(execution, self._kinds):
             own = self._by_node.get((tenant, node, key), ())
             periods = {budget.period for budget in own}
             each = self._by_node.get((tenant, node, EACH), ())
@@ -184,18 +193,14 @@ def blocks(applied: Sequence[Applied]) -> bool:
     return any(budget.policy != pb.BUDGET_POLICY_WARN for budget, _ in applied)
 
 
-def _nodes(execution: Execution) -> Iterator[tuple[int, str]]:
-    yield pb.BUDGET_NODE_TENANT, execution.tenant_id
-    for node, key in (
-        (pb.BUDGET_NODE_PROJECT, execution.project_id),
-        (pb.BUDGET_NODE_KEY, execution.api_key_id),
-        (pb.BUDGET_NODE_END_USER, execution.end_user),
-        (pb.BUDGET_NODE_RUN, execution.run_id),
-    ):
-        if key:
+def _nodes(execution: Execution, kinds: frozenset[int]) -> Iterator[tuple[int, str]]:
+    """Nodes of these kinds that an execution belongs to, each with its key."""
+    for node, field in NODES:
+        if node in kinds and (key := getattr(execution, field)):
             yield node, key
-    for name, value in execution.cost_labels.items():
-        yield pb.BUDGET_NODE_LABEL, f"{name}={value}"
+    if pb.BUDGET_NODE_LABEL in kinds:
+        for name, value in execution.cost_labels.items():
+            yield pb.BUDGET_NODE_LABEL, f"{name}={value}"
 
 
 def _usd(ticks: int) -> str:

@@ -23,8 +23,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from genai_spine import http_answer, validation
 from genai_spine.access import rate_limits, scopes
 from genai_spine.access.authentication import Authenticator
-from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal, RateAdmission
-from genai_spine.call import request_id as new_request_id
+from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal, RateAdmission, uuid7
 from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.edge.admission import AdmissionLimits, AdmissionQueue
 from genai_spine.edge.keyed_calls import KeyedCalls, described, is_paid
@@ -234,7 +233,7 @@ class ServiceInterceptor:
         remaining_s = context.time_remaining()
         request_id = given.get("x-request-id")
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
-            request_id = new_request_id()
+            request_id = uuid7()
         context.set_trailing_metadata((("x-request-id", request_id),))
         return Call(
             request_id=request_id,

@@ -4,7 +4,6 @@ What a call may cost at most is reserved with its intent, in the counters of the
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.billing.ledger.rows import Recorded, Row, cause_of, copied, resolve, show
 from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
+from genai_spine.call import uuid7
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReservation
@@ -202,7 +202,7 @@ class Ledger:
             raise ServiceUnavailable(cause="its ledger is closed")
         if len(self.writer.rows) >= MAX_WAITING:
             raise ServiceUnavailable(cause=f"{len(self.writer.rows)} ledger rows wait for the database")
-        execution.id = _time_ordered_uuid()
+        execution.id = uuid7()  # a table grows at its end
         execution.state = execution_pb2.EXECUTION_STATE_PENDING
         execution.lane, execution.server_id = self._row_lane, self.server_id
         if not execution.HasField("create_time"):  # its budgets' periods are those of this time
@@ -301,11 +301,3 @@ def set_now(timestamp: Timestamp) -> None:
     """To the microsecond, which is what the databases keep."""
     timestamp.seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
     timestamp.nanos = microseconds * 1000
-
-
-def _time_ordered_uuid() -> str:
-    """UUID version 7 (RFC 9562): milliseconds first, so that a table grows at its end."""
-    random = int.from_bytes(os.urandom(10))
-    high = time.time_ns() // 1_000_000 << 16 | 0x7000 | random >> 68
-    text = f"{high << 64 | 0b10 << 62 | random & (1 << 62) - 1:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
