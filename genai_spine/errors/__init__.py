@@ -53,6 +53,7 @@ SpineError
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
+├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
 """
 
@@ -432,6 +433,15 @@ class BudgetExceeded(SpineError):
     http_status = 429
     rest_code = "QUOTA_EXCEEDED"
     openai_code = "insufficient_quota"
+
+
+class BudgetNotFound(SpineError):
+    """no budget '{budget}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_BUDGET_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"
 
 
 class PriceUnknown(SpineError):
