@@ -115,8 +115,8 @@ class BudgetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBudgetStatus(self, request, context):
-        """GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-        budget of its own or by a default.
+        """GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+        its own budgets, or of the defaults.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

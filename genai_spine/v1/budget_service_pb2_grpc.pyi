@@ -56,8 +56,8 @@ class BudgetServiceStub:
     ETAG_MISMATCH.
     """
     GetBudgetStatus: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetBudgetStatusRequest, _budget_service_pb2.GetBudgetStatusResponse]
-    """GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-    budget of its own or by a default.
+    """GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+    its own budgets, or of the defaults.
     """
 
 @_typing.type_check_only
@@ -87,8 +87,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     ETAG_MISMATCH.
     """
     GetBudgetStatus: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetBudgetStatusRequest, _budget_service_pb2.GetBudgetStatusResponse]  # type: ignore[assignment]
-    """GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-    budget of its own or by a default.
+    """GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+    its own budgets, or of the defaults.
     """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -151,8 +151,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.GetBudgetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.GetBudgetStatusResponse, _abc.Awaitable[_budget_service_pb2.GetBudgetStatusResponse]]:
-        """GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-        budget of its own or by a default.
+        """GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+        its own budgets, or of the defaults.
         """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

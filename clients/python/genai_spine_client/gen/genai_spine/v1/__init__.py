@@ -16602,8 +16602,8 @@ class BudgetServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "GetBudgetStatusResponse":
         """
-        GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-        budget of its own or by a default.
+        GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+        its own budgets, or of the defaults.
         """
 
         if message is None:

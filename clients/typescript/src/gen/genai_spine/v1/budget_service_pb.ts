@@ -497,8 +497,8 @@ export const BudgetService: GenService<{
     output: typeof DeleteBudgetResponseSchema;
   },
   /**
-   * GetBudgetStatus shows what the caller's tenant may spend and has spent today and this month, whether by a
-   * budget of its own or by a default.
+   * GetBudgetStatus shows what the tenant may spend and has spent, today and this month. The limits are those of
+   * its own budgets, or of the defaults.
    *
    * @generated from rpc genai_spine.v1.BudgetService.GetBudgetStatus
    */
