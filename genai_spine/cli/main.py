@@ -43,7 +43,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.request_log import commands as request_log
-from genai_spine.cli.spending import ledger
+from genai_spine.cli.spending import budgets, ledger
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.cli.usage import costs, usage
 from genai_spine.telemetry import logs
@@ -78,6 +78,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.projects, name="projects")
 app.add_typer(audit.group, name="audit")
+app.add_typer(budgets.group, name="budget")
 app.add_typer(ledger.group, name="ledger")
 app.command()(models.drift)
 

@@ -20,6 +20,7 @@ from genai_spine.v1 import routing_pb2
 MASK = "***"
 URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 SECRET_VALUE = re.compile(r"([^&=]*(?:key|token|secret|password|sig)[^&=]*=)[^&]*", re.IGNORECASE)
+DATABASE = "database_url"  # the one secret of which more than its mask is shown
 OWN_SECTIONS = ("model_aliases", "fallback_chain")
 
 
@@ -27,7 +28,7 @@ def effective(configuration: Configuration) -> dict[str, Any]:
     """Configuration as plain data; keys, headers, passwords in URLs and commands are masked."""
     settings = configuration.settings
     shown = {
-        name: _shown(name, getattr(settings, name))
+        name: _database(settings) if name == DATABASE else _plain(getattr(settings, name))
         for name, field in Settings.model_fields.items()
         if not field.exclude and name not in OWN_SECTIONS
     }
@@ -101,16 +102,18 @@ def _alias(alias: Alias) -> Any:
     return {"models": models, "strategy": strategy}
 
 
-def _shown(name: str, value: Any) -> Any:
-    """Value of a setting; of secrets only an address is shown, without its password."""
-    if not isinstance(value, SecretStr):
-        return _plain(value)
-    text = value.get_secret_value()
-    return _without_password(text) if name.endswith("_url") and URL.match(text) else MASK
+def _database(settings: Settings) -> str | None:
+    """URL of the database without its password."""
+    if settings.database_url is None:
+        return None
+    url = settings.database_url.get_secret_value()
+    return _without_password(url) if URL.match(url) else MASK
 
 
 def _plain(value: Any) -> Any:
     """Value of a setting as JSON has it."""
+    if isinstance(value, SecretStr):
+        return MASK
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

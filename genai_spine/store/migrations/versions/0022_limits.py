@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022_limits"
-down_revision = "0020_request_log"
+down_revision = "0021_budgets"
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 NUMBERS = ("minute", "requests", "tokens", "earlier_requests", "earlier_tokens", "running")
