@@ -4,6 +4,7 @@ A service gets a Call in place of a grpc context, so no service sees a grpc type
 Cancellation is asyncio's: when the caller goes away, the task that serves the call is cancelled.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ def request_id() -> str:
 
 
 DEFAULT_TENANT = "default-tenant"  # whose everything is where nobody is asked for a key
+TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as Tenant.id in the contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Principal:
     scopes: frozenset[str] | None = None  # None: every scope, because authentication is off
     permissions: KeyPermissions | None = None  # models, providers and lanes of its key; None: all
     deduplicate_retries: bool = False  # its SDK's own retries join the call that they repeat
+    is_logged: bool | None = None  # in the request log, by the option of its key; None: not said
 
 
 ANONYMOUS = Principal()

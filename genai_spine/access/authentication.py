@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from genai_spine.access import scopes
-from genai_spine.call import Principal
+from genai_spine.call import TENANT_ID, Principal
 from genai_spine.errors import ForeignTenant, SpineError, TenantNotFound, Unauthenticated
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import TenantRows
@@ -30,7 +30,7 @@ MAX_KNOWN = 20_000  # credentials that are remembered, good ones and bad ones ea
 WRITE_USES_S = 30.0
 SECRET = re.compile(r"gs_(?:live|test|service)_[A-Za-z0-9]{32,64}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")  # a signed JWT
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # of a tenant, or a service
+SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 Given = Mapping[str, str | bytes]
 
 log = structlog.get_logger()
@@ -200,9 +200,9 @@ def credential_of(given: Given) -> Credential:
         raise Unauthenticated  # not even text
     if not (SECRET.fullmatch(secret) or (TOKEN.fullmatch(secret) and not service)):
         raise Unauthenticated
-    if service and not NAME.fullmatch(service):
+    if service and not SERVICE.fullmatch(service):
         raise Unauthenticated
-    if tenant_id and not NAME.fullmatch(tenant_id):
+    if tenant_id and not TENANT_ID.fullmatch(tenant_id):
         raise ForeignTenant(tenant=tenant_id[:63])
     return Credential(secret, service, tenant_id)
 
@@ -217,6 +217,7 @@ def principal_of(key: ApiKey) -> Principal:
         scopes=scopes.closure(key.scopes),
         permissions=key.permissions if key.HasField("permissions") else None,
         deduplicate_retries=key.deduplicate_retries,
+        is_logged=key.request_log if key.HasField("request_log") else None,
     )
 
 

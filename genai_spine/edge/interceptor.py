@@ -25,7 +25,7 @@ from genai_spine.access.authentication import Authenticator
 from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal
 from genai_spine.call import request_id as new_request_id
 from genai_spine.edge import call_headers, preconditions, stream_end
-from genai_spine.edge.keyed_calls import KeyedCalls, described, is_paid
+from genai_spine.edge.keyed_calls import KeyedCalls, described
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
     DOMAIN,
@@ -35,6 +35,7 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.method_options import is_paid
 from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
 

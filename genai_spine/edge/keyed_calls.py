@@ -21,13 +21,14 @@ from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
 from genai_spine.edge.call_headers import LAST_EVENT_ID, ON_LOST, RESUME_AFTER
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import carrying
+from genai_spine.method_options import is_paid
 from genai_spine.openai_api import admission, sse
 from genai_spine.openai_api.facade import PING_INTERVAL_S
 from genai_spine.openai_api.headers import EVENTS
 from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.responses import PING
 from genai_spine.store.idempotency.calls import Scope
-from genai_spine.v1 import completion_service_pb2, method_rules_pb2
+from genai_spine.v1 import completion_service_pb2
 
 MAX_KEY_CHARS = 255
 HEADER = "idempotency-key"
@@ -222,12 +223,6 @@ class BytesForm:
                 is_first = False
         if is_first:  # all of it was received before
             yield _first_body(b"", call, origin)
-
-
-def is_paid(contract: MethodDescriptor) -> bool:
-    """Whether calls of the method may cost money, as its contract says."""
-    options: Any = contract.GetOptions()
-    return bool(options.Extensions[method_rules_pb2.paid])
 
 
 def _form(contract: MethodDescriptor) -> Form:

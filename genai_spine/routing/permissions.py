@@ -43,9 +43,20 @@ class Permissions:
             raise NotPermittedToKey(kind="provider", name=first.provider.name)
         return found
 
+    def allow(self, route: Route, call: Call) -> bool:
+        """Whether the caller's key may use a route by its own name, so that a list shows it.
+
+        Errors: NotPermittedToKey (lane).
+        """
+        return call.principal.permissions is None or self._rules(call).allow_route(route, None)
+
+    def allow_provider(self, provider: str, call: Call) -> bool:
+        """Whether the caller's key may use a provider. Errors: NotPermittedToKey (lane)."""
+        return call.principal.permissions is None or self._rules(call).providers.allow((provider,))
+
     def check_provider(self, provider: str, call: Call) -> None:
         """Refuses a provider, for what has no model: its files and batches. Errors: NotPermittedToKey."""
-        if call.principal.permissions is not None and not self._rules(call).providers.allow((provider,)):
+        if not self.allow_provider(provider, call):
             raise NotPermittedToKey(kind="provider", name=provider)
 
     def check_any_model(self, call: Call) -> None:

@@ -134,6 +134,7 @@ def log_rules(settings: Settings) -> LogRules:
             settings.request_log == "on",
             frozenset(settings.request_log_on),
             frozenset(settings.request_log_off),
+            asks_keys=settings.auth == "on",
         ),
         settings.request_log_max_bytes,
         settings.request_log_days * 86400.0,

@@ -454,6 +454,10 @@ idempotent_calls = sa.Table(
     sa.PrimaryKeyConstraint("tenant_id", "principal", "key"),
     sa.Index("ix_idempotent_calls_expires_at", "expires_at"),
     _partial("ix_idempotent_calls_blocks_until", "blocks_until IS NOT NULL", "blocks_until"),
+    _partial(
+        *("ix_idempotent_calls_bodies", "key LIKE 'auto:%'"),
+        *("tenant_id", "principal", "request_hash", "created_at"),
+    ),
 )
 
 # Messages of streams with a key, some in a row, in the order in which they were sent.

@@ -18,6 +18,7 @@ RARE = ("run_id", "correlation_id", "session_id")  # a call has them for good, s
 # What callers call a group -> column.
 GROUPS = {
     **{name: name for name in ("provider", "model", "day", "operation", "capability", "correlation_id")},
+    "tenant": "tenant_id",
     "project": "project_id",
     "key": "api_key_id",
     "end_user": "user_id",
@@ -27,8 +28,8 @@ GROUPS = {
 }
 
 
-def question_of(request: Any, tenant: str) -> Question:
-    """Question of a request with start_date, end_date and what it has of the filters.
+def question_of(request: Any, tenant: str | None) -> Question:
+    """Question of a request with start_date, end_date and what it has of the filters. tenant: None: all.
 
     Errors: InvalidFields for a date that is none, or a period that ends before it begins.
     """

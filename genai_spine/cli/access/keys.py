@@ -51,6 +51,10 @@ def create(
     deduplicate_retries: Annotated[
         bool, typer.Option("--deduplicate-retries", help="An SDK's own retries join the call they repeat.")
     ] = False,
+    request_log: Annotated[
+        bool | None,
+        typer.Option(help="Its calls are in the request log, or not. Default: as the server is set."),
+    ] = None,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -70,6 +74,7 @@ def create(
         service_name=service,
         test=test,
         deduplicate_retries=deduplicate_retries,
+        request_log=request_log,
     )
     if permissions.ByteSize():
         key.permissions.CopyFrom(permissions)

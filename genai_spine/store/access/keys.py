@@ -184,6 +184,7 @@ def _editable(key: ApiKey) -> dict[str, Any]:
         "permissions": permissions or None,
         "expires_at": key.expire_time.ToDatetime(UTC) if key.HasField("expire_time") else None,
         "deduplicate_retries": key.deduplicate_retries,
+        "request_log": key.request_log if key.HasField("request_log") else None,
     }
 
 
@@ -192,6 +193,7 @@ def _key(row: Any) -> ApiKey:
         scopes=row["scopes"],
         test=row["is_test"],
         deduplicate_retries=row["deduplicate_retries"],
+        request_log=row["request_log"],
         etag=str(row["revision"]),
         **{name: row[name] for name in TEXTS if row[name] is not None},
     )

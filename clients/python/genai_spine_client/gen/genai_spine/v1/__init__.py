@@ -3043,6 +3043,12 @@ class ApiKey(betterproto2.Message):
     Changes with every change; send it back, so that two editors cannot overwrite each other.
     """
 
+    request_log: "bool | None" = betterproto2.field(130, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Whether its calls are in the request log. The server's settings go before it where they name the key or its
+    tenant. Default: as the server's settings say for everybody.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ApiKey", ApiKey)
 
@@ -9128,7 +9134,8 @@ class GetUsageRequest(betterproto2.Message):
     group_by: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     By what groups are made: provider, model, day, project, key, end_user, capability, prompt, operation,
-    run, correlation_id, session, or label:KEY for the values of one cost label. Default: no groups;
+    run, correlation_id, session, or label:KEY for the values of one cost label; or tenant, which adds up the
+    calls of all tenants, everywhere in the answer, and asks for the scope tenants:act. Default: no groups;
     by_provider, by_model and daily_breakdown are always there.
     """
 
@@ -19038,7 +19045,8 @@ class UsageServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "GetUsageResponse":
         """
-        GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS.
+        GetUsage adds up calls by provider, model and day, and by one property more.
+        Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
         """
 
         return await self._unary_unary(
