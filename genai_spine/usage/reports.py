@@ -34,8 +34,8 @@ class UsageReports:
     def __init__(self, sums: UsageSums) -> None:
         self._sums = sums
 
-    async def usage(self, request: pb.GetUsageRequest, tenant: str | None) -> pb.GetUsageResponse:
-        """Totals of a period. tenant: None: all. Errors: InvalidFields (dates)."""
+    async def usage(self, request: pb.GetUsageRequest, tenant: str) -> pb.GetUsageResponse:
+        """Totals of a period. Errors: InvalidFields (dates)."""
         question = question_of(request, tenant)
         response = pb.GetUsageResponse(
             period_start=question.start.date().isoformat(),

@@ -38,11 +38,12 @@ Key = tuple[str, ...]
 class Question:
     """Calls that are added up: of a tenant, begun in [start, end), both first moments of a day."""
 
-    tenant: str | None  # None: of all tenants
+    tenant: str
     start: datetime
     end: datetime
     equal: Mapping[str, str] = field(default_factory=dict)  # column -> value
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_service_wide: bool = False  # calls of all tenants
 
     def columns(self, by: Sequence[str]) -> set[str]:
         """Columns that the question, asked by these, is about."""
@@ -153,7 +154,7 @@ def _places(keys: Sequence[Any]) -> list[sa.ColumnElement[Any]]:
 
 
 def _of_tenant(question: Question, column: Any) -> list[sa.ColumnElement[bool]]:
-    return [] if question.tenant is None else [column == question.tenant]
+    return [] if question.is_service_wide else [column == question.tenant]
 
 
 def _filters(
