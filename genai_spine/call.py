@@ -100,7 +100,7 @@ class Call:
     trace_headers: tuple[tuple[str, str], ...] = ()
     # Seconds that its SDK waits for the next bytes: a whole answer that comes later is read by nobody.
     read_timeout_s: float | None = None
-    client_retries: int = 0  # how often its SDK has sent this request before
+    client_retries: int | None = None  # how often its SDK has sent this request before; None: it does not say
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,

@@ -8,7 +8,7 @@ off, and otherwise nobody's.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -20,7 +20,14 @@ DB_TIMEOUT_S = 5.0  # for one attempt
 PAUSES_S = (0.1, 1.0)  # before the next attempt
 MAX_LOOKUPS = 8  # calls of a provider at a time, for a list
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """Object with an id of the provider's."""
+
+    id: str
+
+
+T = TypeVar("T", bound=Named)
 log = structlog.get_logger()
 
 
@@ -29,7 +36,7 @@ class OwnedPage(Generic[T]):
     """Page of a list of a tenant's objects."""
 
     objects: list[T]
-    end: str  # id of the last one where others follow, else empty
+    end: str  # place of the next page where others follow, else empty
 
 
 class ObjectOwners:
@@ -80,6 +87,26 @@ class ObjectOwners:
         ids = list(ids)
         owners = await self.objects.tenants(provider, ids)
         return {id for id in ids if _is_own(owners.get(id), call.principal)}
+
+    async def visible(
+        self,
+        place: ListPlace,
+        listed: Callable[[], Awaitable[OwnedPage[T]]],
+        get: Callable[[str], Awaitable[T]],
+        call: Call,
+    ) -> OwnedPage[T]:
+        """Page of a tenant's objects of one kind, as the provider has them now.
+
+        listed: page of the provider's own list, of which only those of other tenants are left out for whoever
+        sees what has no owner. Others get page().
+
+        Errors: InvalidFields (page token), those of listed and get.
+        """
+        if not sees_unowned(call.principal):
+            return await self.page(place, get)
+        found = await listed()
+        own = await self.own(place.provider, (one.id for one in found.objects), call)
+        return OwnedPage([one for one in found.objects if one.id in own], found.end)
 
     async def page(self, place: ListPlace, get: Callable[[str], Awaitable[T]]) -> OwnedPage[T]:
         """Page of a tenant's objects of one kind, each as the provider's `get` has it now.

@@ -66,10 +66,10 @@ def correlation_id(given: Mapping[str, str | bytes]) -> str | None:
     return str(text) if text is not None and CORRELATION_ID.fullmatch(str(text)) else None
 
 
-def client_retries(given: Mapping[str, str | bytes]) -> int:
-    """How often the caller's SDK has sent the request before; 0 where it does not say."""
+def client_retries(given: Mapping[str, str | bytes]) -> int | None:
+    """How often the caller's SDK has sent the request before; None: it does not say."""
     count = str(given.get(RETRY_COUNT, ""))
-    return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else 0
+    return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else None
 
 
 def resume(given: Mapping[str, str | bytes]) -> ResumeHeaders:

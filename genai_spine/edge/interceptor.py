@@ -244,7 +244,7 @@ class ServiceInterceptor:
             cache_control=given.get("x-cache-control"),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
-            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
+            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else None,
             if_match=given.get("if-match"),
             resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
             is_log_declined=given.get(call_headers.REQUEST_LOG) == "off",

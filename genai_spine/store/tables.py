@@ -428,6 +428,9 @@ session_attachments = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+# Calls without a key of their own, whose repeats by an SDK are found by their body.
+KEY_IS_OURS = "substr(key, 1, 5) = 'auto:'"
+
 # Calls with an idempotency key: who makes it, and what it came to. A repeat is told the same.
 idempotent_calls = sa.Table(
     "idempotent_calls",
@@ -455,7 +458,7 @@ idempotent_calls = sa.Table(
     sa.Index("ix_idempotent_calls_expires_at", "expires_at"),
     _partial("ix_idempotent_calls_blocks_until", "blocks_until IS NOT NULL", "blocks_until"),
     _partial(
-        *("ix_idempotent_calls_bodies", "key LIKE 'auto:%'"),
+        *("ix_idempotent_calls_bodies", KEY_IS_OURS),
         *("tenant_id", "principal", "request_hash", "created_at"),
     ),
 )

@@ -87,9 +87,12 @@ def test_time_of_the_callers_sdk_is_the_least_that_it_says(
 
 @pytest.mark.parametrize(
     ("count", "known"),
-    [(None, 0), ("0", 0), ("1", 1), ("12", 12), ("-1", 0), ("one", 0), ("1.5", 0), ("٣", 0), ("", 0)],
+    [
+        *((None, None), ("0", 0), ("1", 1), ("12", 12)),
+        *((no_number, None) for no_number in ("-1", "one", "1.5", "٣", "")),
+    ],
 )
-def test_client_retries_count_where_they_are_a_number(count: str | None, known: int) -> None:
+def test_client_retries_count_where_they_are_a_number(count: str | None, known: int | None) -> None:
     assert client_retries({} if count is None else {"x-stainless-retry-count": count}) == known
 
 

@@ -6,7 +6,7 @@ from alembic import op
 revision = "0024_access"
 down_revision = "0020_request_log"
 
-OF_BODIES = sa.text("key LIKE 'auto:%'")
+OF_BODIES = sa.text("substr(key, 1, 5) = 'auto:'")
 
 
 def upgrade() -> None:
