@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from genai_spine.access import scopes
+from genai_spine.access.key_lookups import KeyLookups
 from genai_spine.call import TENANT_ID, Principal
 from genai_spine.errors import ForeignTenant, SpineError, TenantNotFound, Unauthenticated
 from genai_spine.store.access.keys import KeyRows
@@ -67,6 +68,7 @@ class Authenticator:
     def __init__(self, keys: KeyRows, tenants: TenantRows, tokens: TokenVerifier | None = None) -> None:
         """tokens: None: JWTs are not taken."""
         self._keys, self._tenants, self._tokens = keys, tenants, tokens
+        self._lookups = KeyLookups(keys.by_digests)
         self._known: dict[bytes, Known] = {}
         self._refused: dict[bytes, float] = {}  # digest to when it was found to be wrong
         self._reading: dict[bytes, asyncio.Task[Principal]] = {}
@@ -111,6 +113,7 @@ class Authenticator:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
+        await self._lookups.stop()
         await self._write_uses()
 
     def _read_soon(self, digest: bytes, credential: Credential) -> "asyncio.Task[Principal]":
@@ -142,7 +145,7 @@ class Authenticator:
 
     async def _looked_up(self, credential: Credential) -> Principal:
         if SECRET.fullmatch(credential.secret):
-            key = await self._keys.by_digest(digest_of(credential.secret))
+            key = await self._lookups.key(digest_of(credential.secret))
             if key is None or key.service_name != credential.service:
                 raise Unauthenticated
             principal = principal_of(key)

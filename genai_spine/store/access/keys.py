@@ -4,7 +4,7 @@ A change is one transaction that locks the key's row by counting its revision up
 audit log.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -67,10 +67,11 @@ class KeyRows:
             await audit.add(connection, entry)
         return True
 
-    async def by_digest(self, digest: str) -> ApiKey | None:
-        """Key that a secret is taken for now: it lives, and so do its tenant and its project."""
-        of_now = COLUMNS.secret_hash == digest
-        before = sa.and_(COLUMNS.previous_hash == digest, COLUMNS.previous_expires_at > Now())
+    async def by_digests(self, digests: Sequence[str]) -> dict[str, ApiKey]:
+        """Keys that secrets are taken for now, by their digests: they live, with their tenant and project."""
+        asked = _padded(digests)
+        is_overlap = sa.func.coalesce(COLUMNS.previous_expires_at > Now(), False).label("is_overlap")
+        of_now, before = COLUMNS.secret_hash.in_(asked), COLUMNS.previous_hash.in_(asked)
         joined = api_keys.join(tenants, tenants.c.id == COLUMNS.tenant_id).outerjoin(
             projects,
             sa.and_(projects.c.tenant_id == COLUMNS.tenant_id, projects.c.id == COLUMNS.project_id),
@@ -79,10 +80,10 @@ class KeyRows:
             tenants.c.is_disabled.is_(False),
             sa.or_(COLUMNS.project_id.is_(None), projects.c.is_disabled.is_(False)),
         )
-        query = sa.select(api_keys).select_from(joined).where(sa.or_(of_now, before), LIVES, enabled)
+        query = sa.select(api_keys, is_overlap).select_from(joined)
         async with self._database.connect() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        return None if row is None else _key(row)
+            rows = await connection.execute(query.where(sa.or_(of_now, before), LIVES, enabled))
+            return {digest: key for row in rows.mappings() for digest, key in _by_digest(row)}
 
     async def get(self, tenant_id: str, id: str) -> ApiKey:
         """Key of a tenant. Errors: KeyNotFound."""
@@ -153,6 +154,20 @@ class KeyRows:
                 return _key(row)
         except IntegrityError:
             raise _absent(key) from None
+
+
+def _padded(digests: Sequence[str]) -> list[str]:
+    """Digests, the last one repeated: lists of few lengths are few statements for the database to plan."""
+    length = 1 << (len(digests) - 1).bit_length()
+    return [*digests, *[digests[-1]] * (length - len(digests))]
+
+
+def _by_digest(row: Any) -> Iterator[tuple[str, ApiKey]]:
+    """Key of a row by the digests of the secrets that it is taken for."""
+    key = _key(row)
+    yield row["secret_hash"], key
+    if row["is_overlap"]:
+        yield row["previous_hash"], key
 
 
 def _absent(key: ApiKey) -> SpineError:
