@@ -6,12 +6,14 @@ off, and otherwise nobody's.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from genai_spine.access.object_references import references
 from genai_spine.call import DEFAULT_TENANT, Call, Principal
 from genai_spine.errors import InvalidFields, ProviderObjectNotFound
 from genai_spine.store.provider_objects import ListPlace, ProviderObject, ProviderObjects
@@ -42,8 +44,12 @@ class OwnedPage(Generic[T]):
 class ObjectOwners:
     """Owners of the objects at all providers."""
 
-    def __init__(self, objects: ProviderObjects) -> None:
+    def __init__(self, objects: ProviderObjects, shared: Sequence[str] = ()) -> None:
+        """shared: ids of objects that everybody may name in options; they may hold *."""
         self.objects = objects
+        self._shared = re.compile(
+            "|".join(".*".join(map(re.escape, id.split("*"))) for id in shared) or r"(?!)"
+        )
 
     async def add(
         self, provider: str, kind: str, id: str, call: Call, labels: Mapping[str, str] | None = None
@@ -81,6 +87,23 @@ class ObjectOwners:
         for id in ids:
             if not _is_own(owners.get(id), call.principal):
                 raise ProviderObjectNotFound(provider=provider, kind="file", id=id)
+
+    async def check_options(self, provider: str, options_json: str, call: Call) -> None:
+        """Checks the objects that a provider's own options name.
+
+        An object that this service did not make is the default tenant's while authentication is off, and
+        otherwise nobody's. Errors: ProviderObjectNotFound, InvalidFields.
+        """
+        named = {one for one in references(options_json) if not self._shared.fullmatch(one.id)}
+        if not named:
+            return
+        ids = [id for _, id in named]
+        owners = await self.objects.tenants_of_answers(provider, ids) | await self.objects.tenants(
+            provider, ids
+        )
+        for kind, id in sorted(named):
+            if not _is_own(owners.get(id), call.principal):
+                raise ProviderObjectNotFound(provider=provider, kind=kind, id=id)
 
     async def own(self, provider: str, ids: Iterable[str], call: Call) -> set[str]:
         """Subset of the ids that are the caller's."""

@@ -271,11 +271,13 @@ class Inference:
     async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy.
 
-        Errors: ProviderObjectNotFound for a file that is not the caller's.
+        Errors: ProviderObjectNotFound for a file or another stored object that is not the caller's.
         """
+        provider, route = slot.key_slot.provider, slot.route
+        if options := request.provider_options_json:
+            await self.accounting.owners.check_options(provider.name, options, call)
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
-        provider, route = slot.key_slot.provider, slot.route
         if route.file_ids and provider.stores_files:
             await self.accounting.owners.check_files(provider.name, route.file_ids, call)
         prepared: pb.CreateCompletionRequest = completed(request, route)

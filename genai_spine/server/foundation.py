@@ -109,7 +109,7 @@ class Foundation:
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
-            owners=ObjectOwners(ProviderObjects(database)),
+            owners=ObjectOwners(ProviderObjects(database), settings.shared_objects),
             idempotency=idempotency,
             interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
             sweeper=Sweeper(sweeps),

@@ -30,6 +30,7 @@ class ProviderBatchService:
         self.router.permissions.check_any_model(call)
         provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.input_file_id, call)
+        await self.owners.check_options(provider.name, request.provider_options_json, call)
         batch = await provider.create_batch(request, call)
         if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
             call.billed.add(batch.id)  # some of its lines may be, before it is cancelled

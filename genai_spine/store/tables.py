@@ -45,6 +45,9 @@ def _partial(name: str, where: str, *columns: str) -> sa.Index:
     return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
+# Answers that their provider may have stored, to be gone on from: those of OpenAI's Responses API.
+ANSWER_IS_STORED = "substr(provider_response_id, 1, 5) = 'resp_'"
+
 # One row per call of a provider: written PENDING before the call, settled once after it.
 executions = sa.Table(
     "executions",
@@ -136,6 +139,7 @@ executions = sa.Table(
         *("tenant_id", "correlation_id", "created_at"),
     ),
     _partial("ix_executions_failed", "success = false", "tenant_id", "success", "created_at"),
+    _partial("ix_executions_stored_answers", ANSWER_IS_STORED, "provider_response_id"),
     sa.Index(
         "ix_executions_pending",
         "server_id",

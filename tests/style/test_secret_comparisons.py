@@ -1,4 +1,4 @@
-"""Secrets are compared in a time that does not depend on them: by compare_digest, or by the row of a digest."""
+"""Secrets are compared in a time that does not depend on them: by compare_digest, or by a digest's row."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Request log as an option of a key; index of the calls whose repeats by SDKs are found by their body."""
+"""Request log as an option of a key; indexes of calls that SDKs repeat, and of answers that are stored."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,8 @@ revision = "0024_access"
 down_revision = "0020_request_log"
 
 OF_BODIES = sa.text("substr(key, 1, 5) = 'auto:'")
+
+STORED = sa.text("substr(provider_response_id, 1, 5) = 'resp_'")
 
 
 def upgrade() -> None:
@@ -17,4 +19,11 @@ def upgrade() -> None:
         ["tenant_id", "principal", "request_hash", "created_at"],
         sqlite_where=OF_BODIES,
         postgresql_where=OF_BODIES,
+    )
+    op.create_index(
+        "ix_executions_stored_answers",
+        "executions",
+        ["provider_response_id"],
+        sqlite_where=STORED,
+        postgresql_where=STORED,
     )
