@@ -236,6 +236,16 @@ class TestModels:
         assert alias.id == "gpt-4o-mini"
 
 
+async def test_tokens_are_counted_by_models_that_the_key_may_use(server: Keyed):
+    made = await server.key("completions:write", permissions=pb.KeyPermissions(denied_providers=["ollama"]))
+    count_tokens = server.service.completions.CountTokens
+    found = await failure(count_tokens(asked(model="ollama:llama3.2"), metadata=bearer(made.secret)))
+    assert (found.code, found.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED_TO_KEY")
+    assert not server.service.ollama.bill.calls
+    counted = await count_tokens(asked(model="gpt-4o"), metadata=bearer(made.secret))
+    assert counted.input_tokens
+
+
 async def test_usage_of_all_tenants_is_for_who_may_act_for_them(server: Keyed):
     reports: Any = usage_service_pb2_grpc.UsageServiceStub(server.service.channel)
     await server.tenant("umbrella")

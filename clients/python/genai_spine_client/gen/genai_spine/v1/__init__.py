@@ -5366,7 +5366,8 @@ class CreateCompletionRequest(betterproto2.Message):
     provider_options_json: "str | None" = betterproto2.field(23, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider: a JSON object whose keys are added to the upstream request by
-    providers that accept fields unknown to this contract. Default: none.
+    providers that accept fields unknown to this contract. Ids in it of files, stored answers, conversations
+    and the like must be of the caller's own (PROVIDER_OBJECT_NOT_FOUND). Default: none.
     """
 
     reasoning_max_tokens: "int | None" = betterproto2.field(24, betterproto2.TYPE_UINT32, optional=True)
@@ -16584,7 +16585,7 @@ class CompletionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
         """
 
         return await self._unary_unary(
@@ -16985,8 +16986,8 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListModelsResponse":
         """
-        ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
+        ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+        provider that does not answer is named in unreachable_providers, and the others are listed all the same.
         Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
         """
 
@@ -17008,7 +17009,7 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Model":
         """
-        GetModel returns one model. Errors: MODEL_NOT_FOUND.
+        GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY.
         """
 
         return await self._unary_unary(
