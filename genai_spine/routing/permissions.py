@@ -12,6 +12,7 @@ from genai_spine.v1.key_service_pb2 import KeyPermissions
 Groups = Mapping[str, Sequence[str]]
 GROUP = "@"  # before the name of a group
 NO_MODEL = ""  # no model is called so
+LATEST = ":latest"  # with it and without it a name means the same where models have tags
 NOTHING = re.compile(r"(?!)")
 
 
@@ -127,8 +128,9 @@ class Rules:
 
     def allow_route(self, route: Route, alias: str | None) -> bool:
         """Whether a route may be used. alias: that it is a member of, by whose name it was asked for."""
-        provider = route.provider.name
-        names = {route.model, f"{provider}:{route.model}", *([alias] if alias else [])}
+        provider, model = route.provider.name, route.model
+        models = {model, f"{model}{LATEST}", model.removesuffix(LATEST)}
+        names = {*models, *(f"{provider}:{one}" for one in models), *([alias] if alias else [])}
         return self.providers.allow((provider,)) and self.models.allow(names)
 
 
