@@ -1,4 +1,4 @@
-"""References to stored objects among a provider's own options: files, answers, conversations, stores.
+"""References among a provider's own options: to files, answers, conversations, stores, and to models.
 
 Options travel to the provider as they are, and all tenants share its account. So whatever they name is looked
 for, wherever it stands, under each name that a field of such an id has.
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from genai_spine.errors import InvalidFields
 
+MODEL = "model"  # kind of what is no stored object: a model to fall back to, or of a tool
 # Field, in small letters because some providers do not tell these from others, -> kind of what it names.
 FIELDS = {
     **dict.fromkeys(("file_id", "file_ids", "input_file_id", "image_file_id"), "file"),
@@ -21,6 +22,7 @@ FIELDS = {
     **dict.fromkeys(("collection_id", "collection_ids"), "collection"),
     **dict.fromkeys(("cached_content", "cachedcontent"), "cached content"),
     **dict.fromkeys(("thread_id", "assistant_id"), "thread"),
+    **dict.fromkeys(("model", "models", "fallbacks", "fallback_models"), MODEL),
 }
 # How ids begin of a kind whose field means something else elsewhere, such as the container of sound.
 PREFIXES = {"container": ("cntr_", "container_")}
@@ -30,7 +32,7 @@ OPAQUE = frozenset(
 
 
 class Reference(NamedTuple):
-    """Object that options name."""
+    """Object or model that options name."""
 
     kind: str
     id: str
@@ -68,7 +70,7 @@ def _references(options: Any) -> Iterator[Reference]:
 
 
 def _ids(value: Any) -> Iterator[str]:
-    """Ids in the value of a field: one, a list of them, or an object with one."""
+    """Ids in the value of a field: one, a list of them, or objects with one."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Pairs):

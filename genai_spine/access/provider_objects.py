@@ -7,13 +7,13 @@ off, and otherwise nobody's.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from genai_spine.access.object_references import references
+from genai_spine.access.object_references import MODEL, Reference
 from genai_spine.call import DEFAULT_TENANT, Call, Principal
 from genai_spine.errors import InvalidFields, ProviderObjectNotFound
 from genai_spine.store.provider_objects import ListPlace, ProviderObject, ProviderObjects
@@ -88,13 +88,13 @@ class ObjectOwners:
             if not _is_own(owners.get(id), call.principal):
                 raise ProviderObjectNotFound(provider=provider, kind="file", id=id)
 
-    async def check_options(self, provider: str, options_json: str, call: Call) -> None:
-        """Checks the objects that a provider's own options name.
+    async def check_references(self, provider: str, found: Collection[Reference], call: Call) -> None:
+        """Checks the stored objects among what a provider's own options name.
 
         An object that this service did not make is the default tenant's while authentication is off, and
-        otherwise nobody's. Errors: ProviderObjectNotFound, InvalidFields.
+        otherwise nobody's. Errors: ProviderObjectNotFound.
         """
-        named = {one for one in references(options_json) if not self._shared.fullmatch(one.id)}
+        named = {one for one in found if one.kind != MODEL and not self._shared.fullmatch(one.id)}
         if not named:
             return
         ids = [id for _, id in named]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from genai_spine.call import Call
@@ -59,6 +60,12 @@ class Permissions:
         """Refuses a provider, for what has no model: its files and batches. Errors: NotPermittedToKey."""
         if not self.allow_provider(provider, call):
             raise NotPermittedToKey(kind="provider", name=provider)
+
+    def check_models(self, route: Route, models: Iterable[str], call: Call) -> None:
+        """Refuses models that a provider would use beside the route's own. Errors: NotPermittedToKey."""
+        for model in models:
+            if not self.allow(replace(route, model=model), call):
+                raise NotPermittedToKey(kind="model", name=model)
 
     def check_any_model(self, call: Call) -> None:
         """Refuses a key that may not use all models, for a file of requests. Errors: NotPermittedToKey."""

@@ -1,6 +1,7 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
 from genai_spine import page_tokens
+from genai_spine.access.object_references import references
 from genai_spine.access.provider_objects import ObjectOwners, OwnedPage
 from genai_spine.call import Call
 from genai_spine.errors import ServiceUnavailable
@@ -30,7 +31,7 @@ class ProviderBatchService:
         self.router.permissions.check_any_model(call)
         provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.input_file_id, call)
-        await self.owners.check_options(provider.name, request.provider_options_json, call)
+        await self.owners.check_references(provider.name, references(request.provider_options_json), call)
         batch = await provider.create_batch(request, call)
         if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
             call.billed.add(batch.id)  # some of its lines may be, before it is cancelled

@@ -85,6 +85,15 @@ async def test_media_ask_too(on_each: Running, name: str, request_: Any) -> None
 async def test_batches_ask_too(on_each: Running) -> None:
     theirs, own = await uploaded(on_each, "acme"), await uploaded(on_each, "rival")
     begin = batches.CreateBatchRequest(provider="openai", input_file_id=own, endpoint=CHAT)
-    begin.provider_options_json = json.dumps({"file_id": theirs})
+    begin.provider_options_json = json.dumps({"input_file_id": theirs})
     found = await failure(ask(on_each, "ProviderBatchService/CreateBatch", begin, "rival"))
     assert found.message == f"provider openai has no file '{theirs}'"
+
+
+async def test_options_do_not_change_the_model_of_an_image(on_each: Running) -> None:
+    """Another one would be used without permission, and booked at the price of the first."""
+    request = media.CreateImagesRequest(prompt="a", model="openai:gpt-image-1")
+    request.provider_options_json = json.dumps({"model": "gpt-image-2", "background": "opaque"})
+    await ask(on_each, "MediaService/CreateImages", request, "acme")
+    body = on_each.openai.bill.calls[-1].body
+    assert (body["model"], body["background"]) == ("gpt-image-1", "opaque")

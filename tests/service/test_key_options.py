@@ -1,6 +1,7 @@
 """Options of a key through the channel, on both databases: retries that join, the request log, models."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -226,6 +227,18 @@ class TestModels:
         assert (await self.listed(server, server.admin)).unreachable_providers
         assert not (await self.listed(server, made.secret)).unreachable_providers
         assert not (await self.listed(server, made.secret, provider="openai")).data
+
+    async def test_a_provider_is_told_of_no_model_that_the_key_may_not_use(self, server: Keyed):
+        limits = pb.KeyPermissions(allowed_models=["gpt-4o*"])
+        made = await server.key("completions:write", permissions=limits)
+        tool = {"type": "image_generation", "model": "gpt-image-1"}
+        for options in (json.dumps({"models": ["o1"]}), json.dumps({"tools": [tool]})):
+            request = asked(model="gpt-4o", provider_options_json=options)
+            found = await failure(
+                server.service.completions.CreateCompletion(request, metadata=bearer(made.secret))
+            )
+            assert (found.code, found.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED_TO_KEY")
+        assert not server.service.openai.bill.calls
 
     async def test_a_model_that_the_key_may_not_use_is_refused_as_a_call_of_it_is(self, server: Keyed):
         made = await server.key("completions:write", permissions=pb.KeyPermissions(allowed_models=["fast"]))

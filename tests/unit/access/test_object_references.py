@@ -34,6 +34,11 @@ from genai_spine.errors import InvalidFields
             {"input_image": {"file_id": "file-1"}, "batch_id": "batch_1"},
             {("file", "file-1"), ("batch", "batch_1")},
         ),
+        (
+            {"models": ["a/b", "c"], "tools": [{"type": "image_generation", "model": "d"}]},
+            {("model", "a/b"), ("model", "c"), ("model", "d")},
+        ),
+        ({"fallbacks": [{"model": "e"}]}, {("model", "e")}),
         ({"container": "wav"}, set()),
         ({"metadata": {"conversation": "mine", "file_id": "mine"}}, set()),
         ({"tools": [{"type": "x", "parameters": {"properties": {"file_id": "x"}}}]}, set()),

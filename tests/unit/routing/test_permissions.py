@@ -105,3 +105,11 @@ def test_a_list_leaves_out_what_a_key_may_not_use():
     ]
     with pytest.raises(NotPermittedToKey):
         PERMISSIONS.allow(ROUTES["gpt-4o"], call(denied_lanes=["cpu"]))
+
+
+def test_models_that_a_provider_falls_back_to_are_asked_for_too():
+    route = ROUTES["gpt-4o-mini"]
+    PERMISSIONS.check_models(route, ["gpt-4o"], Call())
+    PERMISSIONS.check_models(route, ["gpt-4o-mini"], call(allowed_models=["@small"]))
+    with pytest.raises(NotPermittedToKey, match="gpt-4o"):
+        PERMISSIONS.check_models(route, ["gpt-4o-mini", "gpt-4o"], call(allowed_models=["@small"]))
