@@ -252,10 +252,12 @@ class TestModels:
 async def test_tokens_are_counted_by_models_that_the_key_may_use(server: Keyed):
     made = await server.key("completions:write", permissions=pb.KeyPermissions(denied_providers=["ollama"]))
     count_tokens = server.service.completions.CountTokens
-    found = await failure(count_tokens(asked(model="ollama:llama3.2"), metadata=bearer(made.secret)))
+    request = completions.CountTokensRequest(request=asked(model="ollama:llama3.2"))
+    found = await failure(count_tokens(request, metadata=bearer(made.secret)))
     assert (found.code, found.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED_TO_KEY")
     assert not server.service.ollama.bill.calls
-    counted = await count_tokens(asked(model="gpt-4o"), metadata=bearer(made.secret))
+    request = completions.CountTokensRequest(request=asked(model="gpt-4o"))
+    counted = await count_tokens(request, metadata=bearer(made.secret))
     assert counted.input_tokens
 
 
