@@ -80,4 +80,5 @@ def _inodes() -> dict[int, tuple[str, str, int]]:
 def _address(text: str) -> str:
     """Address of the kernel's hexadecimal words, each of which is little-endian."""
     words = [bytes.fromhex(text[place : place + 8])[::-1] for place in range(0, len(text), 8)]
-    return str(ip_address(b"".join(words)))
+    found = ip_address(b"".join(words))
+    return str(getattr(found, "ipv4_mapped", None) or found)
