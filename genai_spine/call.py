@@ -5,6 +5,7 @@ Cancellation is asyncio's: when the caller goes away, the task that serves the c
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,7 @@ def uuid7() -> str:
 
 
 DEFAULT_TENANT = "default-tenant"  # whose everything is where nobody is asked for a key
+TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as Tenant.id in the contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Principal:
     deduplicate_retries: bool = False  # its SDK's own retries join the call that they repeat
     key_limits: RateLimits | None = None  # of its key, or of a JWT's subject, by itself; None: none
     tenant_limits: RateLimits | None = None  # of the tenant with all its keys
+    is_logged: bool | None = None  # in the request log, by the option of its key; None: not said
 
     @property
     def is_limited(self) -> bool:
@@ -123,7 +126,7 @@ class Call:
     trace_headers: tuple[tuple[str, str], ...] = ()
     # Seconds that its SDK waits for the next bytes: a whole answer that comes later is read by nobody.
     read_timeout_s: float | None = None
-    client_retries: int = 0  # how often its SDK has sent this request before
+    client_retries: int | None = None  # how often its SDK has sent this request before; None: it does not say
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)
     # On whose behalf providers are called: capability, prompt_id, prompt_version, variables_hash,

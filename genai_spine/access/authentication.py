@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from genai_spine.access import scopes
+from genai_spine.access.key_lookups import KeyLookups
 from genai_spine.access.rate_limits import in_force
-from genai_spine.call import Principal
+from genai_spine.call import TENANT_ID, Principal
 from genai_spine.errors import ForeignTenant, SpineError, TenantNotFound, Unauthenticated
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import TenantRows
@@ -33,7 +34,7 @@ MAX_KNOWN = 20_000  # credentials that are remembered, good ones and bad ones ea
 WRITE_USES_S = 30.0
 SECRET = re.compile(r"gs_(?:live|test|service)_[A-Za-z0-9]{32,64}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")  # a signed JWT
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # of a tenant, or a service
+SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 Given = Mapping[str, str | bytes]
 
 log = structlog.get_logger()
@@ -77,6 +78,7 @@ class Authenticator:
         """tokens: None: JWTs are not taken. limits: of keys that have none of their own."""
         self._keys, self._tenants, self._tokens = keys, tenants, tokens
         self.limits = limits  # may be replaced; forget() comes after that
+        self._lookups = KeyLookups(keys.by_digests)
         self._known: dict[bytes, Known] = {}
         self._refused: dict[bytes, float] = {}  # digest to when it was found to be wrong
         self._reading: dict[bytes, asyncio.Task[Principal]] = {}
@@ -121,6 +123,7 @@ class Authenticator:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
+        await self._lookups.stop()
         await self._write_uses()
 
     def _read_soon(self, digest: bytes, credential: Credential) -> "asyncio.Task[Principal]":
@@ -152,7 +155,7 @@ class Authenticator:
 
     async def _looked_up(self, credential: Credential) -> Principal:
         if SECRET.fullmatch(credential.secret):
-            found = await self._keys.by_digest(digest_of(credential.secret))
+            found = await self._lookups.key(digest_of(credential.secret))
             if found is None or found.key.service_name != credential.service:
                 raise Unauthenticated
             principal = replace(
@@ -214,9 +217,9 @@ def credential_of(given: Given) -> Credential:
         raise Unauthenticated  # not even text
     if not (SECRET.fullmatch(secret) or (TOKEN.fullmatch(secret) and not service)):
         raise Unauthenticated
-    if service and not NAME.fullmatch(service):
+    if service and not SERVICE.fullmatch(service):
         raise Unauthenticated
-    if tenant_id and not NAME.fullmatch(tenant_id):
+    if tenant_id and not TENANT_ID.fullmatch(tenant_id):
         raise ForeignTenant(tenant=tenant_id[:63])
     return Credential(secret, service, tenant_id)
 
@@ -232,6 +235,7 @@ def principal_of(key: ApiKey, limits: RateLimits | None = None) -> Principal:
         permissions=key.permissions if key.HasField("permissions") else None,
         deduplicate_retries=key.deduplicate_retries,
         key_limits=in_force(key.limits) if key.HasField("limits") else limits,
+        is_logged=key.request_log if key.HasField("request_log") else None,
     )
 
 

@@ -25,7 +25,10 @@ SHOWN_LETTERS = 4  # of them, in the prefix that a key is known by
 DEFAULT_PAGE_SIZE = 50
 DEFAULT_OVERLAP_S = 86_400
 DEFAULT_SCOPE = "completions:read"
-EDITABLE = ("project_id", "name", "scopes", "permissions", "expire_time", "deduplicate_retries", "limits")
+EDITABLE = (
+    *("project_id", "name", "scopes", "permissions", "expire_time", "deduplicate_retries"),
+    *("limits", "request_log"),
+)
 
 
 class KeyLibrary:

@@ -6,12 +6,14 @@ off, and otherwise nobody's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from genai_spine.access.object_references import MODEL, Reference
 from genai_spine.call import DEFAULT_TENANT, Call, Principal
 from genai_spine.errors import InvalidFields, ProviderObjectNotFound
 from genai_spine.store.provider_objects import ListPlace, ProviderObject, ProviderObjects
@@ -20,7 +22,14 @@ DB_TIMEOUT_S = 5.0  # for one attempt
 PAUSES_S = (0.1, 1.0)  # before the next attempt
 MAX_LOOKUPS = 8  # calls of a provider at a time, for a list
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """Object with an id of the provider's."""
+
+    id: str
+
+
+T = TypeVar("T", bound=Named)
 log = structlog.get_logger()
 
 
@@ -29,14 +38,18 @@ class OwnedPage(Generic[T]):
     """Page of a list of a tenant's objects."""
 
     objects: list[T]
-    end: str  # id of the last one where others follow, else empty
+    end: str  # place of the next page where others follow, else empty
 
 
 class ObjectOwners:
     """Owners of the objects at all providers."""
 
-    def __init__(self, objects: ProviderObjects) -> None:
+    def __init__(self, objects: ProviderObjects, shared: Sequence[str] = ()) -> None:
+        """shared: ids of objects that everybody may name in options; they may hold *."""
         self.objects = objects
+        self._shared = re.compile(
+            "|".join(".*".join(map(re.escape, id.split("*"))) for id in shared) or r"(?!)"
+        )
 
     async def add(
         self, provider: str, kind: str, id: str, call: Call, labels: Mapping[str, str] | None = None
@@ -75,11 +88,48 @@ class ObjectOwners:
             if not _is_own(owners.get(id), call.principal):
                 raise ProviderObjectNotFound(provider=provider, kind="file", id=id)
 
+    async def check_references(self, provider: str, found: Collection[Reference], call: Call) -> None:
+        """Checks the stored objects among what a provider's own options name.
+
+        An object that this service did not make is the default tenant's while authentication is off, and
+        otherwise nobody's. Errors: ProviderObjectNotFound.
+        """
+        named = {one for one in found if one.kind != MODEL and not self._shared.fullmatch(one.id)}
+        if not named:
+            return
+        ids = [id for _, id in named]
+        owners = await self.objects.tenants_of_answers(provider, ids) | await self.objects.tenants(
+            provider, ids
+        )
+        for kind, id in sorted(named):
+            if not _is_own(owners.get(id), call.principal):
+                raise ProviderObjectNotFound(provider=provider, kind=kind, id=id)
+
     async def own(self, provider: str, ids: Iterable[str], call: Call) -> set[str]:
         """Subset of the ids that are the caller's."""
         ids = list(ids)
         owners = await self.objects.tenants(provider, ids)
         return {id for id in ids if _is_own(owners.get(id), call.principal)}
+
+    async def visible(
+        self,
+        place: ListPlace,
+        listed: Callable[[], Awaitable[OwnedPage[T]]],
+        get: Callable[[str], Awaitable[T]],
+        call: Call,
+    ) -> OwnedPage[T]:
+        """Page of a tenant's objects of one kind, as the provider has them now.
+
+        listed: page of the provider's own list, of which only those of other tenants are left out for whoever
+        sees what has no owner. Others get page().
+
+        Errors: InvalidFields (page token), those of listed and get.
+        """
+        if not sees_unowned(call.principal):
+            return await self.page(place, get)
+        found = await listed()
+        own = await self.own(place.provider, (one.id for one in found.objects), call)
+        return OwnedPage([one for one in found.objects if one.id in own], found.end)
 
     async def page(self, place: ListPlace, get: Callable[[str], Awaitable[T]]) -> OwnedPage[T]:
         """Page of a tenant's objects of one kind, each as the provider's `get` has it now.

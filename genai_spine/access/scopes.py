@@ -1,13 +1,12 @@
 """Scopes: what a key may do, and which of them a method of the contract asks for."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
+from genai_spine import method_options
 from genai_spine.call import Principal
 from genai_spine.errors import InvalidFields, PermissionDenied
-from genai_spine.v1 import access_rules_pb2
 
 PUBLIC = "public"  # of a method: it needs no key
 AUTHENTICATED = "authenticated"  # of a method: it needs a key, whatever its scopes
@@ -58,7 +57,12 @@ def check_granted(scopes: Iterable[str], by: Principal) -> None:
         raise PermissionDenied(scope=min(more))
 
 
+def check_acting(principal: Principal) -> None:
+    """Refuses who may not act for other tenants. Errors: PermissionDenied."""
+    if principal.scopes is not None and ACT not in principal.scopes:
+        raise PermissionDenied(scope=ACT)
+
+
 def scope_of(method: MethodDescriptor) -> str:
     """Scope that a method asks for. One that says nothing asks for admin: it is closed, not open."""
-    options: Any = method.GetOptions()
-    return str(options.Extensions[access_rules_pb2.scope]) or ADMIN
+    return method_options.scope(method) or ADMIN

@@ -1,8 +1,9 @@
 """Bills of providers, read: OpenAI's usage and costs, Anthropic's usage and cost report, and a CSV.
 
 Shapes: https://platform.openai.com/docs/api-reference/usage and
-https://docs.anthropic.com/en/api/admin-api/usage-cost, 2026-11-29. A file holds one page of such an answer,
-or a list of pages; usage and costs of the same days may come as two files.
+https://docs.anthropic.com/en/api/admin-api/usage-cost, as a search index had them on 2026-11-29, which may be
+older than the pages; no bill of a real account was held against them. A file holds one page of such an
+answer, or a list of pages; usage and costs of the same days may come as two files.
 """
 
 import csv

@@ -39,12 +39,16 @@ class Catalog:
         self._lists: dict[str, tuple[float, Listed]] = {}
 
     async def page(
-        self, request: model_service_pb2.ListModelsRequest
+        self, request: model_service_pb2.ListModelsRequest, call: Call
     ) -> model_service_pb2.ListModelsResponse:
-        """Errors: InvalidRequest (unknown provider), InvalidFields (page token)."""
-        providers = self.router.providers
+        """Page of the models that the caller's key may use.
+
+        Errors: InvalidRequest (unknown provider), InvalidFields (page token), NotPermittedToKey (lane).
+        """
+        providers, permissions = self.router.providers, self.router.permissions
         if request.provider:
             providers = {request.provider: self.router.resolve(request.provider, "any").provider}
+        providers = {name: one for name, one in providers.items() if permissions.allow_provider(name, call)}
         (after,) = page_tokens.place(request, str) or ("",)
         lists = await asyncio.gather(*map(self._listed, providers.values()))
         missing = [
@@ -52,10 +56,13 @@ class Catalog:
             for name, models in zip(providers, lists, strict=True)
             if models is None and not providers[name].endpoint.implicit
         ]
-        models = sorted(
-            (model for listed in lists if listed for model in listed.values()), key=lambda model: model.id
-        )
-        rest = [model for model in models if model.id > after]
+        models = [
+            model
+            for provider, listed in zip(providers.values(), lists, strict=True)
+            for model in (listed or {}).values()
+            if model.id > after and permissions.allow(Route(provider, model.name), call)
+        ]
+        rest = sorted(models, key=lambda model: model.id)
         size = page_tokens.size(request, PAGE)
         response = model_service_pb2.ListModelsResponse(
             object="list", data=rest[:size], unreachable_providers=missing
@@ -64,9 +71,12 @@ class Catalog:
             response.next_page_token = page_tokens.token(request, rest[size - 1].id)
         return response
 
-    async def model(self, name: str) -> model_service_pb2.Model:
-        """The model that `name` leads to. Errors: ModelNotFound, and those of its provider."""
-        route = self.router.resolve("", name)
+    async def model(self, name: str, call: Call) -> model_service_pb2.Model:
+        """The model that `name` leads to for the caller.
+
+        Errors: ModelNotFound, NotPermittedToKey, and those of its provider.
+        """
+        route = self.router.permitted(self.router.routes("", name), name, call)[0]
         if found := _found(await self._models(route.provider), route.model):
             return found
         raise ModelNotFound(model=name, hint=f"provider {route.provider.name} does not list it")

@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from genai_spine import page_tokens
 from genai_spine.billing.price import Price
+from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import InvalidFields, InvalidRequest, ModelNotFound, PriceNotFound, SpineError
 from genai_spine.providers import PROVIDERS
@@ -145,7 +146,7 @@ class PriceList:
     async def _is_listed(self, name: str) -> bool:
         """The provider that the name leads to has this model."""
         try:
-            await self.catalog.model(name)
+            await self.catalog.model(name, Call())
         except SpineError:  # it has no such model, or cannot be asked
             return False
         return True

@@ -11,6 +11,7 @@ from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
     Address,
     Json,
+    Tenant,
     Waiting,
     fail,
     print_json,
@@ -38,7 +39,7 @@ def usage(
         str,
         typer.Option(
             help="A line for each model, provider, day, project, key, end_user (or user), capability, prompt,"
-            " operation, run, correlation_id, session, or label:KEY."
+            " operation, run, correlation_id, session, or label:KEY; or for each tenant, of all of them."
         ),
     ] = "model",
     since: Day = None,
@@ -55,6 +56,7 @@ def usage(
     most: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most lines.")] = 1000,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV file of all.")] = False,
     as_focus: Annotated[bool, typer.Option("--focus", help="Print a FOCUS 1.4 file.")] = False,
+    tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -78,13 +80,13 @@ def usage(
     if as_csv or as_focus:
         if session_id or run_id:
             fail("a file is not about one session or run; without --csv and --focus it can be added up")
-        run(_export(address, _request(pb.ExportUsageRequest, chosen), is_focus=as_focus))
+        run(_export(address, tenant, _request(pb.ExportUsageRequest, chosen), is_focus=as_focus))
         return
     group_by = OLDER_NAMES.get(by, by)
     request = _request(pb.GetUsageRequest, chosen | {"session_id": session_id, "run_id": run_id})
     request.group_by, request.max_groups = group_by, most
     with Waiting("adding up"):
-        found = run(_usage(address, request))
+        found = run(_usage(address, tenant, request))
     _show(found, by, as_json=as_json)
 
 
@@ -107,12 +109,16 @@ def _show(found: pb.GetUsageResponse, by: str, *, as_json: bool) -> None:
 
 
 def costs(
-    since: Day = None, until: Day = None, address: Address = DEFAULT_ADDRESS, as_json: Json = False
+    since: Day = None,
+    until: Day = None,
+    tenant: Tenant = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
 ) -> None:
     """List what each day cost. Without --since: the last 30 days."""
 
     async def read() -> pb.GetCostsResponse:
-        async with connected(address) as channel:
+        async with connected(address, tenant) as channel:
             request = pb.GetCostsRequest(start_date=_day(since), end_date=_day(until))
             listed: pb.GetCostsResponse = await UsageServiceStub(channel).GetCosts(request)
             return listed
@@ -132,15 +138,17 @@ def costs(
     )
 
 
-async def _usage(address: str, request: pb.GetUsageRequest) -> pb.GetUsageResponse:
-    async with connected(address) as channel:
+async def _usage(address: str, tenant: str | None, request: pb.GetUsageRequest) -> pb.GetUsageResponse:
+    async with connected(address, tenant) as channel:
         found: pb.GetUsageResponse = await UsageServiceStub(channel).GetUsage(request)
         return found
 
 
-async def _export(address: str, request: pb.ExportUsageRequest, *, is_focus: bool) -> None:
+async def _export(
+    address: str, tenant: str | None, request: pb.ExportUsageRequest, *, is_focus: bool
+) -> None:
     request.format = pb.USAGE_EXPORT_FORMAT_FOCUS if is_focus else pb.USAGE_EXPORT_FORMAT_CSV
-    async with connected(address) as channel:
+    async with connected(address, tenant) as channel:
         async for piece in UsageServiceStub(channel).ExportUsage(request):
             write(piece.data.decode())
 

@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from random import getrandbits
 from typing import Any
 
 import structlog
 
 from genai_spine.billing.ledger.ledger import Ledger
-from genai_spine.call import Call
+from genai_spine.call import Call, uuid7
 from genai_spine.delivery.keyed_answer import (
     Abandoned,
     KeyedAnswer,
@@ -36,7 +37,7 @@ from genai_spine.errors import (
 )
 from genai_spine.http_answer import is_final
 from genai_spine.store.idempotency.blocks import StreamBlocks
-from genai_spine.store.idempotency.calls import Claim, FoundCall, IdempotentCalls, Outcome
+from genai_spine.store.idempotency.calls import OURS, Claim, FoundCall, IdempotentCalls, Outcome
 from genai_spine.store.idempotency.news import BlockNews
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -97,6 +98,14 @@ class Idempotency:
                 return
             except Gone:
                 continue
+
+    async def with_key_of_body(self, asked: KeyedRequest, call: Call) -> KeyedRequest:
+        """Request of a caller without a key, with that of the call of the same body where an SDK repeats it.
+
+        A first try, or a repeat of what is not known here, gets a new one.
+        """
+        key = await self._calls.key_of_body(asked.scope, asked.request_hash) if call.client_retries else None
+        return replace(asked, scope=replace(asked.scope, key=key or f"{OURS}{uuid7()}"))
 
     async def drain(self, timeout_s: float) -> None:
         """Lets calls come to their end for so long; cancels the others, and writes what they came to."""

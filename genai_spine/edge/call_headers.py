@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from genai_spine.call import ANONYMOUS, Principal, ResumeHeaders
+from genai_spine.call import ANONYMOUS, TENANT_ID, Principal, ResumeHeaders
 from genai_spine.errors import InvalidRequest
 
 MAX_READ_TIMEOUT_S = 3600.0
@@ -16,7 +16,6 @@ MAX_READ_TIMEOUT_S = 3600.0
 READ_TIMEOUTS = ("x-stainless-timeout", "x-stainless-read-timeout")
 TENANT = "x-tenant-id"
 REQUEST_LOG = "x-genai-request-log"  # off: no entry of this call, whatever the settings say
-TENANT_ID = re.compile(r"[a-z0-9-]{1,64}")
 CORRELATION_ID = re.compile(r"[!-~]{1,128}")
 RETRY_COUNT = "x-stainless-retry-count"  # of the same SDKs: retries before this one
 # https://www.w3.org/TR/trace-context/#header-name, 2026-11-29. Later versions may add fields after these.
@@ -57,7 +56,7 @@ def chosen(tenant: str) -> Principal:
     Errors: InvalidRequest.
     """
     if not TENANT_ID.fullmatch(tenant):
-        raise InvalidRequest(field=TENANT, problem="must be 1 to 64 of a-z, 0-9 and -")
+        raise InvalidRequest(field=TENANT, problem="must be 1 to 63 of a-z, 0-9 and -, and not begin with -")
     return replace(ANONYMOUS, tenant_id=tenant)
 
 
@@ -67,10 +66,10 @@ def correlation_id(given: Mapping[str, str | bytes]) -> str | None:
     return str(text) if text is not None and CORRELATION_ID.fullmatch(str(text)) else None
 
 
-def client_retries(given: Mapping[str, str | bytes]) -> int:
-    """How often the caller's SDK has sent the request before; 0 where it does not say."""
+def client_retries(given: Mapping[str, str | bytes]) -> int | None:
+    """How often the caller's SDK has sent the request before; None: it does not say."""
     count = str(given.get(RETRY_COUNT, ""))
-    return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else 0
+    return int(count) if re.fullmatch(r"\d{1,9}", count, re.ASCII) else None
 
 
 def resume(given: Mapping[str, str | bytes]) -> ResumeHeaders:

@@ -26,7 +26,7 @@ from genai_spine.access.authentication import Authenticator
 from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal, RateAdmission, uuid7
 from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.edge.admission import AdmissionLimits, AdmissionQueue
-from genai_spine.edge.keyed_calls import KeyedCalls, described, is_paid
+from genai_spine.edge.keyed_calls import KeyedCalls, described
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
     DOMAIN,
@@ -36,6 +36,7 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.method_options import is_paid
 from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
 
@@ -249,7 +250,7 @@ class ServiceInterceptor:
             cache_control=given.get("x-cache-control"),
             trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
             read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
-            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else 0,
+            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else None,
             if_match=given.get("if-match"),
             resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
             is_log_declined=given.get(call_headers.REQUEST_LOG) == "off",

@@ -22,13 +22,14 @@ from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
 from genai_spine.edge.call_headers import LAST_EVENT_ID, ON_LOST, RESUME_AFTER
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import carrying
+from genai_spine.method_options import is_paid
 from genai_spine.openai_api import admission, sse
 from genai_spine.openai_api.facade import PING_INTERVAL_S
 from genai_spine.openai_api.headers import EVENTS
 from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.responses import PING
-from genai_spine.store.idempotency.calls import Scope
-from genai_spine.v1 import completion_service_pb2, method_rules_pb2
+from genai_spine.store.idempotency.calls import OURS, Scope
+from genai_spine.v1 import completion_service_pb2
 
 MAX_KEY_CHARS = 255
 HEADER = "idempotency-key"
@@ -72,7 +73,7 @@ class KeyedCalls:
         form = _form(contract)
 
         async def keyed(request: Message, call: Call, key: str) -> Message:
-            if form.resume_after(request) is not None or _resumes(call):
+            if key and (form.resume_after(request) is not None or _resumes(call)):
                 raise InvalidRequest(field="resume_after", problem="this method does not stream")
             asked = _asked(form, method, request, call, key, is_stream=False)
             async with aclosing(self._answer(form, asked, _once(behaviour), request, call)) as answers:
@@ -80,10 +81,8 @@ class KeyedCalls:
             return message
 
         def answer(request: Message, call: Call) -> Awaitable[Message]:
-            key = form.key(request)
-            if key is None and call.idempotency_key is None:
-                return behaviour(request, call)
-            return keyed(request, call, _key(key, call))
+            key = _key(form.key(request), call)
+            return behaviour(request, call) if key is None else keyed(request, call, key)
 
         return answer
 
@@ -95,13 +94,13 @@ class KeyedCalls:
         form = _form(contract)
 
         def answer(request: Message, call: Call) -> AsyncGenerator[Message]:
-            key = form.key(request)
-            if key is None and call.idempotency_key is None:
-                if form.resume_after(request) is not None or _resumes(call):
-                    problem = "a stream is resumed with the idempotency_key that it was begun with"
-                    raise InvalidRequest(field="resume_after", problem=problem)
+            key = _key(form.key(request), call)
+            if not key and (form.resume_after(request) is not None or _resumes(call)):
+                problem = "a stream is resumed with the idempotency_key that it was begun with"
+                raise InvalidRequest(field="resume_after", problem=problem)
+            if key is None:
                 return behaviour(request, call)
-            asked = _asked(form, method, request, call, _key(key, call), is_stream=True)
+            asked = _asked(form, method, request, call, key, is_stream=True)
             return self._answer(form, asked, behaviour, request, call)
 
         return answer
@@ -110,7 +109,10 @@ class KeyedCalls:
         self, form: Form, asked: KeyedRequest, behaviour: Streaming, request: Message, call: Call
     ) -> AsyncGenerator[Message]:
         origin = Origin()
-        call.idempotency_key = asked.scope.key
+        if asked.scope.key:
+            call.idempotency_key = asked.scope.key
+        else:
+            asked = await self._idempotency.with_key_of_body(asked, call)
 
         def make(inner: Call) -> Messages:
             return form.made(behaviour(request, inner), inner)
@@ -225,12 +227,6 @@ class BytesForm:
             yield _first_body(b"", call, origin)
 
 
-def is_paid(contract: MethodDescriptor) -> bool:
-    """Whether calls of the method may cost money, as its contract says."""
-    options: Any = contract.GetOptions()
-    return bool(options.Extensions[method_rules_pb2.paid])
-
-
 def _form(contract: MethodDescriptor) -> Form:
     return (
         BytesForm()
@@ -281,17 +277,27 @@ def _asked(form: Form, method: str, request: Any, call: Call, key: str, *, is_st
     )
 
 
-def _key(given: str | None, call: Call) -> str:
-    """Key of a call. given: by its request. Errors: InvalidRequest."""
+def _key(given: str | None, call: Call) -> str | None:
+    """Key of a call; None: it has none; empty: it is found by the body. given: by its request.
+
+    Errors: InvalidRequest.
+    """
     header = call.idempotency_key
+    if given is None and header is None:
+        return "" if _is_tried_again(call) else None
     if given is not None and header is not None and given != header:
         raise InvalidRequest(field="idempotency_key", problem=f"the header {HEADER} says another one")
     key = given if header is None else header
     assert key is not None
-    if not 1 <= len(key) <= MAX_KEY_CHARS or "\0" in key:
-        problem = f"must be 1 to {MAX_KEY_CHARS} characters without NUL"
+    if not 1 <= len(key) <= MAX_KEY_CHARS or "\0" in key or key.startswith(OURS):
+        problem = f"must be 1 to {MAX_KEY_CHARS} characters without NUL, and not begin with {OURS}"
         raise InvalidRequest(field="idempotency_key", problem=problem)
     return key
+
+
+def _is_tried_again(call: Call) -> bool:
+    """Whether the caller's SDK counts its tries, and its key wants the next one to join this one."""
+    return call.client_retries is not None and call.principal.deduplicate_retries
 
 
 def _resumes(call: Call) -> bool:

@@ -19,9 +19,10 @@ class TokenCounter:
     async def count(self, request: pb.CreateCompletionRequest, call: Call) -> pb.CountTokensResponse:
         """Tokens of the input, who counted them, and whether they fit the context.
 
-        Errors: those of routing and of the provider.
+        Errors: those of routing and of the provider, NotPermittedToKey.
         """
-        route = self.catalog.router.resolve(request.provider, request.model)
+        router = self.catalog.router
+        route = router.permitted(router.routes(request.provider, request.model), request.model, call)[0]
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)
         await self._count(response, request, route, call)
         length = self.catalog.context_length(route.provider.name, route.model)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from genai_spine.access.object_references import MODEL, references
 from genai_spine.call import Call
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
@@ -286,11 +287,16 @@ class Inference:
     async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy.
 
-        Errors: ProviderObjectNotFound for a file that is not the caller's.
+        Errors: ProviderObjectNotFound for a file or another stored object that is not the caller's,
+        NotPermittedToKey for a model among the provider's own options.
         """
+        provider, route = slot.key_slot.provider, slot.route
+        if request.provider_options_json:
+            named = references(request.provider_options_json)
+            self.router.permissions.check_models(route, (id for kind, id in named if kind == MODEL), call)
+            await self.accounting.owners.check_references(provider.name, named, call)
         if not isinstance(request, pb.CreateCompletionRequest):
             return request
-        provider, route = slot.key_slot.provider, slot.route
         if route.file_ids and provider.stores_files:
             await self.accounting.owners.check_files(provider.name, route.file_ids, call)
         prepared: pb.CreateCompletionRequest = completed(request, route)

@@ -1,6 +1,6 @@
 """Switch: whose calls are logged."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from genai_spine.call import Principal
@@ -13,12 +13,12 @@ class LogSwitch:
     default: bool = False
     on: Collection[str] = ()  # tenants, and callers by their principal's name, as key:<id>
     off: Collection[str] = ()
-    option_of: Callable[[Principal], bool | None] | None = None  # of the key or tenant itself; None: not said
+    asks_keys: bool = False  # callers have keys, whose own option decides where nothing is said of them here
 
     @property
     def can_be_on(self) -> bool:
         """Whether somebody's calls may be logged at all."""
-        return self.default or bool(self.on) or self.option_of is not None
+        return self.default or bool(self.on) or self.asks_keys
 
     def is_logged(self, principal: Principal) -> bool:
         """Whether calls of this principal are logged."""
@@ -28,6 +28,4 @@ class LogSwitch:
                     return False
                 if name in self.on:
                     return True
-        if self.option_of is not None and (said := self.option_of(principal)) is not None:
-            return said
-        return self.default
+        return self.default if principal.is_logged is None else principal.is_logged

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from genai_spine.call import Call
@@ -12,6 +13,7 @@ from genai_spine.v1.key_service_pb2 import KeyPermissions
 Groups = Mapping[str, Sequence[str]]
 GROUP = "@"  # before the name of a group
 NO_MODEL = ""  # no model is called so
+LATEST = ":latest"  # with it and without it a name means the same where models have tags
 NOTHING = re.compile(r"(?!)")
 
 
@@ -43,10 +45,27 @@ class Permissions:
             raise NotPermittedToKey(kind="provider", name=first.provider.name)
         return found
 
+    def allow(self, route: Route, call: Call) -> bool:
+        """Whether the caller's key may use a route by its own name, so that a list shows it.
+
+        Errors: NotPermittedToKey (lane).
+        """
+        return call.principal.permissions is None or self._rules(call).allow_route(route, None)
+
+    def allow_provider(self, provider: str, call: Call) -> bool:
+        """Whether the caller's key may use a provider. Errors: NotPermittedToKey (lane)."""
+        return call.principal.permissions is None or self._rules(call).providers.allow((provider,))
+
     def check_provider(self, provider: str, call: Call) -> None:
         """Refuses a provider, for what has no model: its files and batches. Errors: NotPermittedToKey."""
-        if call.principal.permissions is not None and not self._rules(call).providers.allow((provider,)):
+        if not self.allow_provider(provider, call):
             raise NotPermittedToKey(kind="provider", name=provider)
+
+    def check_models(self, route: Route, models: Iterable[str], call: Call) -> None:
+        """Refuses models that a provider would use beside the route's own. Errors: NotPermittedToKey."""
+        for model in models:
+            if not self.allow(replace(route, model=model), call):
+                raise NotPermittedToKey(kind="model", name=model)
 
     def check_any_model(self, call: Call) -> None:
         """Refuses a key that may not use all models, for a file of requests. Errors: NotPermittedToKey."""
@@ -116,8 +135,9 @@ class Rules:
 
     def allow_route(self, route: Route, alias: str | None) -> bool:
         """Whether a route may be used. alias: that it is a member of, by whose name it was asked for."""
-        provider = route.provider.name
-        names = {route.model, f"{provider}:{route.model}", *([alias] if alias else [])}
+        provider, model = route.provider.name, route.model
+        models = {model, f"{model}{LATEST}", model.removesuffix(LATEST)}
+        names = {*models, *(f"{provider}:{one}" for one in models), *([alias] if alias else [])}
         return self.providers.allow((provider,)) and self.models.allow(names)
 
 

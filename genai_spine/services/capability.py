@@ -28,7 +28,7 @@ class CatalogModels:
         name = route.provider.name
         length = self._catalog.context_length(name, route.model)
         if length is None and size > LOOKUP_THRESHOLD_BYTES:
-            await self._catalog.page(model_service_pb2.ListModelsRequest(provider=name))
+            await self._catalog.page(model_service_pb2.ListModelsRequest(provider=name), Call())
             length = self._catalog.context_length(name, route.model)
         return ModelLimits(name, route.model, length)
 

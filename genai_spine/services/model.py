@@ -17,13 +17,13 @@ class ModelService:
         self.router = catalog.router
 
     async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        """Models of all configured providers, in pages."""
-        return await self.catalog.page(request)
+        """Models of all configured providers that the caller's key may use, in pages."""
+        return await self.catalog.page(request, call)
 
     async def GetModel(self, request: pb.GetModelRequest, call: Call) -> pb.Model:
-        """Model by id. Errors: ModelNotFound."""
+        """Model by id. Errors: ModelNotFound, NotPermittedToKey."""
         found = pb.Model()
-        found.CopyFrom(await self.catalog.model(request.model))  # the list keeps its own
+        found.CopyFrom(await self.catalog.model(request.model, call))  # the list keeps its own
         return found
 
     async def ExplainModel(

@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine.access import scopes
 from genai_spine.json_schema.from_proto import WELL_KNOWN, ProtoSchemas, Schema, is_needed
-from genai_spine.v1 import method_rules_pb2
+from genai_spine.method_options import is_paid
 
 DESCRIPTION = """\
 One typed AI service for completions, embeddings and models over gRPC, REST and OpenAI's JSON.
@@ -185,8 +185,7 @@ class Paths:
         """Request headers of an operation, by its path and its options."""
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
         names = [*HEADERS, *(["Provider"] if has_provider else [])]
-        options: Any = method.GetOptions()
-        if options.Extensions[method_rules_pb2.paid]:
+        if is_paid(method):
             names += ["IdempotencyKey", "OnLost", *(["ResumeAfter"] if method.server_streaming else [])]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 

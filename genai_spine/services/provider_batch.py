@@ -1,7 +1,8 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
 from genai_spine import page_tokens
-from genai_spine.access.provider_objects import ObjectOwners, sees_unowned
+from genai_spine.access.object_references import references
+from genai_spine.access.provider_objects import ObjectOwners, OwnedPage
 from genai_spine.call import Call
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.inference.batch_settlement import BatchSettlement
@@ -30,6 +31,7 @@ class ProviderBatchService:
         self.router.permissions.check_any_model(call)
         provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.input_file_id, call)
+        await self.owners.check_references(provider.name, references(request.provider_options_json), call)
         batch = await provider.create_batch(request, call)
         if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
             call.billed.add(batch.id)  # some of its lines may be, before it is cancelled
@@ -48,39 +50,24 @@ class ProviderBatchService:
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
         """Page of a tenant's batches at a provider."""
         provider = self._provider(request.provider, call)
-        if sees_unowned(call.principal):
-            response = await self._without_foreign(provider, request, call)
-        else:
-            response = await self._own(provider, request, call)
-        for batch in response.batches:
+        (after,) = page_tokens.place(request, str) or ("",)
+        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
+        place = ListPlace(provider.name, "batch", call.principal.tenant_id, size, after)
+
+        async def listed() -> OwnedPage[pb.ProviderBatch]:
+            page = await provider.list_batches(page_tokens.with_cursor(request), call)
+            return OwnedPage(list(page.batches), page.next_page_token)
+
+        page = await self.owners.visible(place, listed, lambda id: provider.get_batch(id, call), call)
+        for batch in page.objects:
             await self._record_outputs(batch, provider, call)
-        if response.next_page_token:
-            response.next_page_token = page_tokens.token(request, response.next_page_token)
-        return response
+        return pb.ListBatchesResponse(
+            batches=page.objects, next_page_token=page.end and page_tokens.token(request, page.end)
+        )
 
     async def CancelBatch(self, request: pb.CancelBatchRequest, call: Call) -> pb.ProviderBatch:
         """Cancellation of a batch."""
         return await (await self._checked(request, call)).cancel_batch(request.batch_id, call)
-
-    async def _without_foreign(
-        self, provider: Provider, request: pb.ListBatchesRequest, call: Call
-    ) -> pb.ListBatchesResponse:
-        """Page of the provider's own list, of which the batches of other tenants are left out."""
-        page = await provider.list_batches(page_tokens.with_cursor(request), call)
-        own = await self.owners.own(provider.name, (batch.id for batch in page.batches), call)
-        return pb.ListBatchesResponse(
-            batches=[batch for batch in page.batches if batch.id in own], next_page_token=page.next_page_token
-        )
-
-    async def _own(
-        self, provider: Provider, request: pb.ListBatchesRequest, call: Call
-    ) -> pb.ListBatchesResponse:
-        """Page of the batches that are known to be the tenant's."""
-        (after,) = page_tokens.place(request, str) or ("",)
-        size = page_tokens.size(request, DEFAULT_PAGE_SIZE)
-        place = ListPlace(provider.name, "batch", call.principal.tenant_id, size, after)
-        page = await self.owners.page(place, lambda id: provider.get_batch(id, call))
-        return pb.ListBatchesResponse(batches=page.objects, next_page_token=page.end)
 
     async def _record_outputs(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         """Makes the files that the provider wrote for a batch those of its tenant."""

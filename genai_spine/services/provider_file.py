@@ -6,7 +6,7 @@ from contextlib import aclosing
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import page_tokens
-from genai_spine.access.provider_objects import ObjectOwners, sees_unowned
+from genai_spine.access.provider_objects import ObjectOwners, OwnedPage
 from genai_spine.call import Call
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.providers.base import Provider
@@ -37,15 +37,23 @@ class ProviderFileService:
         return file
 
     async def ListFiles(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
-        """Page of a tenant's files at a provider."""
+        """Page of a tenant's files at a provider; those for other purposes are left out."""
         provider = self._provider(request.provider, call)
-        if sees_unowned(call.principal):
-            response = await self._without_foreign(provider, request, call)
-        else:
-            response = await self._own(provider, request, call)
-        if response.next_page_token:
-            response.next_page_token = page_tokens.token(request, response.next_page_token)
-        return response
+        (after,) = page_tokens.place(request, str) or ("",)
+        size = min(page_tokens.size(request, MAX_PAGE_SIZE), MAX_PAGE_SIZE)
+        place = ListPlace(
+            *(provider.name, "file", call.principal.tenant_id, size, after), oldest_first=request.oldest_first
+        )
+
+        async def listed() -> OwnedPage[pb.ProviderFile]:
+            page = await provider.list_files(page_tokens.with_cursor(request), call)
+            return OwnedPage(list(page.files), page.next_page_token)
+
+        page = await self.owners.visible(place, listed, lambda id: provider.get_file(id, call), call)
+        files = [file for file in page.objects if not request.purpose or file.purpose == request.purpose]
+        return pb.ListFilesResponse(
+            files=files, next_page_token=page.end and page_tokens.token(request, page.end)
+        )
 
     async def GetFile(self, request: pb.GetFileRequest, call: Call) -> pb.ProviderFile:
         """Metadata of a file."""
@@ -68,29 +76,6 @@ class ProviderFileService:
                 begun = True
         if not begun:
             yield HttpBody(content_type=OCTETS)
-
-    async def _without_foreign(
-        self, provider: Provider, request: pb.ListFilesRequest, call: Call
-    ) -> pb.ListFilesResponse:
-        """Page of the provider's own list, of which the files of other tenants are left out."""
-        page = await provider.list_files(page_tokens.with_cursor(request), call)
-        own = await self.owners.own(provider.name, (file.id for file in page.files), call)
-        return pb.ListFilesResponse(
-            files=[file for file in page.files if file.id in own], next_page_token=page.next_page_token
-        )
-
-    async def _own(
-        self, provider: Provider, request: pb.ListFilesRequest, call: Call
-    ) -> pb.ListFilesResponse:
-        """Page of the files that are known to be the tenant's; those for other purposes are left out."""
-        (after,) = page_tokens.place(request, str) or ("",)
-        size = min(page_tokens.size(request, MAX_PAGE_SIZE), MAX_PAGE_SIZE)
-        place = ListPlace(
-            *(provider.name, "file", call.principal.tenant_id, size, after), oldest_first=request.oldest_first
-        )
-        page = await self.owners.page(place, lambda id: provider.get_file(id, call))
-        files = [file for file in page.objects if not request.purpose or file.purpose == request.purpose]
-        return pb.ListFilesResponse(files=files, next_page_token=page.end)
 
     async def _checked(
         self, request: pb.GetFileRequest | pb.DeleteFileRequest | pb.DownloadFileRequest, call: Call

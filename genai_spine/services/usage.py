@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator
 
 from google.api import httpbody_pb2
 
+from genai_spine.access import scopes
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.store.usage.sums import UsageSums
 from genai_spine.usage.export import csv_pieces, focus_pieces
-from genai_spine.usage.question import question_of
+from genai_spine.usage.question import EVERY_TENANT, question_of
 from genai_spine.usage.reports import UsageReports
 from genai_spine.v1 import usage_service_pb2 as pb
 
@@ -22,7 +23,9 @@ class UsageService:
         self.reports = UsageReports(sums)
 
     async def GetUsage(self, request: pb.GetUsageRequest, call: Call) -> pb.GetUsageResponse:
-        """Totals of a period. Errors: InvalidFields."""
+        """Totals of a period. Errors: InvalidFields; PermissionDenied for those of other tenants."""
+        if request.group_by == EVERY_TENANT:
+            scopes.check_acting(call.principal)
         return await self.reports.usage(request, call.principal.tenant_id)
 
     async def GetCosts(self, request: pb.GetCostsRequest, call: Call) -> pb.GetCostsResponse:

@@ -78,6 +78,12 @@ class Access(BaseModel):
         count = self.rate_limit_requests_per_minute
         return RateLimits(requests_per_minute=count) if count else None
 
+    shared_objects: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Ids of objects at providers that every caller may name in a provider's own options; `*` "
+        "stands for any characters: `vs_handbook,cachedContents/*`.",
+    )
+
     @property
     def has_no_secret(self) -> bool:
         """Whether no setting says what the root secret is."""
@@ -92,9 +98,9 @@ class Access(BaseModel):
             for name, found in pairs.items()
         }
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "shared_objects", mode="before")
     @classmethod
-    def _origins_apart(cls, value: Any) -> Any:
+    def _apart(cls, value: Any) -> Any:
         return names(value)
 
     @field_validator("cors_origins")

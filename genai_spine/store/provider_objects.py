@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, text, update
 
 from genai_spine.call import ANONYMOUS, Principal
 from genai_spine.store.database import Database, Now
-from genai_spine.store.tables import provider_objects
+from genai_spine.store.tables import ANSWER_IS_STORED, executions, provider_objects
 
 COLUMNS = provider_objects.c
 
@@ -84,6 +84,15 @@ class ProviderObjects:
         query = query.where(COLUMNS.provider == provider, COLUMNS.id.in_(list(map(_clean, ids))))
         async with self._database.connect() as connection:
             return {row.id: row.tenant_id for row in await connection.execute(query)}
+
+    async def tenants_of_answers(self, provider: str, ids: Sequence[str]) -> dict[str, str]:
+        """Tenants of answers of the Responses API that calls of this service brought, by the answer's id."""
+        answer = executions.c.provider_response_id
+        query = select(answer, executions.c.tenant_id).where(
+            text(ANSWER_IS_STORED), answer.in_(list(map(_clean, ids))), executions.c.provider == provider
+        )
+        async with self._database.connect() as connection:
+            return {row[0]: row[1] for row in await connection.execute(query)}
 
     async def page(self, place: ListPlace) -> ObjectIds | None:
         """Ids of a tenant's objects of one kind; None: it had none with the id of `after`."""

@@ -45,6 +45,9 @@ def _partial(name: str, where: str, *columns: str) -> sa.Index:
     return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
+# Answers that their provider may have stored, to be gone on from: those of OpenAI's Responses API.
+ANSWER_IS_STORED = "substr(provider_response_id, 1, 5) = 'resp_'"
+
 # One row per call of a provider: written PENDING before the call, settled once after it.
 executions = sa.Table(
     "executions",
@@ -136,6 +139,7 @@ executions = sa.Table(
         *("tenant_id", "correlation_id", "created_at"),
     ),
     _partial("ix_executions_failed", "success = false", "tenant_id", "success", "created_at"),
+    _partial("ix_executions_stored_answers", ANSWER_IS_STORED, "provider_response_id"),
     sa.Index(
         "ix_executions_pending",
         "server_id",
@@ -437,6 +441,9 @@ session_attachments = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+# Calls without a key of their own, whose repeats by an SDK are found by their body.
+KEY_IS_OURS = "substr(key, 1, 5) = 'auto:'"
+
 # Calls with an idempotency key: who makes it, and what it came to. A repeat is told the same.
 idempotent_calls = sa.Table(
     "idempotent_calls",
@@ -463,6 +470,10 @@ idempotent_calls = sa.Table(
     sa.PrimaryKeyConstraint("tenant_id", "principal", "key"),
     sa.Index("ix_idempotent_calls_expires_at", "expires_at"),
     _partial("ix_idempotent_calls_blocks_until", "blocks_until IS NOT NULL", "blocks_until"),
+    _partial(
+        *("ix_idempotent_calls_bodies", KEY_IS_OURS),
+        *("tenant_id", "principal", "request_hash", "created_at"),
+    ),
 )
 
 # Messages of streams with a key, some in a row, in the order in which they were sent.

@@ -15,9 +15,11 @@ FIELDS = {
     "end_user": "user_id",
 }
 RARE = ("run_id", "correlation_id", "session_id")  # a call has them for good, so no default period cuts them
+EVERY_TENANT = "tenant"  # group that a total of all tenants is asked for by
 # What callers call a group -> column.
 GROUPS = {
     **{name: name for name in ("provider", "model", "day", "operation", "capability", "correlation_id")},
+    EVERY_TENANT: "tenant_id",
     "project": "project_id",
     "key": "api_key_id",
     "end_user": "user_id",
@@ -29,6 +31,8 @@ GROUPS = {
 
 def question_of(request: Any, tenant: str) -> Question:
     """Question of a request with start_date, end_date and what it has of the filters.
+
+    Grouped by tenant it is about all of them: who asks must be allowed to.
 
     Errors: InvalidFields for a date that is none, or a period that ends before it begins.
     """
@@ -42,7 +46,9 @@ def question_of(request: Any, tenant: str) -> Question:
         raise InvalidFields([("end_date", f"must not be before start_date, {first}")])
     equal = {column: given[name].replace("\0", "\ufffd") for name, column in FIELDS.items() if name in given}
     labels = dict(label.replace("\0", "\ufffd").split("=", 1) for label in given.get("labels", ()))
-    return Question(tenant, midnight(first), midnight(last) + timedelta(days=1), equal, labels)
+    is_service_wide = given.get("group_by") == EVERY_TENANT
+    end = midnight(last) + timedelta(days=1)
+    return Question(tenant, midnight(first), end, equal, labels, is_service_wide)
 
 
 def midnight(day: date) -> datetime:

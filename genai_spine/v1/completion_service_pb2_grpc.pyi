@@ -59,7 +59,7 @@ class CompletionServiceStub:
     CountTokens: _grpc.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]
     """CountTokens counts the input tokens of a completion request without making it: exactly where the
     encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
     """
 
 @_typing.type_check_only
@@ -93,7 +93,7 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
     CountTokens: _aio.UnaryUnaryMultiCallable[_completion_service_pb2.CountTokensRequest, _completion_service_pb2.CountTokensResponse]  # type: ignore[assignment]
     """CountTokens counts the input tokens of a completion request without making it: exactly where the
     encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+    Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
     """
 
 class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -154,7 +154,7 @@ class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_completion_service_pb2.CountTokensResponse, _abc.Awaitable[_completion_service_pb2.CountTokensResponse]]:
         """CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
         """
 
 def add_CompletionServiceServicer_to_server(servicer: CompletionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -68,8 +68,8 @@ class ModelServiceServicer:
     """
 
     def ListModels(self, request, context):
-        """ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
+        """ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+        provider that does not answer is named in unreachable_providers, and the others are listed all the same.
         Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -77,7 +77,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """GetModel returns one model. Errors: MODEL_NOT_FOUND.
+        """GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

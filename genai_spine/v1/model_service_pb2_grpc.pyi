@@ -35,12 +35,12 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """ListModels lists the models of every configured provider, sorted by id. A provider that does
-    not answer is named in unreachable_providers, and the others are listed all the same.
+    """ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+    provider that does not answer is named in unreachable_providers, and the others are listed all the same.
     Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
-    """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    """GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY."""
     ExplainModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ExplainModelRequest, _model_behaviour_pb2.ModelBehaviour]
     """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
     mapped or refused, and the rows that say so, with their source and age. No provider is asked.
@@ -63,12 +63,12 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """ListModels lists the models of every configured provider, sorted by id. A provider that does
-    not answer is named in unreachable_providers, and the others are listed all the same.
+    """ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+    provider that does not answer is named in unreachable_providers, and the others are listed all the same.
     Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
-    """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+    """GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY."""
     ExplainModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ExplainModelRequest, _model_behaviour_pb2.ModelBehaviour]  # type: ignore[assignment]
     """ExplainModel returns what the behaviour book says of a model: which options it takes, which are dropped,
     mapped or refused, and the rows that say so, with their source and age. No provider is asked.
@@ -94,8 +94,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
+        """ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+        provider that does not answer is named in unreachable_providers, and the others are listed all the same.
         Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
         """
 
@@ -105,7 +105,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
-        """GetModel returns one model. Errors: MODEL_NOT_FOUND."""
+        """GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY."""
 
     @_abc_1.abstractmethod
     def ExplainModel(

@@ -65,7 +65,8 @@ class UsageServiceServicer:
     """
 
     def GetUsage(self, request, context):
-        """GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS.
+        """GetUsage adds up calls by provider, model and day, and by one property more.
+        Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,9 @@ class UsageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]
-    """GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS."""
+    """GetUsage adds up calls by provider, model and day, and by one property more.
+    Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
+    """
     GetCosts: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetCostsRequest, _usage_service_pb2.GetCostsResponse]
     """GetCosts shows what each day cost. Errors: INVALID_FIELDS."""
     GetSpendSummary: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetSpendSummaryRequest, _usage_service_pb2.GetSpendSummaryResponse]
@@ -53,7 +55,9 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]  # type: ignore[assignment]
-    """GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS."""
+    """GetUsage adds up calls by provider, model and day, and by one property more.
+    Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
+    """
     GetCosts: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetCostsRequest, _usage_service_pb2.GetCostsResponse]  # type: ignore[assignment]
     """GetCosts shows what each day cost. Errors: INVALID_FIELDS."""
     GetSpendSummary: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetSpendSummaryRequest, _usage_service_pb2.GetSpendSummaryResponse]  # type: ignore[assignment]
@@ -72,7 +76,9 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _usage_service_pb2.GetUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.GetUsageResponse, _abc.Awaitable[_usage_service_pb2.GetUsageResponse]]:
-        """GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS."""
+        """GetUsage adds up calls by provider, model and day, and by one property more.
+        Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
+        """
 
     @_abc_1.abstractmethod
     def GetCosts(

@@ -1,5 +1,6 @@
 """Keys at the edge: every REST path, its spellings, SDKs and the command line, through real Envoy."""
 
+import base64
 import http.client
 import json
 import re
@@ -10,16 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import openai
 import pytest
 
 from genai_spine.access.scopes import PUBLIC, scope_of
 from genai_spine.services.openapi import _rules
+from tests.acceptance.listeners import listeners_of
 from tests.acceptance.stack import Stack, environment, finished, up
 from tests.service.keyed import methods
 
 WRONG = "gs_live_" + "A" * 43
 VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")
+LIST_KEYS = "/genai_spine.v1.KeyService/ListKeys"
 MESSAGE = "a valid key is needed: send it as Authorization: Bearer gs_live_..."
 # Ways to write the path of a list of keys.
 SPELLINGS = [
@@ -148,6 +152,40 @@ def test_no_spelling_of_a_path_is_a_way_round(keyed: Keyed, path: str):
         assert b"keys" not in body or b'"error"' in body
 
 
+def test_a_key_counts_in_its_header_alone(keyed: Keyed):
+    """Not in the address, which is in logs, nor in a cookie, which a web page's request brings."""
+    basic = base64.b64encode(f"key:{keyed.admin}".encode()).decode()
+    for path, headers in (
+        (f"/v1/keys?api_key={keyed.admin}", {}),
+        (f"/v1/keys?key={keyed.admin}&access_token={keyed.admin}", {}),
+        ("/v1/keys", {"cookie": f"authorization=Bearer {keyed.admin}; x-api-key={keyed.admin}"}),
+        ("/v1/keys", {"authorization": f"Basic {basic}"}),
+        ("/v1/keys", {"authorization": f"Bearer {keyed.admin}", "x_api_key": WRONG}),
+        ("/v1/keys", {"x_forwarded_authorization": f"Bearer {keyed.admin}"}),
+    ):
+        assert keyed.ask("GET", path, **headers)[0] == 401, (path, headers)
+
+
+def test_other_ways_over_http_ask_too(keyed: Keyed):
+    """Web sockets, gRPC-Web, uploads as forms."""
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13"}
+    for path in ("/v1/keys", "/v1/chat/completions", "/ws", "/v1/realtime"):
+        status, _ = keyed.ask("GET", path, **upgrade, sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==")
+        assert status in (400, 401, 403, 404, 405, 426), path
+    form = {"content_type": "multipart/form-data; boundary=x"}
+    for path in ("/v1/files", "/v1/audio/transcriptions"):
+        assert keyed.ask("POST", path, **form)[0] == 401
+    connection = http.client.HTTPConnection("127.0.0.1", keyed.stack.port, timeout=30)
+    try:
+        web = {"content-type": "application/grpc-web+proto"}
+        connection.request("POST", "/genai_spine.v1.KeyService/ListKeys", b"\0\0\0\0\0", web)
+        answer = connection.getresponse()
+        told = f"{answer.headers.get('grpc-status')} {answer.read().decode(errors='replace')}"
+    finally:
+        connection.close()
+    assert re.search(r"^16 |grpc-status:\s*16", told), told
+
+
 @pytest.mark.parametrize("path", SIDE_ROUTES)
 def test_no_side_route_answers(keyed: Keyed, path: str):
     for verb in ("GET", "POST"):
@@ -192,6 +230,32 @@ def test_the_symbols_listener_asks_too(keyed: Keyed):
     assert ask("GET", "/health") == 200
     assert ask("POST", "/generate") == 401
     assert ask("GET", "/v1/keys") in (401, 404)
+
+
+def test_every_socket_that_listens_is_known_and_asks(keyed: Keyed):
+    """A listener that is new here fails this test, until it is asked for its key as these are."""
+    assert keyed.stack.symbols_url is not None
+    symbols_port = int(keyed.stack.symbols_url.rpartition(":")[2])
+    found = listeners_of(keyed.stack.database_url)
+    at_envoy = {one.port for one in found if (one.program, one.kind) == ("envoy", "tcp")}
+    assert at_envoy == {keyed.stack.port, symbols_port}  # both are scanned above; its admin has no port
+    at_servers = {one.port for one in found if (one.program, one.kind) == ("python", "tcp")}
+    assert at_servers
+    assert {one.host for one in found if one.kind == "tcp"} == {"127.0.0.1"}
+    for port in {keyed.stack.port, *at_servers}:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for name in (LIST_KEYS, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
+                with pytest.raises(grpc.RpcError) as caught:
+                    list(channel.stream_stream(name)(iter([b""]), timeout=30))
+                assert caught.value.code() in (
+                    grpc.StatusCode.UNAUTHENTICATED,
+                    *((grpc.StatusCode.UNIMPLEMENTED,) if port == keyed.stack.port else ()),
+                )
+    for one in found:
+        if one.kind == "unix":
+            folder = Path(one.host).parent
+            assert not folder.is_absolute() or folder.stat().st_mode & 0o077 == 0, one
+    assert {one.kind for one in found} <= {"tcp", "unix"}
 
 
 def test_an_official_sdk_brings_its_key(keyed: Keyed):

@@ -44,6 +44,9 @@ async def test_log_is_written_listed_shown_deleted_and_never_half(
             assert await status(http, "DELETE", "/v1/request-logs") == 422
             shown = await asyncio.to_thread(genai_spine, "log", "list", "--json", "--address", address)
             assert json.loads(shown.stdout) == {"request_logs": [], "next_page_token": ""}, shown.stderr
+            theirs = ("log", "list", "--json", "--address", address, "--tenant", "acme")
+            shown = await asyncio.to_thread(genai_spine, *theirs)
+            assert json.loads(shown.stdout)["request_logs"], shown.stderr
             gone = await asyncio.to_thread(genai_spine, "log", "delete", "--all", "--address", address)
             assert gone.stdout == "deleted 0 of the request log\n", gone.stderr
             await killed(http, server_of(process), openai_upstream)
@@ -105,6 +108,7 @@ async def killed(http: aiohttp.ClientSession, server: int, upstream: UpstreamPro
     await asyncio.sleep(0.15)  # into the writing of the log; whenever it dies, what is there is whole
     os.kill(server, signal.SIGKILL)
     await asyncio.gather(*calls, return_exceptions=True)
+    upstream.reset()
 
 
 async def whole_rows(database_url: str) -> None:

@@ -190,5 +190,5 @@ async def test_tenant_of_the_header_finds_its_own_answers(any_stack: Stack, run:
                 await other.retrieve(answer.id)
             assert answer.id in raised.value.message
         wrong = client.with_options(default_headers={"X-Tenant-ID": "Acme!"}).chat.completions
-        with pytest.raises(openai.BadRequestError, match="x-tenant-id: must be 1 to 64"):
+        with pytest.raises(openai.BadRequestError, match="x-tenant-id: must be 1 to 63"):
             await wrong.create(model=MODEL, messages=HELLO)

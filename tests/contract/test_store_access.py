@@ -1,6 +1,7 @@
 """Keys, tenants and the audit log on both databases, without a server."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from genai_spine.access.keys import KeyLibrary
 from genai_spine.call import Call
 from genai_spine.errors import Conflict, ServiceUnavailable, TenantNotFound, Unauthenticated
 from genai_spine.store.access.audit import AuditRows
-from genai_spine.store.access.keys import KeyRows
+from genai_spine.store.access.keys import KeyRows, TakenKey
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import audit_service_pb2, tenant_service_pb2
@@ -52,11 +53,29 @@ async def test_a_key_is_found_by_its_digest_until_it_ends(database: Database):
     key = pb.ApiKey(name="x", scopes=["files:read"])
     key.expire_time.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
     made = await keys.create(pb.CreateKeyRequest(key=key), Call())
-    taken = await keys.rows.by_digest(digest_of(made.secret))
-    assert (taken.key, taken.tenant_limits) == (made.key, RateLimits())
-    assert await keys.rows.by_digest(digest_of(made.secret + "A")) is None
+    right, wrong = digest_of(made.secret), digest_of(made.secret + "A")
+    taken = TakenKey(made.key, RateLimits())
+    assert await keys.rows.by_digests([right]) == {right: taken}
+    assert await keys.rows.by_digests([wrong]) == {}
+    assert await keys.rows.by_digests([wrong, right, *map(str, range(300))]) == {right: taken}
     await asyncio.sleep(1.2)
-    assert await keys.rows.by_digest(digest_of(made.secret)) is None
+    assert await keys.rows.by_digests([right]) == {}
+
+
+async def test_both_secrets_of_a_rotated_key_are_found_while_they_overlap(database: Database):
+    keys = library(database)
+    first = await keys.create(pb.CreateKeyRequest(key=pb.ApiKey(name="x")), Call())
+    others = [await keys.create(pb.CreateKeyRequest(key=pb.ApiKey(name="y")), Call()) for _ in range(2)]
+    second = await keys.rotate(pb.RotateKeyRequest(key_id=first.key.id, overlap_s=1), Call())
+    old, new, *more = (digest_of(made.secret) for made in (first, second, *others))
+    found = await keys.rows.by_digests([old, new, *more])
+    assert {digest: taken.key.id for digest, taken in found.items()} == {
+        old: first.key.id,
+        new: first.key.id,
+        **{digest: made.key.id for digest, made in zip(more, others, strict=True)},
+    }
+    await asyncio.sleep(1.2)
+    assert {*await keys.rows.by_digests([old, new])} == {new}
 
 
 async def test_what_is_of_a_tenant_that_is_not_there_says_so(database: Database):
@@ -118,11 +137,11 @@ async def test_a_database_that_is_away_is_no_wrong_key(database: Database, monke
     authenticator = Authenticator(KeyRows(database), TenantRows(database))
     given = {"x-api-key": made.secret}
 
-    async def away(self: KeyRows, digest: str) -> None:
+    async def away(digests: Sequence[str]) -> None:
         raise ServiceUnavailable(cause="its database does not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(KeyRows, "by_digest", away)
+        patched.setattr(authenticator._lookups, "_by_digests", away)
         with pytest.raises(ServiceUnavailable):
             await authenticator.principal(given)
     assert (await authenticator.principal(given)).key_id == made.key.id  # it was not remembered as wrong

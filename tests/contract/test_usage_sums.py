@@ -180,6 +180,23 @@ async def test_every_place_that_shows_money_shows_the_same(
         rows += more
 
 
+async def test_groups_of_tenants_are_all_calls_of_the_service(
+    executions: Executions, database: Database
+) -> None:
+    rows = calls(9)
+    await executions.save(rows)
+    for rolled in (False, True):
+        if rolled:
+            await Rollups(database).roll()
+        for filters in ({}, {"provider": "openai"}, {"end_user": "ann"}, {"run_id": "run-1"}):
+            wanted = [row for row in rows if all(getattr(row, name) == one for name, one in filters.items())]
+            request = pb.GetUsageRequest(group_by="tenant", **filters)
+            usage = await UsageReports(UsageSums(database)).usage(request, "other")
+            found = {group.key: group.total.cost_ticks for group in usage.groups}
+            assert found == {tenant: ticks(settled(wanted, tenant)) for tenant in TENANTS}
+            assert usage.total.cost_ticks == sum(found.values()) > 0
+
+
 async def test_the_older_services_table_has_all_tenants_by_day(
     executions: Executions, database: Database
 ) -> None:

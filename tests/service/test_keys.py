@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -152,14 +152,14 @@ class TestSecrets:
     ):
         made = await server.key("keys:admin")
         authenticator: Any = server.service.server.interceptor.authenticator
-        read, count = authenticator._keys.by_digest, 0
+        read, count = authenticator._lookups._by_digests, 0
 
-        async def counted(digest: str) -> Any:
+        async def counted(digests: Sequence[str]) -> Any:
             nonlocal count
             count += 1
-            return await read(digest)
+            return await read(digests)
 
-        monkeypatch.setattr(authenticator._keys, "by_digest", counted)
+        monkeypatch.setattr(authenticator._lookups, "_by_digests", counted)
         calls = [server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer(made.secret)) for _ in range(50)]
         await asyncio.gather(*calls)
         assert count == 1
@@ -169,6 +169,12 @@ class TestSecrets:
         ]
         assert {code.name for code, _ in await asyncio.gather(*wrong)} == {"UNAUTHENTICATED"}
         assert count == 2
+        flood = [f"gs_live_{number:043}" for number in range(200)]
+        wrong = [_code(server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer(one))) for one in flood]
+        honest = server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer(server.admin))
+        assert {code.name for code, _ in await asyncio.gather(*wrong)} == {"UNAUTHENTICATED"}
+        assert (await _code(honest))[0].name == "OK"
+        assert count < 2 + len(flood) / 2
 
 
 class TestPermissions:
@@ -457,6 +463,8 @@ class TestAudit:
         assert not entry.intact
 
     async def test_all_of_it_is_exported_as_lines(self, server: Keyed):
+        for _ in range(11):
+            await server.key()
         request = audit.ListAuditEntriesRequest(action="keys.create")
         listed, token = [], None
         while token != "":

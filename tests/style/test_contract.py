@@ -10,9 +10,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine import v1
 from genai_spine.access.scopes import AUTHENTICATED, PUBLIC, SCOPES
+from genai_spine.call import TENANT_ID
 from genai_spine.json_schema.from_proto import ProtoSchemas
 from genai_spine.services.rest_aliases import alias_of
-from genai_spine.v1 import access_rules_pb2, field_rules_pb2
+from genai_spine.v1 import access_rules_pb2, field_rules_pb2, tenant_service_pb2
 from tests.style.source import PACKAGE
 
 FACADE = "genai_spine.v1.OpenAIService"  # its lists page as OpenAI's do
@@ -77,6 +78,12 @@ def test_every_method_states_its_scope():
     }
     assert len(stated) > 110
     assert [name for name, scope in stated.items() if scope not in known] == []
+
+
+def test_the_header_of_a_tenant_takes_what_a_tenant_can_be_called():
+    field = tenant_service_pb2.Tenant.DESCRIPTOR.fields_by_name["id"]
+    assert TENANT_ID.pattern == f"{rules(field).pattern[:-2]}{{0,{rules(field).max_length - 1}}}"
+    assert rules(field).pattern.endswith("*|")  # or nothing: who may set it says so
 
 
 def messages(found=None):

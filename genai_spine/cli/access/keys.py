@@ -59,6 +59,10 @@ def create(
     requests_per_minute: limits.Requests = None,
     tokens_per_minute: limits.Tokens = None,
     concurrent_calls: limits.Concurrent = None,
+    request_log: Annotated[
+        bool | None,
+        typer.Option(help="Its calls are in the request log, or not. Default: as the server is set."),
+    ] = None,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -78,6 +82,7 @@ def create(
         service_name=service,
         test=test,
         deduplicate_retries=deduplicate_retries,
+        request_log=request_log,
     )
     if permissions.ByteSize():
         key.permissions.CopyFrom(permissions)

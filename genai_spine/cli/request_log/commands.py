@@ -11,6 +11,7 @@ from genai_spine.cli.output import (
     Address,
     Json,
     PageToken,
+    Tenant,
     Time,
     fail,
     print_json,
@@ -42,6 +43,7 @@ def list_entries(
     until: Time = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most entries to show.")] = 50,
     page_token: PageToken = None,
+    tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +60,7 @@ def list_entries(
     set_times(request, since, until)
 
     async def read() -> pb.ListRequestLogsResponse:
-        async with connected(address) as channel:
+        async with connected(address, tenant) as channel:
             found: pb.ListRequestLogsResponse = await RequestLogServiceStub(channel).ListRequestLogs(request)
             return found
 
@@ -72,13 +74,14 @@ def list_entries(
 @group.command()
 def show(
     id: Annotated[str, typer.Argument(help="Id of the entry.")],
+    tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
     """Show one entry: what was asked and answered."""
 
     async def read() -> pb.RequestLog:
-        async with connected(address) as channel:
+        async with connected(address, tenant) as channel:
             request = pb.GetRequestLogRequest(request_log_id=id)
             found: pb.RequestLog = await RequestLogServiceStub(channel).GetRequestLog(request)
             return found
@@ -96,6 +99,7 @@ def delete(
     request_id: Annotated[Text, typer.Option("--request", help="All of this request.")] = None,
     user: Annotated[Text, typer.Option(help="All for this user.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of the tenant.")] = False,
+    tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +111,7 @@ def delete(
     )
 
     async def deleted() -> pb.DeleteRequestLogsResponse:
-        async with connected(address) as channel:
+        async with connected(address, tenant) as channel:
             stub = RequestLogServiceStub(channel)
             found: pb.DeleteRequestLogsResponse = await stub.DeleteRequestLogs(request)
             return found

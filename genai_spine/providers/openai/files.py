@@ -24,6 +24,7 @@ from genai_spine.v1 import provider_file_service_pb2 as files
 
 FILES = Subject("file", "")
 BATCHES = Subject("batch", "")
+BATCH_FIELDS = frozenset({"input_file_id", "endpoint", "completion_window"})  # of ours
 STATES = {name.removeprefix("BATCH_STATE_").lower(): name for name in batches.BatchState.keys()}  # noqa: SIM118
 TIMES = {field.name: field.name.replace("_time", "_at") for field in batches.BatchTimes.DESCRIPTOR.fields}
 TIMES |= {"create_time": "created_at", "expire_time": "expires_at"}
@@ -94,7 +95,8 @@ class Files(Provider):
         )
 
     async def create_batch(self, request: batches.CreateBatchRequest, call: Call) -> batches.ProviderBatch:
-        options_json = request.provider_options_json
+        options = msgspec.json.decode(request.provider_options_json or "{}", type=dict[str, Any])
+        further = {name: value for name, value in options.items() if name not in BATCH_FIELDS}
         optional: dict[str, Any] = {"metadata": dict(request.metadata)} if request.metadata else {}
         window: Any = request.completion_window or "24h"
         endpoint: Any = request.endpoint
@@ -103,7 +105,7 @@ class Files(Provider):
                 input_file_id=request.input_file_id,
                 endpoint=endpoint,
                 completion_window=window,
-                extra_body=msgspec.json.decode(options_json, type=dict[str, Any]) if options_json else {},
+                extra_body=further,
                 **optional,
             )
         return self._batch(self.http.decode(raw.content, BATCH))

@@ -261,8 +261,11 @@ def _set_fields(request: Message, names: Mapping[str, str]) -> dict[str, Any]:
 def _further(
     request: media.CreateImagesRequest | media.CreateTranscriptionRequest | media.CreateSpeechRequest,
 ) -> dict[str, Any]:
+    """Further fields of the caller's, without the model: the route says which one may be used and is paid."""
     options_json = request.provider_options_json
-    return msgspec.json.decode(options_json, type=dict[str, Any]) if options_json else {}
+    options = msgspec.json.decode(options_json, type=dict[str, Any]) if options_json else {}
+    options.pop("model", None)
+    return options
 
 
 def _add_counts(answer: media.Transcription, transcript: _Transcription, body: bytes) -> None:

@@ -4,7 +4,7 @@ A change is one transaction that locks the key's row by counting its revision up
 audit log.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -76,10 +76,11 @@ class KeyRows:
             await audit.add(connection, entry)
         return True
 
-    async def by_digest(self, digest: str) -> TakenKey | None:
-        """Key that a secret is taken for now: it lives, and so do its tenant and its project."""
-        of_now = COLUMNS.secret_hash == digest
-        before = sa.and_(COLUMNS.previous_hash == digest, COLUMNS.previous_expires_at > Now())
+    async def by_digests(self, digests: Sequence[str]) -> dict[str, TakenKey]:
+        """Keys that secrets are taken for now, by their digests: they live, with their tenant and project."""
+        asked = _padded(digests)
+        is_overlap = sa.func.coalesce(COLUMNS.previous_expires_at > Now(), False).label("is_overlap")
+        of_now, before = COLUMNS.secret_hash.in_(asked), COLUMNS.previous_hash.in_(asked)
         joined = api_keys.join(tenants, tenants.c.id == COLUMNS.tenant_id).outerjoin(
             projects,
             sa.and_(projects.c.tenant_id == COLUMNS.tenant_id, projects.c.id == COLUMNS.project_id),
@@ -88,11 +89,11 @@ class KeyRows:
             tenants.c.is_disabled.is_(False),
             sa.or_(COLUMNS.project_id.is_(None), projects.c.is_disabled.is_(False)),
         )
-        columns = (api_keys, tenants.c.limits.label("tenant_limits"))
-        query = sa.select(*columns).select_from(joined).where(sa.or_(of_now, before), LIVES, enabled)
+        columns = (api_keys, is_overlap, tenants.c.limits.label("tenant_limits"))
+        query = sa.select(*columns).select_from(joined)
         async with self._database.connect() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        return None if row is None else TakenKey(_key(row), limits_of(row["tenant_limits"]))
+            rows = await connection.execute(query.where(sa.or_(of_now, before), LIVES, enabled))
+            return {digest: key for row in rows.mappings() for digest, key in _by_digest(row)}
 
     async def get(self, tenant_id: str, id: str) -> ApiKey:
         """Key of a tenant. Errors: KeyNotFound."""
@@ -165,6 +166,20 @@ class KeyRows:
             raise _absent(key) from None
 
 
+def _padded(digests: Sequence[str]) -> list[str]:
+    """Digests, the last one repeated: lists of few lengths are few statements for the database to plan."""
+    length = 1 << (len(digests) - 1).bit_length()
+    return [*digests, *[digests[-1]] * (length - len(digests))]
+
+
+def _by_digest(row: Any) -> Iterator[tuple[str, TakenKey]]:
+    """Key of a row by the digests of the secrets that it is taken for."""
+    key = TakenKey(_key(row), limits_of(row["tenant_limits"]))
+    yield row["secret_hash"], key
+    if row["is_overlap"]:
+        yield row["previous_hash"], key
+
+
 def _absent(key: ApiKey) -> SpineError:
     """What of a key cannot be: its id and its secret are random, so it is the project, or the tenant."""
     return ProjectNotFound(project=key.project_id) if key.project_id else TenantNotFound(tenant=key.tenant_id)
@@ -195,6 +210,7 @@ def _editable(key: ApiKey) -> dict[str, Any]:
         "expires_at": key.expire_time.ToDatetime(UTC) if key.HasField("expire_time") else None,
         "deduplicate_retries": key.deduplicate_retries,
         "limits": limits_json(key),
+        "request_log": key.request_log if key.HasField("request_log") else None,
     }
 
 
@@ -203,6 +219,7 @@ def _key(row: Any) -> ApiKey:
         scopes=row["scopes"],
         test=row["is_test"],
         deduplicate_retries=row["deduplicate_retries"],
+        request_log=row["request_log"],
         etag=str(row["revision"]),
         **{name: row[name] for name in TEXTS if row[name] is not None},
     )

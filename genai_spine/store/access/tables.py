@@ -66,6 +66,7 @@ api_keys = sa.Table(
     sa.Column("expires_at", Utc),  # NULL: never
     sa.Column("last_used_at", Utc),
     sa.Column("revoked_at", Utc),
+    sa.Column("request_log", sa.Boolean),  # NULL: as the settings say
     sa.Column("revision", sa.BigInteger, nullable=False),  # counts the changes; the etag
     sa.Column("limits", sa.JSON(none_as_null=True)),  # RateLimits; NULL: as the setting says
     sa.ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"]),

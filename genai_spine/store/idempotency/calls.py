@@ -5,15 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Exists, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Exists, and_, case, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.store.database import Database, Now
 from genai_spine.store.idempotency.blocks import Block, insertion
-from genai_spine.store.tables import completions, executions, idempotent_calls, leases, stream_blocks
+from genai_spine.store.tables import (
+    KEY_IS_OURS,
+    completions,
+    executions,
+    idempotent_calls,
+    leases,
+    stream_blocks,
+)
 
 SWEEP_CALLS = 50  # per statement; each may have hundreds of blocks
 FOLLOWED_S = 5.0  # for so long after a follower has said so are blocks written for it
+OURS = "auto:"  # begins keys that no caller chose
+OURS_TTL_S = 600.0  # that an outcome with such a key is kept
 
 calls = idempotent_calls.c
 
@@ -78,6 +87,15 @@ class IdempotentCalls:
         self._database = database
         self._ttl_s = ttl_s
         self._resume_ttl_s = resume_ttl_s
+
+    async def key_of_body(self, scope: Scope, request_hash: bytes) -> str | None:
+        """Key of the newest call with this body and a key that no caller chose; None: there is none."""
+        lives = or_(calls.expires_at > Now(), calls.state == "RUNNING")
+        of_it = (calls.tenant_id == scope.tenant_id, calls.principal == scope.principal)
+        query = select(calls.key).where(*of_it, calls.request_hash == request_hash, text(KEY_IS_OURS), lives)
+        query = query.order_by(calls.created_at.desc(), calls.call_id.desc()).limit(1)
+        async with self._database.connect() as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
 
     async def claim(self, claim: Claim) -> bool:
         """Whether the call is now this claim's; False: the key is known."""
@@ -165,7 +183,7 @@ class IdempotentCalls:
             "headers": msgspec.json.encode(outcome.headers).decode(),
             "error": None if outcome.error is None else outcome.error.decode(),
             "last_seq": outcome.last_seq,
-            "expires_at": Now(self._ttl_s),
+            "expires_at": self._expiry(),
         }
         if outcome.last_seq is not None:
             values["blocks_until"] = Now(self._resume_ttl_s)
@@ -183,7 +201,7 @@ class IdempotentCalls:
         values: dict[str, Any] = {
             "state": outcome.state,
             "error": (outcome.error or b"").decode(),
-            "expires_at": Now(self._ttl_s),
+            "expires_at": self._expiry(),
         }
         if outcome.last_seq is not None:
             values |= {"last_seq": outcome.last_seq, "blocks_until": Now(self._resume_ttl_s)}
@@ -219,6 +237,10 @@ class IdempotentCalls:
                 await connection.execute(delete(stream_blocks).where(stream_blocks.c.call_id.in_(read)))
                 await _changed(connection, calls.call_id.in_(read), {"blocks_until": None})
         return len(gone) + len(read)
+
+    def _expiry(self) -> Any:
+        """End of the time that an outcome is kept."""
+        return case((text(KEY_IS_OURS), Now(min(OURS_TTL_S, self._ttl_s))), else_=Now(self._ttl_s))
 
     async def _has_body(self, connection: AsyncConnection, outcome: Outcome) -> bool:
         """Whether a background completion has the body; it is kept as long as this outcome then."""

@@ -43,6 +43,7 @@ class Question:
     end: datetime
     equal: Mapping[str, str] = field(default_factory=dict)  # column -> value
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_service_wide: bool = False  # calls of all tenants
 
     def columns(self, by: Sequence[str]) -> set[str]:
         """Columns that the question, asked by these, is about."""
@@ -104,7 +105,7 @@ def _of_rollup(question: Question, names: Sequence[str], table: Any) -> Any:
     keys = _keys(names, Day(table.day), column)
     sums = [summed(table[name]).label(name) for name in MEASURES]
     query: Any = sa.select(*keys, *sums).where(
-        table.tenant_id == question.tenant, table.day >= question.start, table.day < question.end
+        *_of_tenant(question, table.tenant_id), table.day >= question.start, table.day < question.end
     )
     return query.where(*_filters(question, column)).group_by(*_places(keys))
 
@@ -123,7 +124,7 @@ def _of_ledger(question: Question, names: Sequence[str]) -> Any:
     keys = _keys(names, Day(ROW.created_at), column)
     sums = [summed(measure).label(name) for name, measure in MEASURES.items()]
     query: Any = sa.select(*keys, *sums).where(
-        ROW.tenant_id == question.tenant,
+        *_of_tenant(question, ROW.tenant_id),
         ROW.created_at >= question.start,
         ROW.created_at < question.end,
         ROW.state != "PENDING",
@@ -150,6 +151,10 @@ def _keys(
 def _places(keys: Sequence[Any]) -> list[sa.ColumnElement[Any]]:
     """Keys by their places in the list of columns; by none, everything is one group."""
     return [sa.literal_column(str(place + 1)) for place in range(len(keys))]
+
+
+def _of_tenant(question: Question, column: Any) -> list[sa.ColumnElement[bool]]:
+    return [] if question.is_service_wide else [column == question.tenant]
 
 
 def _filters(

@@ -1,16 +1,21 @@
 """Owners of objects at providers: who is told of an object, and who is told that there is none."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from genai_spine.access import provider_objects
+from genai_spine.access.object_references import Reference, references
 from genai_spine.access.provider_objects import ObjectOwners, sees_unowned
 from genai_spine.call import ANONYMOUS, DEFAULT_TENANT, Call, Principal
 from genai_spine.errors import InvalidFields, ProviderObjectNotFound
 from genai_spine.store.database import Database
+from genai_spine.store.executions import Executions
 from genai_spine.store.provider_objects import ListPlace, ProviderObject, ProviderObjects
+from genai_spine.v1.execution_pb2 import Execution, ExecutionState
+from genai_spine.v1.operation_pb2 import Operation
 
 ACME = Call(principal=Principal("key:1", "acme", "p", "1", frozenset({"files:read"})))
 RIVAL = Call(principal=Principal("key:2", "rival", None, "2", frozenset({"files:read"})))
@@ -140,3 +145,33 @@ async def test_page_behind_what_the_tenant_does_not_have_is_refused(owners: Obje
 
     with pytest.raises(InvalidFields, match="page_token"):
         await owners.page(place(after=after), get)
+
+
+def named(options: dict[str, Any]) -> set[Reference]:
+    return references(json.dumps(options))
+
+
+async def test_options_name_objects_that_are_the_callers_own(database: Database) -> None:
+    owners = ObjectOwners(ProviderObjects(database), ["vs_handbook", "cachedContents/*"])
+    await owners.add("openai", "file", "file-1", ACME)
+    row = Execution(id="1", request_id="1", attempt=1, provider="openai", model="m", tenant_id="acme")
+    row.operation, row.state = Operation.OPERATION_COMPLETION, ExecutionState.EXECUTION_STATE_SUCCEEDED
+    row.provider_response_id = "resp_1"
+    row.create_time.GetCurrentTime()
+    await Executions(database).save([row])
+    for options in ({"file_ids": ["file-1"]}, {"previous_response_id": "resp_1"}):
+        await owners.check_references("openai", named(options), ACME)
+        for call, provider in ((RIVAL, "openai"), (KEY_OF_DEFAULT, "openai"), (ACME, "azure")):
+            with pytest.raises(ProviderObjectNotFound):
+                await owners.check_references(provider, named(options), call)
+
+
+async def test_options_name_objects_that_are_everybodys(database: Database) -> None:
+    owners = ObjectOwners(ProviderObjects(database), ["vs_handbook", "cachedContents/*"])
+    shared = {"vector_store_ids": ["vs_handbook"], "cached_content": "cachedContents/1"}
+    await owners.check_references("openai", named(shared), RIVAL)
+    for id in ("vs_handbook2", "xvs_handbook", "cachedContents"):
+        with pytest.raises(ProviderObjectNotFound) as raised:
+            await owners.check_references("openai", named({"vector_store_ids": [id]}), RIVAL)
+        assert str(raised.value) == f"provider openai has no vector store '{id}'"
+    await ObjectOwners(ProviderObjects(database)).check_references("x", named(shared), NOBODY_ASKED)

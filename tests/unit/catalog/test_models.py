@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.call import Call
 from genai_spine.catalog import models
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import (
@@ -51,7 +52,7 @@ class Listed:
         monkeypatch.setattr(self.providers["openai"], "list_models", list_models)
 
     async def page(self, **fields: object) -> model_service_pb2.ListModelsResponse:
-        return await self.catalog.page(model_service_pb2.ListModelsRequest(**fields))
+        return await self.catalog.page(model_service_pb2.ListModelsRequest(**fields), Call())
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ class TestPages:
         listed.ollama.script(Reply(fault="stall"), Reply(fault="stall"), on=TAGS)
         assert (await listed.page()).unreachable_providers == ["ollama", "groq"]
         with pytest.raises(ProviderTimeout, match="the list of models"):
-            await listed.catalog.model("llama3.2:latest")
+            await listed.catalog.model("llama3.2:latest", Call())
 
 
 class TestModels:
@@ -173,26 +174,26 @@ class TestModels:
     async def test_any_name_that_a_completion_accepts_leads_to_the_model(
         self, listed: Listed, name: str, found: str
     ) -> None:
-        assert (await listed.catalog.model(name)).id == found
+        assert (await listed.catalog.model(name, Call())).id == found
 
     async def test_ids_may_hold_slashes_and_colons(self, listed: Listed) -> None:
         listed.openai.models.append("org/model:free")
-        model = await listed.catalog.model("openai:org/model:free")
+        model = await listed.catalog.model("openai:org/model:free", Call())
         assert (model.id, model.name) == ("openai:org/model:free", "org/model:free")
 
     @pytest.mark.parametrize("name", ["gpt-99", "ollama:nope", "claude-3"])
     async def test_a_model_that_nobody_has_is_not_found(self, listed: Listed, name: str) -> None:
         with pytest.raises(ModelNotFound):
-            await listed.catalog.model(name)
+            await listed.catalog.model(name, Call())
 
     async def test_a_model_of_a_provider_that_is_down_is_an_error_of_the_provider(
         self, listed: Listed
     ) -> None:
         with pytest.raises(ProviderUnavailable):
-            await listed.catalog.model("groq:llama")
+            await listed.catalog.model("groq:llama", Call())
 
     async def test_a_model_has_all_that_strict_clients_read(self, listed: Listed) -> None:
-        model = await listed.catalog.model("gpt-4o")
+        model = await listed.catalog.model("gpt-4o", Call())
         assert (model.object, model.owned_by, model.name, model.provider) == (
             "model",
             "system",
@@ -203,14 +204,14 @@ class TestModels:
         assert model.supports_streaming
 
     async def test_prices_are_shown_where_they_are_known(self, listed: Listed) -> None:
-        known = await listed.catalog.model("gpt-4o")
+        known = await listed.catalog.model("gpt-4o", Call())
         assert (known.input_cost_per_1k, known.output_cost_per_1k) == (0.0025, 0.01)
         assert (known.pricing.input_per_1m, known.pricing.output_per_1m) == (2.5, 10)
         listed.openai.models.append("brand-new")
-        unknown = await Catalog(listed.catalog.router, PRICES).model("brand-new")
+        unknown = await Catalog(listed.catalog.router, PRICES).model("brand-new", Call())
         assert not unknown.HasField("input_cost_per_1k"), "not known is not free"
         assert not unknown.HasField("pricing")
-        own = await listed.catalog.model("llama3.2:latest")
+        own = await listed.catalog.model("llama3.2:latest", Call())
         assert own.HasField("input_cost_per_1k")
         assert own.input_cost_per_1k == 0
 
@@ -222,7 +223,7 @@ class TestModels:
         assert length("openai", "gpt-4") == 8_192
         assert length("ollama", "llama3.2:latest") is None
         assert length("builtin", "extractive") is None  # nobody has asked it yet
-        shown = await listed.catalog.model("builtin:extractive")
+        shown = await listed.catalog.model("builtin:extractive", Call())
         assert length("builtin", "extractive") == shown.context_length > 0
         assert length("builtin", "other") is None
 

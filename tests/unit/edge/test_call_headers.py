@@ -87,20 +87,23 @@ def test_time_of_the_callers_sdk_is_the_least_that_it_says(
 
 @pytest.mark.parametrize(
     ("count", "known"),
-    [(None, 0), ("0", 0), ("1", 1), ("12", 12), ("-1", 0), ("one", 0), ("1.5", 0), ("٣", 0), ("", 0)],
+    [
+        *((None, None), ("0", 0), ("1", 1), ("12", 12)),
+        *((no_number, None) for no_number in ("-1", "one", "1.5", "٣", "")),
+    ],
 )
-def test_client_retries_count_where_they_are_a_number(count: str | None, known: int) -> None:
+def test_client_retries_count_where_they_are_a_number(count: str | None, known: int | None) -> None:
     assert client_retries({} if count is None else {"x-stainless-retry-count": count}) == known
 
 
-@pytest.mark.parametrize("tenant", ["a", "acme-2", "-", "0" * 64])
+@pytest.mark.parametrize("tenant", ["a", "acme-2", "a-", "0" * 63])
 def test_chosen_tenant_is_that_of_a_caller_without_a_key(tenant: str) -> None:
     assert chosen(tenant) == Principal(tenant_id=tenant)
 
 
-@pytest.mark.parametrize("tenant", ["", "A", "a.b", "a\n", "ä", "0" * 65])
+@pytest.mark.parametrize("tenant", ["", "A", "a.b", "a\n", "ä", "-", "-a", "0" * 64])
 def test_chosen_tenant_that_is_none_is_refused(tenant: str) -> None:
-    with pytest.raises(InvalidRequest, match="x-tenant-id: must be 1 to 64 of a-z, 0-9 and -"):
+    with pytest.raises(InvalidRequest, match="x-tenant-id: must be 1 to 63 of a-z, 0-9 and -"):
         chosen(tenant)
 
 

@@ -78,3 +78,38 @@ def test_what_has_no_model_asks_for_its_provider():
     PERMISSIONS.check_provider("openai", Call())
     with pytest.raises(NotPermittedToKey):
         PERMISSIONS.check_provider("openai", call(denied_providers=["openai"]))
+
+
+@pytest.mark.parametrize("asked", ["llama3.2", "llama3.2:latest"])
+@pytest.mark.parametrize(
+    "named", ["llama3.2", "llama3.2:latest", "ollama:llama3.2", "ollama:llama3.2:latest"]
+)
+def test_a_tag_that_may_be_left_out_is_no_way_round(asked: str, named: str):
+    provider = PROVIDERS["ollama"].make(Endpoint(name="ollama", base_url="http://127.0.0.1:1"))
+    assert not PERMISSIONS.allow(Route(provider, asked), call(denied_models=[named]))
+    assert PERMISSIONS.allow(Route(provider, asked), call(allowed_models=[named]))
+    assert PERMISSIONS.allow(Route(provider, "llama3.2:1b"), call(denied_models=[named]))
+
+
+def test_a_list_leaves_out_what_a_key_may_not_use():
+    shown = [
+        name for name, route in ROUTES.items() if PERMISSIONS.allow(route, call(allowed_models=["@small"]))
+    ]
+    assert shown == ["gpt-4o-mini", "claude-3-haiku"]
+    assert all(PERMISSIONS.allow(route, Call()) for route in ROUTES.values())
+    assert [
+        PERMISSIONS.allow_provider(name, call(denied_providers=["open*"])) for name in ("openai", "xai")
+    ] == [
+        False,
+        True,
+    ]
+    with pytest.raises(NotPermittedToKey):
+        PERMISSIONS.allow(ROUTES["gpt-4o"], call(denied_lanes=["cpu"]))
+
+
+def test_models_that_a_provider_falls_back_to_are_asked_for_too():
+    route = ROUTES["gpt-4o-mini"]
+    PERMISSIONS.check_models(route, ["gpt-4o"], Call())
+    PERMISSIONS.check_models(route, ["gpt-4o-mini"], call(allowed_models=["@small"]))
+    with pytest.raises(NotPermittedToKey, match="gpt-4o"):
+        PERMISSIONS.check_models(route, ["gpt-4o-mini", "gpt-4o"], call(allowed_models=["@small"]))

@@ -51,5 +51,6 @@ def test_groups_and_scopes_are_named_lists(monkeypatch: pytest.MonkeyPatch, writ
     named = {"users": ("prompts:read", "files:*"), "admins": ("admin",)}
     assert loaded(monkeypatch, **ISSUER, GENAI_JWT_SCOPES=written).jwt_scopes == named
     assert loaded(monkeypatch, GENAI_ACCESS_GROUPS=written).access_groups == named
+    assert loaded(monkeypatch, GENAI_SHARED_OBJECTS="vs_1, resp_*").shared_objects == ("vs_1", "resp_*")
     with pytest.raises(ValueError, match="write it as name=one"):
         loaded(monkeypatch, GENAI_ACCESS_GROUPS="users")

@@ -16,6 +16,7 @@ from genai_spine.call import ANONYMOUS, DEFAULT_TENANT
 from genai_spine.costs import cost_of
 from genai_spine.store import schema
 from genai_spine.store.access import tables as access_tables
+from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.booking.alerts import Alert, AlertRows
 from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
@@ -213,3 +214,24 @@ async def test_alerts_of_the_revision_before_0021_are_not_given_again(empty_data
     assert await rows.add(Alert("evt_2", 7, 100, 100, 101, {}), is_due=True)
     assert [alert.id for alert in await rows.claim(60)] == ["evt_2"]
     await database.close()
+
+
+async def test_rows_of_the_revision_before_0024_live_on(empty_database_url):
+    database = Database(empty_database_url)
+
+    def begin(connection: sa.Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        command.upgrade(config, "0020_request_log")
+        key = {"id": "key_1", "tenant_id": DEFAULT_TENANT, "secret_hash": "digest", "scopes": ["admin"]}
+        stored = {"provider": "openai", "provider_response_id": "resp_1", "tenant_id": "acme"}
+        fill(connection, {"api_keys": key, "executions": {"id": "e", "state": "SUCCEEDED", **stored}})
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(begin)
+    assert "0024_access" in await schema.upgrade(database)
+    [taken] = (await KeyRows(database).by_digests(["digest"])).values()
+    owners = await ProviderObjects(database).tenants_of_answers("openai", ["resp_1", "resp_2"])
+    await database.close()
+    assert (taken.key.id, taken.key.HasField("request_log")) == ("key_1", False)
+    assert owners == {"resp_1": "acme"}

@@ -3111,6 +3111,12 @@ class ApiKey(betterproto2.Message):
     GENAI_RATE_LIMIT_REQUESTS_PER_MINUTE says.
     """
 
+    request_log: "bool | None" = betterproto2.field(130, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Whether its calls are in the request log. The server's settings go before it where they name the key or its
+    tenant. Default: as the server's settings say for everybody.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ApiKey", ApiKey)
 
@@ -5600,7 +5606,8 @@ class CreateCompletionRequest(betterproto2.Message):
     provider_options_json: "str | None" = betterproto2.field(23, betterproto2.TYPE_STRING, optional=True)
     """
     Further fields for the provider: a JSON object whose keys are added to the upstream request by
-    providers that accept fields unknown to this contract. Default: none.
+    providers that accept fields unknown to this contract. Ids in it of files, stored answers, conversations
+    and the like must be of the caller's own (PROVIDER_OBJECT_NOT_FOUND). Default: none.
     """
 
     reasoning_max_tokens: "int | None" = betterproto2.field(24, betterproto2.TYPE_UINT32, optional=True)
@@ -9452,7 +9459,8 @@ class GetUsageRequest(betterproto2.Message):
     group_by: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
     By what groups are made: provider, model, day, project, key, end_user, capability, prompt, operation,
-    run, correlation_id, session, or label:KEY for the values of one cost label. Default: no groups;
+    run, correlation_id, session, or label:KEY for the values of one cost label; or tenant, which adds up the
+    calls of all tenants, everywhere in the answer, and asks for the scope tenants:act. Default: no groups;
     by_provider, by_model and daily_breakdown are always there.
     """
 
@@ -17208,7 +17216,7 @@ class CompletionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         CountTokens counts the input tokens of a completion request without making it: exactly where the
         encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+        Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
         """
 
         return await self._unary_unary(
@@ -17609,8 +17617,8 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListModelsResponse":
         """
-        ListModels lists the models of every configured provider, sorted by id. A provider that does
-        not answer is named in unreachable_providers, and the others are listed all the same.
+        ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+        provider that does not answer is named in unreachable_providers, and the others are listed all the same.
         Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
         """
 
@@ -17632,7 +17640,7 @@ class ModelServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Model":
         """
-        GetModel returns one model. Errors: MODEL_NOT_FOUND.
+        GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY.
         """
 
         return await self._unary_unary(
@@ -19669,7 +19677,8 @@ class UsageServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "GetUsageResponse":
         """
-        GetUsage adds up calls by provider, model and day, and by one property more. Errors: INVALID_FIELDS.
+        GetUsage adds up calls by provider, model and day, and by one property more.
+        Errors: INVALID_FIELDS, PERMISSION_DENIED (all tenants).
         """
 
         return await self._unary_unary(

@@ -375,7 +375,8 @@ export type CreateCompletionRequest = Message<"genai_spine.v1.CreateCompletionRe
 
   /**
    * Further fields for the provider: a JSON object whose keys are added to the upstream request by
-   * providers that accept fields unknown to this contract. Default: none.
+   * providers that accept fields unknown to this contract. Ids in it of files, stored answers, conversations
+   * and the like must be of the caller's own (PROVIDER_OBJECT_NOT_FOUND). Default: none.
    *
    * @generated from field: optional string provider_options_json = 23;
    */
@@ -1640,7 +1641,7 @@ export const CompletionService: GenService<{
   /**
    * CountTokens counts the input tokens of a completion request without making it: exactly where the
    * encoding is known or the provider counts, otherwise estimated and marked so. It costs nothing.
-   * Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, those of the provider.
+   * Errors: INVALID_FIELDS, INVALID_REQUEST, MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY, those of the provider.
    *
    * @generated from rpc genai_spine.v1.CompletionService.CountTokens
    */

@@ -463,8 +463,8 @@ export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
  */
 export const ModelService: GenService<{
   /**
-   * ListModels lists the models of every configured provider, sorted by id. A provider that does
-   * not answer is named in unreachable_providers, and the others are listed all the same.
+   * ListModels lists the models that the caller's key may use, of every configured provider, sorted by id. A
+   * provider that does not answer is named in unreachable_providers, and the others are listed all the same.
    * Errors: INVALID_REQUEST (unknown provider), INVALID_FIELDS (bad page token).
    *
    * @generated from rpc genai_spine.v1.ModelService.ListModels
@@ -475,7 +475,7 @@ export const ModelService: GenService<{
     output: typeof ListModelsResponseSchema;
   },
   /**
-   * GetModel returns one model. Errors: MODEL_NOT_FOUND.
+   * GetModel returns one model. Errors: MODEL_NOT_FOUND, NOT_PERMITTED_TO_KEY.
    *
    * @generated from rpc genai_spine.v1.ModelService.GetModel
    */

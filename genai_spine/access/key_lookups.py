@@ -1,0 +1,65 @@
+"""Lookups of keys by the digests of their secrets: those that come while one is made are made together.
+
+So a flood of wrong secrets costs one connection of the database, and one statement at a time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from genai_spine.store.access.keys import TakenKey
+
+MAX_TOGETHER = 256  # digests of one statement
+Keys = Mapping[str, TakenKey]
+
+
+class KeyLookups:
+    """Queue of lookups."""
+
+    def __init__(self, by_digests: Callable[[Sequence[str]], Awaitable[Keys]]) -> None:
+        """by_digests: reads keys from the database."""
+        self._by_digests = by_digests
+        self._waiting: dict[str, asyncio.Future[TakenKey | None]] = {}  # that no statement has taken yet
+        self._task: asyncio.Task[None] | None = None
+
+    async def key(self, digest: str) -> TakenKey | None:
+        """Key that a secret is taken for now, as the database has it after this was asked; None: no key.
+
+        Errors: ServiceUnavailable while the database is away.
+        """
+        found = self._waiting.get(digest)
+        if found is None:
+            found = self._waiting[digest] = asyncio.get_running_loop().create_future()
+            found.add_done_callback(_taken_notice_of)
+        if self._task is None:
+            self._task = asyncio.create_task(self._read())
+        return await asyncio.shield(found)
+
+    async def stop(self) -> None:
+        """Ends the statement that runs; nobody waits for it any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _read(self) -> None:
+        try:
+            while self._waiting:
+                digests = list(self._waiting)[:MAX_TOGETHER]
+                await self._read_some({digest: self._waiting.pop(digest) for digest in digests})
+        finally:
+            self._task = None
+
+    async def _read_some(self, lookups: "dict[str, asyncio.Future[TakenKey | None]]") -> None:
+        try:
+            keys = await self._by_digests(list(lookups))
+        except Exception as error:
+            for lookup in lookups.values():
+                lookup.set_exception(error)
+        else:
+            for digest, lookup in lookups.items():
+                lookup.set_result(keys.get(digest))
+
+
+def _taken_notice_of(lookup: "asyncio.Future[TakenKey | None]") -> None:
+    """Takes notice of a failure whose caller has left."""
+    if not lookup.cancelled():
+        lookup.exception()
