@@ -27,6 +27,7 @@ from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.tables import metadata
+from genai_spine.store.usage import tables as usage_tables
 from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
 UPGRADE = """
@@ -56,7 +57,7 @@ async def test_upgrade_takes_an_open_database(empty_database_url):
 
 
 async def test_migrations_and_tables_say_the_same(database: Database):
-    assert request_log_tables.metadata is metadata  # theirs are among them
+    assert request_log_tables.metadata is usage_tables.metadata is metadata  # theirs are among them
 
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
