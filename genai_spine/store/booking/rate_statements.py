@@ -17,6 +17,7 @@ from genai_spine.store.booking.rates import MINUTE_S, RateLevel, asked, take
 
 FIELDS = ("minute", "requests", "tokens", "earlier_requests", "earlier_tokens", "running")
 KINDS = ("requests", "tokens", "running")
+IDS_PER_QUERY = 500  # on SQLite
 _ASKED = ", ".join(f"{part}{kind} bigint" for part in ("", "asked_", "most_") for kind in KINDS)
 _ROOM = " AND ".join(
     f"(a.asked_{kind} = 0 OR a.most_{kind} IS NULL OR {used} + a.asked_{kind} <= a.most_{kind})"
@@ -90,14 +91,14 @@ _ENDED = (
 )
 SWEEP = f"WITH s AS MATERIALIZED ({_ENDED} FOR UPDATE OF c SKIP LOCKED),{_GIVEN_BACK}"
 
-_LEVELS = f"SELECT id, {', '.join(FIELDS)} FROM rate_counters WHERE id = ?"
+_LEVELS = f"SELECT id, {', '.join(FIELDS)} FROM rate_counters WHERE id IN ({{marks}})"
 _COUNT = f"UPDATE rate_counters SET {', '.join(f'{name} = ?' for name in FIELDS)} WHERE id = ?"
 _CALL = "INSERT INTO rate_calls (execution_id, minute, tokens, counters) VALUES (?, ?, ?, ?)"
 _END = "DELETE FROM rate_calls WHERE execution_id = ? RETURNING minute, tokens, counters"
 _GIVE_BACK = (
-    "UPDATE rate_counters SET running = max(0, running - 1),"
-    " tokens = max(0, tokens + CASE WHEN minute = ?1 THEN ?2 ELSE 0 END),"
-    " earlier_tokens = max(0, earlier_tokens + CASE WHEN minute = ?1 + 1 THEN ?2 ELSE 0 END) WHERE id = ?3"
+    "UPDATE rate_counters SET running = max(0, running - ?1),"
+    " tokens = max(0, tokens + CASE WHEN minute = ?2 THEN ?3 ELSE 0 END),"
+    " earlier_tokens = max(0, earlier_tokens + CASE WHEN minute = ?2 + 1 THEN ?3 ELSE 0 END) WHERE id = ?4"
 )
 
 
@@ -129,10 +130,11 @@ def used(entries: Iterable[Entry]) -> dict[str, int]:
 def look(connection: sqlite3.Connection, entries: Sequence[Entry], outcome: Outcome) -> None:
     """Levels of the counters that the entries reserve from, on SQLite."""
     minute, elapsed_s = divmod(time.time(), MINUTE_S)
-    for counter in sorted(
-        {counter for reservation in reservations(entries) for counter in reservation.limits}
-    ):
-        for id, *values in connection.execute(_LEVELS, (counter,)).fetchall():
+    counters = sorted({counter for made in reservations(entries) for counter in made.limits})
+    for start in range(0, len(counters), IDS_PER_QUERY):
+        some = counters[start : start + IDS_PER_QUERY]
+        rows = connection.execute(_LEVELS.format(marks=", ".join("?" * len(some))), some)
+        for id, *values in rows.fetchall():
             level = RateLevel(elapsed_s=0.0, **dict(zip(FIELDS, values, strict=True)))
             outcome.rate_levels[id] = level.at(int(minute), elapsed_s)
 
@@ -152,11 +154,15 @@ def write(connection: sqlite3.Connection, entries: Sequence[Entry], outcome: Out
 
 def release(connection: sqlite3.Connection, tokens: Mapping[str, int | None]) -> None:
     """Gives back what calls held that are over, on SQLite. tokens: that they used; None: not known."""
+    ended: dict[tuple[int, int], list[int]] = {}  # by counter and minute: calls, and tokens more than held
     for id, count in tokens.items():
         for minute, held, counters in connection.execute(_END, (id,)).fetchall():
-            more = 0 if count is None else count - held
             for counter in json.loads(counters):
-                connection.execute(_GIVE_BACK, (minute, more, counter))
+                sums = ended.setdefault((counter, minute), [0, 0])
+                sums[0] += 1
+                sums[1] += 0 if count is None else count - held
+    for (counter, minute), (calls, more) in ended.items():
+        connection.execute(_GIVE_BACK, (calls, minute, more, counter))
 
 
 def sweep(connection: sqlite3.Connection) -> None:

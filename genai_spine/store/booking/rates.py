@@ -5,15 +5,15 @@ the calls of that one had come evenly (a sliding window counter).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 MINUTE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class RateLevel:
+class RateLevel(NamedTuple):
     """State of a counter: what this minute and the one before have of requests and tokens."""
 
     minute: int  # number of the minute since 1970
@@ -26,21 +26,16 @@ class RateLevel:
 
     def at(self, minute: int, elapsed_s: float) -> "RateLevel":
         """The same counter at another time, which is not before it."""
-        if minute < self.minute:  # by another clock
-            return replace(self, elapsed_s=0.0)
-        if minute == self.minute:
-            return replace(self, elapsed_s=elapsed_s)
+        if minute <= self.minute:  # before it by another clock
+            return self._replace(elapsed_s=elapsed_s if minute == self.minute else 0.0)
         is_next = minute == self.minute + 1
         earlier = (self.requests, self.tokens) if is_next else (0, 0)
         return RateLevel(minute, elapsed_s, 0, 0, *earlier, self.running)
 
     def plus(self, requests: int, tokens: int, running: int) -> "RateLevel":
         """The counter with more of each."""
-        return replace(
-            self,
-            requests=self.requests + requests,
-            tokens=self.tokens + tokens,
-            running=self.running + running,
+        return self._replace(
+            requests=self.requests + requests, tokens=self.tokens + tokens, running=self.running + running
         )
 
     def used(self, kind: str) -> float:
