@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Report:
     """What came of a torture."""
 
     schedule: Schedule
+    callers: Callers
     kills: Kills
     watch: Watch
     verdict: verdict.Verdict
@@ -57,7 +59,7 @@ async def torture(
     options: Options,
     database_url: str,
     folder: Path,
-    meanwhile: Callable[[Servers], Awaitable[None]] | None = None,
+    meanwhile: Callable[[Callers], Awaitable[None]] | None = None,
 ) -> Report:
     """Tortures a migrated, empty database. meanwhile: is awaited beside the calls."""
     began, schedule = time.monotonic(), drawn(options.seed, options.calls, options.kills)
@@ -71,7 +73,7 @@ async def torture(
                 upstream.reached = kills.reached
                 callers = Callers(schedule, servers, kills, f"s{options.seed}")
                 watching = asyncio.create_task(watch.run())
-                beside = [] if meanwhile is None else [meanwhile(servers)]
+                beside = [] if meanwhile is None else [meanwhile(callers)]
                 await asyncio.gather(callers.all(options.at_once), *beside)
                 await servers.all_there()
                 sends = len(upstream.bill.calls)
@@ -79,13 +81,14 @@ async def torture(
                 wrong += [] if len(upstream.bill.calls) == sends else ["a replay was sent to the provider"]
                 await _settled(database, options.lease_s)
                 watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                with suppress(asyncio.CancelledError):
+                    await watching
                 await watch.look()
                 found = await verdict.found(database, upstream, callers.heard)
     finally:
         await database.close()
     found.problems += wrong + _faults(servers.log)
-    return Report(schedule, kills, watch, found, sends, time.monotonic() - began, replays)
+    return Report(schedule, callers, kills, watch, found, sends, time.monotonic() - began, replays)
 
 
 def _variables(options: Options, database_url: str, base_url: str) -> dict[str, str]:

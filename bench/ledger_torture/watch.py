@@ -3,7 +3,10 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from genai_spine.store.database import Database
 from tests import idempotent_rows, money
@@ -23,9 +26,10 @@ class Watch:
         self._held: dict[Any, float] = {}  # calls of dead servers, since when
 
     async def run(self) -> None:
-        """Looks until it is cancelled."""
+        """Looks until it is cancelled; not while the database is away."""
         while True:
-            await self.look()
+            with suppress(OSError, DBAPIError):
+                await self.look()
             await asyncio.sleep(PERIOD_S)
 
     async def look(self) -> None:
