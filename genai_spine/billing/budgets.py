@@ -97,6 +97,27 @@ class Budgets:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
 
+    async def admit(self, execution: Execution) -> None:
+        """Lets work begin whose cost nobody can tell yet, such as a provider's batch; reserves nothing.
+
+        Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
+        """
+        applied = [one for one in self.applying(execution) if blocks([one])]
+        if not applied:
+            return
+        set_now(execution.create_time)
+        await self._open(execution, applied)
+        at = execution.create_time.ToDatetime(UTC)
+        for counter in await self._rows.counters([budget.id for budget, _ in applied], at):
+            level = Level(counter.spent_ticks + counter.reserved_ticks, counter.limit_ticks, blocks=True)
+            if counter.id in execution.budget_counters and level.room <= 0:
+                raise self._exceeded(Refusal(counter.id, level), execution)
+
+    async def enter(self, execution: Execution) -> None:
+        """Enters the counters of all budgets that count a call that is over, before it is booked."""
+        if applied := self.applying(execution):
+            await self._open(execution, applied)
+
     async def _open(self, execution: Execution, applied: Sequence[Applied]) -> list[CounterKey]:
         """Enters the counters of the execution, which are made where they are missing."""
         at = execution.create_time.ToDatetime(UTC)

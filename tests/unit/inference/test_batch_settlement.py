@@ -9,7 +9,7 @@ from genai_spine.inference.batch_settlement import BatchSettlement, row_id
 from genai_spine.store.provider_objects import ProviderObject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
-from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
+from tests.unit.inference.scripted import MODEL, Rows, Scripted, World, usage
 
 BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1795219200}))
 
@@ -75,10 +75,9 @@ ENDED = pb.ProviderBatch(
 
 
 def settlement(world: World, objects: Objects) -> BatchSettlement:
-    rows: Any = world.rows
     totals: Any = Totals(world.rows)
     kept: Any = objects
-    return BatchSettlement(rows, PRICES, totals, kept)
+    return BatchSettlement(world.accounting, totals, kept)
 
 
 async def test_batch_settlement_settle_books_each_line_once() -> None:
