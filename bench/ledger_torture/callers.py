@@ -19,7 +19,7 @@ from genai_spine.v1 import capability_service_pb2, message_pb2
 from genai_spine.v1 import completion_service_pb2 as pb
 
 CHAT_MODEL, EMBEDDING_MODEL = "gpt-4o", "text-embedding-3-small"
-PATIENCE_S = 90.0  # a call that takes longer is stuck
+PATIENCE_S = 45.0  # a call that takes longer is stuck
 PAUSE_S = 0.05  # before a call with a key is repeated
 USERS = 7
 METHODS = {
