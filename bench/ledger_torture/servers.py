@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import grpc
 
+from bench.processes import ROOT
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
@@ -116,7 +117,7 @@ class Servers:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 cwd=self._folder,
-                env=environment(**self._variables),
+                env=environment(**self._variables) | {"PYTHONPATH": str(ROOT)},
             )
         assert process.stdout
         try:
