@@ -70,8 +70,7 @@ class KeySlot:
 
     def record(self, model: str, outcome: BaseException | None) -> None:
         """Records how a call of a model ended; None: with a good answer."""
-        is_left = outcome is not None and not isinstance(outcome, SpineError)
-        if is_left or isinstance(outcome, UNSENT):
+        if isinstance(outcome, UNSENT) or not (outcome is None or isinstance(outcome, SpineError)):
             for circuit in self._circuits(model):
                 circuit.left()
         elif isinstance(outcome, FAILURES) and outcome.metadata.get("provider_code") in UNREACHED:
