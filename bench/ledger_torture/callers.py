@@ -71,6 +71,7 @@ class Callers:
 
         async def work() -> None:
             for planned in left:
+                await self._kills.due(planned.number)
                 self.heard[planned.number] = Heard(planned)
                 await self._call(self.heard[planned.number])
 
@@ -96,7 +97,7 @@ class Callers:
     async def _fails(self, heard: Heard) -> bool:
         """Makes one try; whether the call has to be repeated."""
         planned = heard.planned
-        server = await self._servers.pick(planned.number + len(heard.request_ids))
+        server = self._servers.pick(planned.number + len(heard.request_ids))
         heard.request_ids.append(f"{self._name}.{planned.number}.{len(heard.request_ids)}")
         self._kills.serving[planned.number] = server
         try:
@@ -117,10 +118,14 @@ class Callers:
     async def _read(self, heard: Heard, server: ServerProcess) -> None:
         planned = heard.planned
         if planned.kind is not Kind.STREAM:
-            heard.text, heard.messages, heard.sequence = "", [], None  # a repeat tells all of it again
+            heard.text, heard.messages = "", []  # a repeat tells all of it again
+        heard.reason = ""
         call = asked(planned, server, self._metadata(heard))
         self._kills.reached(Stage.SEND, planned.number)
         async for message in _messages(call):
+            if message is None:
+                heard.reason = f"OK without a message, its server lives: {server.is_alive}"
+                break
             _hear(heard, message)
             if planned.streams:
                 self._kills.reached(Stage.STREAM, planned.number, len(heard.messages))
@@ -128,7 +133,7 @@ class Callers:
                 call.cancel()
                 heard.ending = Ending.LEFT
                 return
-        heard.ending = Ending.ANSWERED
+        heard.ending = Ending.ERROR if heard.reason else Ending.ANSWERED
 
     def _metadata(self, heard: Heard) -> Metadata:
         found = [("x-request-id", heard.request_ids[-1])]
@@ -186,7 +191,10 @@ def _hear(heard: Heard, message: Any) -> None:
         case pb.CreateEmbeddingsResponse():
             heard.cost_ticks = message.cost.cost_ticks
         case HttpBody():
-            heard.text += "".join(map(_said, _bodies(message.data)))
+            for body in _bodies(message.data):
+                heard.text += _said(body)
+                if "error" in body:  # the status said that all is well, before
+                    heard.reason = body["error"]["code"]
 
 
 def _bodies(data: bytes) -> list[Any]:

@@ -74,18 +74,21 @@ class Servers:
                 server.process.kill()
                 await server.process.wait()
 
-    async def pick(self, number: int) -> ServerProcess:
-        """A living server, another one for each number; waits until there is one."""
-        while not self._alive:
-            self._ready.clear()
-            await self._ready.wait()
+    def pick(self, number: int) -> ServerProcess:
+        """A living server, another one for each number."""
         if self._failure is not None:
             raise RuntimeError(f"a server did not start; see {self.log}") from self._failure
         return self._alive[number % len(self._alive)]
 
+    async def two(self) -> None:
+        """Returns when two servers live: one may be killed then, and the other one goes on."""
+        while len(self._alive) < 2 and self._failure is None:
+            self._ready.clear()
+            await self._ready.wait()
+
     def kill(self, server: ServerProcess) -> bool:
-        """Whether it was alive until now. Another one is started."""
-        if server not in self._alive:
+        """Kills a server and starts another one; False: it is dead already, or is the last one."""
+        if server not in self._alive or len(self._alive) < 2:
             return False
         self._alive.remove(server)
         server.process.kill()

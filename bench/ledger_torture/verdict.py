@@ -126,6 +126,8 @@ def _told(heard: Heard, rows: Sequence[Row], sends: int) -> list[str]:
     planned, problems = heard.planned, []
     if heard.ending is Ending.STUCK:
         problems.append(f"stuck after {len(heard.request_ids)} tries: {heard.reason}")
+    if heard.reason.startswith("OK"):
+        problems.append(heard.reason)
     if heard.ending is not Ending.ANSWERED:
         return problems
     settled = [row["cost_ticks"] for row in rows if row["state"] == "SUCCEEDED"]
