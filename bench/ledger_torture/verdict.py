@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench.ledger_torture.callers import Ending, Heard
+from bench.ledger_torture.callers import UNREADABLE, Ending, Heard
 from bench.ledger_torture.schedule import Fault, Kind
 from bench.ledger_torture.upstream import BilledUpstream
 from genai_spine.store.database import Database
@@ -126,8 +126,8 @@ def _told(heard: Heard, rows: Sequence[Row], sends: int) -> list[str]:
     planned, problems = heard.planned, []
     if heard.ending is Ending.STUCK:
         problems.append(f"stuck after {len(heard.request_ids)} tries: {heard.reason}")
-    if heard.reason.startswith("OK"):
-        problems.append(heard.reason)
+    if heard.reason == UNREADABLE:
+        problems.append(f"told {UNREADABLE}")
     if heard.ending is not Ending.ANSWERED:
         return problems
     settled = [row["cost_ticks"] for row in rows if row["state"] == "SUCCEEDED"]

@@ -25,12 +25,13 @@ def test_one_seed_is_always_the_same_schedule() -> None:
     assert drawn(3, 500, 10).digest != drawn(4, 500, 10).digest
 
 
+@pytest.mark.timeout(300)
 async def test_killed_servers_leave_books_that_equal_the_bill(database_url: str, tmp_path: Path) -> None:
     report = await torture(Options(seed=9, calls=500, kills=10), database_url, tmp_path)
     assert report.problems == []
     assert set(report.kills.done) == set(Stage)
     assert report.kills.done.total() >= 9
-    assert report.verdict.endings[Ending.ANSWERED] > 400
+    assert report.verdict.endings[Ending.ANSWERED] > 300
     assert any(kind.startswith("LOST") for kind in report.verdict.lines)
 
 
