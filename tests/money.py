@@ -1,10 +1,13 @@
 """What must be true of ledger and budgets at any moment: each query finds no row."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database
 
 # {ids}: rows (execution, counter). {now}: the database's clock, 5 s ago.
+HELD = "nobody dead holds any"
 QUERIES = {
     "counters equal their rows": (
         "SELECT c.id FROM budget_counters c LEFT JOIN (SELECT counter, sum(cost_ticks) s, sum(held_ticks) h"
@@ -15,7 +18,7 @@ QUERIES = {
         "SELECT id FROM executions WHERE (held_ticks <> 0 AND state <> 'PENDING')"
         " OR held_ticks NOT IN (0, coalesce(est_ticks, 0))"
     ),
-    "nobody dead holds any": (
+    HELD: (
         "SELECT id FROM executions WHERE state = 'PENDING' AND NOT EXISTS (SELECT 1 FROM leases"
         " WHERE leases.server_id = executions.server_id AND lease_until > {now})"
     ),
@@ -43,13 +46,18 @@ NOW = {
 }
 
 
-async def violations(database: Database, *, besides: str = "") -> dict[str, int]:
-    """Rows that break a rule, by the rule. besides: a rule that a test breaks on purpose."""
+async def broken(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Keys of rows that break a rule, by the rule."""
     found = {}
     async with database.engine.connect() as connection:
         for rule, query in QUERIES.items():
             text = query.format(ids=IDS[database.dialect], now=NOW[database.dialect])
-            rows = (await connection.execute(sa.text(text))).all()
-            if rows and rule != besides:
-                found[rule] = len(rows)
+            if rows := (await connection.execute(sa.text(text))).all():
+                found[rule] = [tuple(row) for row in rows]
     return found
+
+
+async def violations(database: Database, *, besides: str = "") -> dict[str, int]:
+    """Number of rows that break a rule, by the rule. besides: a rule that a test breaks on purpose."""
+    found = await broken(database)
+    return {rule: len(rows) for rule, rows in found.items() if rule != besides}

@@ -76,7 +76,12 @@ async def main(url: str, seed: int, calls: int, actual: float | None = 1.0, leas
     await asyncio.to_thread(sys.stdin.readline)
     chance, start = random.Random(seed), time.monotonic()
     await asyncio.gather(*(spender.call(chance.randrange(50, 1500)) for _ in range(calls)))
-    said = {"admitted": spender.admitted_ticks, "refused": spender.refused, "spent": spender.spent_ticks}
+    said: dict[str, Any] = {
+        "admitted": spender.admitted_ticks,
+        "refused": spender.refused,
+        "spent": spender.spent_ticks,
+    }
+    said["server_id"] = spender.ledger.server_id.partition(".")[0]
     print(json.dumps({**said, "took_s": time.monotonic() - start}), flush=True)
     if actual is None:
         await asyncio.sleep(60)

@@ -5,6 +5,7 @@ Where there are none, a call costs nothing more for them.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from decimal import Decimal
 
 from genai_spine.billing.alerts.alerts import BudgetAlerts
@@ -100,6 +101,27 @@ class Budgets:
             else:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
+
+    async def admit(self, execution: Execution) -> None:
+        """Lets work begin whose cost nobody can tell yet, such as a provider's batch; reserves nothing.
+
+        Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
+        """
+        applied = [one for one in self.applying(execution) if blocks([one])]
+        if not applied:
+            return
+        set_now(execution.create_time)
+        await self._open(execution, applied)
+        at = execution.create_time.ToDatetime(UTC)
+        for counter in await self._rows.counters([budget.id for budget, _ in applied], at):
+            level = Level(counter.spent_ticks + counter.reserved_ticks, counter.limit_ticks, blocks=True)
+            if counter.id in execution.budget_counters and level.room <= 0:
+                raise self._exceeded(Refusal(counter.id, level), 0)
+
+    async def enter(self, execution: Execution) -> None:
+        """Enters the counters of all budgets that count a call that is over, before it is booked."""
+        if applied := self.applying(execution):
+            await self._open(execution, applied)
 
     async def extend(self, execution: Execution, ticks: int) -> BudgetExceeded | None:
         """Reserves more for a stream that runs; the refusal of a budget with HARD_BLOCK, or None.

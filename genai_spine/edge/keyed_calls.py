@@ -21,7 +21,7 @@ from genai_spine.delivery.idempotency import Idempotency
 from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
 from genai_spine.edge.call_headers import LAST_EVENT_ID, ON_LOST, RESUME_AFTER
 from genai_spine.errors import InvalidRequest, SpineError
-from genai_spine.http_answer import carrying
+from genai_spine.http_answer import carrying, error_body
 from genai_spine.method_options import is_paid
 from genai_spine.openai_api import admission, sse
 from genai_spine.openai_api.facade import PING_INTERVAL_S
@@ -212,17 +212,23 @@ class BytesForm:
         self, numbered: AsyncGenerator[tuple[int, bytes]], call: Call, origin: Origin
     ) -> AsyncGenerator[HttpBody]:
         is_first = True
-        async with KeepAlive(numbered, PING_INTERVAL_S) as entries:
-            async for entry in entries:
-                if entry is None:
-                    if origin.headers.get("content-type") == EVENTS:
-                        yield HttpBody(data=PING)
-                    continue
-                number, data = entry
-                if call.resume is not None and origin.headers.get("content-type") == EVENTS:
-                    data = sse.with_id(data, number)
-                yield _first_body(data, call, origin) if is_first else HttpBody(data=data)
-                is_first = False
+        try:
+            async with KeepAlive(numbered, PING_INTERVAL_S) as entries:
+                async for entry in entries:
+                    if entry is None:
+                        if origin.headers.get("content-type") == EVENTS:
+                            yield HttpBody(data=PING)
+                        continue
+                    number, data = entry
+                    if call.resume is not None and origin.headers.get("content-type") == EVENTS:
+                        data = sse.with_id(data, number)
+                    yield _first_body(data, call, origin) if is_first else HttpBody(data=data)
+                    is_first = False
+        except SpineError as error:
+            if is_first or origin.headers.get("content-type") != EVENTS:
+                raise
+            call.failure = error  # the status is gone: the stream ends with the error and without [DONE]
+            yield HttpBody(data=sse.error_event(error_body(error, call, openai=True)))
         if is_first:  # all of it was received before
             yield _first_body(b"", call, origin)
 

@@ -12,10 +12,9 @@ from uuid import UUID
 
 import structlog
 
-from genai_spine.billing.ledger.ledger import Ledger
-from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import Call
 from genai_spine.errors import ProviderObjectNotFound
+from genai_spine.inference.attempt import Accounting
 from genai_spine.providers.base import Provider
 from genai_spine.store.executions import Executions
 from genai_spine.store.provider_objects import ProviderObject, ProviderObjects
@@ -33,13 +32,17 @@ log = structlog.get_logger()
 class BatchSettlement:
     """Books the lines of batches that have ended, whoever asks and however often."""
 
-    def __init__(
-        self, ledger: Ledger, prices: PriceBook, executions: Executions, objects: ProviderObjects
-    ) -> None:
-        self.ledger = ledger
-        self.prices = prices
+    def __init__(self, accounting: Accounting, executions: Executions, objects: ProviderObjects) -> None:
+        self.ledger, self.prices, self.budgets = accounting.ledger, accounting.prices, accounting.budgets
         self.executions = executions
         self.objects = objects
+
+    async def admit(self, call: Call) -> None:
+        """Lets a batch be made. Errors: BudgetExceeded where a budget has nothing left for it."""
+        if self.budgets.any:
+            payer = Execution(cost_labels=call.cost_labels)
+            call.charge(payer)
+            await self.budgets.admit(payer)
 
     async def settle(self, batch: pb.ProviderBatch, provider: Provider, call: Call) -> None:
         """Books what is not on the books yet, and tells the batch its cost.
@@ -68,6 +71,8 @@ class BatchSettlement:
                     self._complete(execution, custom_id, batch, provider, call)
                     payer.charge(execution)
                     execution.cost_labels.update(made.cost_labels)
+                    if self.budgets.any:
+                        await self.budgets.enter(execution)
                     waiting.append(self.ledger.book(execution))
                     if len(waiting) >= BATCH_SIZE:
                         await asyncio.gather(*waiting)

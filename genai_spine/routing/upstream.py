@@ -14,6 +14,8 @@ from genai_spine.v1 import provider_service_pb2 as pb
 
 # What says that the upstream is not well. A refused request says nothing of the kind.
 FAILURES = (errors.ProviderUnavailable, errors.ProviderTimeout, errors.ProviderError)
+# What ends a call before it is sent says nothing about its upstream.
+UNSENT = (errors.BudgetExceeded, errors.PriceUnknown, errors.ServiceUnavailable)
 KEY_COOLDOWN_S = 60.0  # of a key that was refused or has no money left
 MAX_COOLDOWN_S = 3600.0  # then a key is asked again, whatever its upstream said of the time
 RATE_LIMIT_COOLDOWN_S = 1.0  # of a model whose rate is limited, when the upstream does not say for how long
@@ -68,7 +70,7 @@ class KeySlot:
 
     def record(self, model: str, outcome: BaseException | None) -> None:
         """Records how a call of a model ended; None: with a good answer."""
-        if outcome is not None and not isinstance(outcome, SpineError):
+        if isinstance(outcome, UNSENT) or not (outcome is None or isinstance(outcome, SpineError)):
             for circuit in self._circuits(model):
                 circuit.left()
         elif isinstance(outcome, FAILURES) and outcome.metadata.get("provider_code") in UNREACHED:

@@ -237,7 +237,7 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:
     """Services of files, batches and stored completions, and OpenAI's API, which has paths for them."""
     database, router, owners = foundation.database, inference.router, foundation.owners
-    settlement = BatchSettlement(foundation.ledger, inference.prices, Executions(database), owners.objects)
+    settlement = BatchSettlement(inference.accounting, Executions(database), owners.objects)
     files = ProviderFileService(router, owners)
     batches = ProviderBatchService(router, settlement, owners)
     stored = StoredCompletionService(StoredCompletionRows(database))

@@ -25,13 +25,14 @@ class ProviderBatchService:
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
         """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
 
-        Errors: NotPermittedToKey, ProviderObjectNotFound; ServiceUnavailable where it cannot be recorded
-        whose it is.
+        Errors: NotPermittedToKey, ProviderObjectNotFound, BudgetExceeded; ServiceUnavailable where it cannot
+        be recorded whose it is.
         """
         self.router.permissions.check_any_model(call)
         provider = self._provider(request.provider, call)
         await self.owners.check(provider.name, "file", request.input_file_id, call)
         await self.owners.check_references(provider.name, references(request.provider_options_json), call)
+        await self.books.admit(call)
         batch = await provider.create_batch(request, call)
         if not await self.owners.add(provider.name, "batch", batch.id, call, call.cost_labels):
             call.billed.add(batch.id)  # some of its lines may be, before it is cancelled

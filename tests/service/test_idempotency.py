@@ -7,8 +7,10 @@ from random import Random
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 import pytest_asyncio
+from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.idempotent_rows import aged, call_rows, violations
@@ -365,6 +367,23 @@ class TestExpiry:
 
 
 class TestOpenAI:
+    async def test_lost_stream_ends_with_an_event_that_says_so(
+        self, all_upstreams: Upstreams, upstreams: Upstreams, sqlite_url: str
+    ) -> None:
+        chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+        async with running(all_upstreams, sqlite_url, keyed_grace_s=0.2) as server:
+            upstreams.openai.script(Reply([" you"] * 5000, interval_s=0.01))
+            body = HttpBody(data=msgspec.json.encode(chat))
+            metadata = (*headed("left"), ("x-envoy-original-path", "/v1/chat/completions"))
+            call = server.facade.CreateChatCompletion(body, metadata=metadata)
+            received = [(await call.read()).data for _ in range(3)]
+            call.cancel()
+            await upstreams.openai.bill.until(lambda bill: bill[0].disconnected)
+            again = await server.post("/v1/chat/completions", chat, idempotency_key="left")
+            assert again.parts[:3] == received
+            assert again.events[-1]["error"]["details"]["reason"] == "STREAM_LOST"
+            assert await violations(server.database) == {}
+
     async def test_chat_is_told_again_with_its_headers(self, booked: Running) -> None:
         key = new_key()
         first = await keyed_chat(booked, key)

@@ -144,7 +144,7 @@ class Upstream:
                 if name in body or name in body.get("inferenceConfig", ()) or name in body.get("options", ()):
                     raise Refused(self.no_longer(name))
             # Chosen only now: a refused request must not use up a reply that is meant for a good one.
-            reply = self._choose(entry)
+            reply = self.choose(entry)
             if reply.status == 200 and (reply.body is None or reply.fault == "error"):
                 answer = make(body, reply, entry)
                 if reply.fault != "error" or answer.frame is not None:
@@ -154,7 +154,8 @@ class Upstream:
             reply = refused.reply
         return reply, scripted_answer(reply)
 
-    def _choose(self, entry: Entry) -> Reply:
+    def choose(self, entry: Entry) -> Reply:
+        """Reply of a request that is not refused."""
         names = [entry.model, entry.path] if entry.is_call else [entry.path]
         for key in (*names, None) if entry.is_call else names:
             if self._queues[key]:

@@ -1,15 +1,19 @@
 """Settlement of batches: one row for each line, and their ids."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from uuid import UUID
 
+import pytest
+
 from genai_spine.call import DEFAULT_TENANT, Call, Principal
+from genai_spine.errors import BudgetExceeded
 from genai_spine.inference.batch_settlement import BatchSettlement, row_id
 from genai_spine.store.provider_objects import ProviderObject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
-from tests.unit.inference.scripted import MODEL, PRICES, Rows, Scripted, World, usage
+from tests.unit.inference.scripted import MODEL, Rows, Scripted, World, usage
 
 BATCH = pb.ProviderBatch(id="batch_1", times=pb.BatchTimes(create_time={"seconds": 1795219200}))
 
@@ -75,10 +79,9 @@ ENDED = pb.ProviderBatch(
 
 
 def settlement(world: World, objects: Objects) -> BatchSettlement:
-    rows: Any = world.rows
     totals: Any = Totals(world.rows)
     kept: Any = objects
-    return BatchSettlement(rows, PRICES, totals, kept)
+    return BatchSettlement(world.accounting, totals, kept)
 
 
 async def test_batch_settlement_settle_books_each_line_once() -> None:
@@ -95,6 +98,45 @@ async def test_batch_settlement_settle_books_each_line_once() -> None:
     assert {row.cost_labels["team"] for row in world.rows.settled} == {"news"}
     assert batch.booked_count == 2
     assert batch.cost.cost_ticks == sum(row.cost.cost_ticks for row in world.rows.settled) > 0
+
+
+class FullBudgets:
+    """Budgets without any room."""
+
+    any = True
+
+    def __init__(self) -> None:
+        self.payers: list[execution_pb2.Execution] = []
+
+    async def admit(self, execution: execution_pb2.Execution) -> None:
+        self.payers.append(execution)
+        money = {"limit_usd": "1", "used_usd": "1", "estimate_usd": "0"}
+        raise BudgetExceeded(node="label", key="team=news", period="daily", **money)
+
+    async def enter(self, execution: execution_pb2.Execution) -> None:
+        execution.budget_counters.append(7)
+
+
+async def test_batch_settlement_admit_asks_the_budgets_of_whoever_makes_the_batch() -> None:
+    world, full = World(Batching("openai")), FullBudgets()
+    await settlement(world, Objects()).admit(Call())  # there is no budget
+    budgets: Any = full
+    world.accounting = replace(world.accounting, budgets=budgets)
+    call = Call(principal=Principal("key:1", "acme", None, "1"), cost_labels={"team": "news"})
+    with pytest.raises(BudgetExceeded):
+        await settlement(world, Objects()).admit(call)
+    [payer] = full.payers
+    assert (payer.tenant_id, payer.api_key_id, payer.cost_labels) == ("acme", "1", {"team": "news"})
+
+
+async def test_batch_settlement_settle_enters_the_counters_of_each_line() -> None:
+    provider, budgets = Batching("openai"), cast(Any, FullBudgets())
+    world = World(provider)
+    world.accounting = replace(world.accounting, budgets=budgets)
+    batch = pb.ProviderBatch()
+    batch.CopyFrom(ENDED)
+    await settlement(world, Objects()).settle(batch, provider, Call())
+    assert [list(row.budget_counters) for row in world.rows.settled] == [[7], [7]]
 
 
 async def test_lines_are_charged_to_whoever_made_the_batch() -> None:

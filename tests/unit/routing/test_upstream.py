@@ -84,6 +84,28 @@ def test_upstream_a_caller_that_goes_away_ends_a_trial_without_a_verdict() -> No
     assert called(upstream, "a") == "0"
 
 
+@pytest.mark.parametrize(
+    "unsent",
+    [
+        errors.BudgetExceeded(
+            node="tenant", key="t", period="daily", limit_usd="1", used_usd="1", estimate_usd="1"
+        ),
+        errors.PriceUnknown(provider="p", model="a"),
+        errors.ServiceUnavailable(cause="its ledger cannot be written"),
+    ],
+)
+def test_upstream_a_call_that_was_not_sent_ends_a_trial_without_a_verdict(unsent: SpineError) -> None:
+    upstream = Upstream([OPENAI], UpstreamLimits(failures=2))
+    for outcome in (BROKEN, unsent, BROKEN):
+        called(upstream, "a", outcome)
+    assert upstream.open_models == ["a"], "two in a row, with nothing between them that was sent"
+    trying = Upstream([OPENAI], UpstreamLimits(failures=1, open_s=0.0, successes=2))
+    called(trying, "a", BROKEN)
+    for _ in range(5):
+        assert called(trying, "a", unsent) == "0"
+    assert trying.key_slots[0].model_circuits, "no trial has succeeded"
+
+
 def test_upstream_a_limited_rate_rests_a_key_for_that_model_and_a_refused_key_for_all() -> None:
     upstream = Upstream([OPENAI, OPENAI])
     assert called(upstream, "a", LIMITED) == "0"

@@ -1,0 +1,83 @@
+"""The ledger tortured: servers killed, a database restarted, and the books held against the bill."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bench.ledger_torture.callers import Callers, Ending
+from bench.ledger_torture.run import Options, torture
+from bench.ledger_torture.schedule import Fault, Stage, drawn
+from tests.acceptance.test_deaths import running
+from tests.databases import PostgresServer
+from tests.upstreams.process import UpstreamProcess
+from tests.waiting import until
+
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+AWAY = "SERVICE_UNAVAILABLE"
+
+
+def test_one_seed_is_always_the_same_schedule() -> None:
+    assert drawn(3, 500, 10) == drawn(3, 500, 10)
+    assert drawn(3, 500, 10).digest != drawn(4, 500, 10).digest
+
+
+@pytest.mark.timeout(300)
+async def test_killed_servers_leave_books_that_equal_the_bill(database_url: str, tmp_path: Path) -> None:
+    report = await torture(Options(seed=9, calls=500, kills=10), database_url, tmp_path)
+    assert report.problems == []
+    assert set(report.kills.done) == set(Stage)
+    assert report.kills.done.total() >= 9
+    assert report.verdict.endings[Ending.ANSWERED] > 300
+    assert any(kind.startswith("LOST") for kind in report.verdict.lines)
+
+
+@pytest.fixture
+def rest(
+    openai_upstream: UpstreamProcess, postgres_server: PostgresServer, postgres_template: str, tmp_path: Path
+) -> Iterator[str]:
+    """URL of Envoy in front of one more server, with a database of its own on the same PostgreSQL."""
+    variables = {
+        "GENAI_OPENAI_BASE_URL": openai_upstream.base_url,
+        "GENAI_OPENAI_API_KEY": "k",
+        "GENAI_DATABASE_URL": postgres_server.url(postgres_server.create(postgres_template)),
+    }
+    with running("up", "--json", "--port", "0", folder=tmp_path, **variables) as (_, said):
+        yield said["url"]
+
+
+async def posted(url: str) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/chat/completions", json=CHAT) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_postgresql_restarted_under_load_loses_no_call_and_no_server_is_restarted(
+    postgres_server: PostgresServer, postgres_url: str, rest: str, tmp_path: Path
+) -> None:
+    back = 0
+
+    async def restarted(callers: Callers) -> None:
+        nonlocal back
+        await until(lambda: len(callers.heard) > 100)
+        assert (await posted(rest))[0] == 200
+        await asyncio.to_thread(postgres_server.stop)
+        status, body = await posted(rest)
+        assert (status, body["error"]["code"]) == (503, AWAY)
+        await until(lambda: any(one.reason == AWAY for one in callers.heard.values()))
+        await asyncio.to_thread(postgres_server.start)
+        back = max(callers.heard)
+        assert (await posted(rest))[0] == 200
+
+    options = Options(seed=5, calls=600, kills=0, servers=2)
+    report = await torture(options, postgres_url, tmp_path, restarted)
+    assert report.problems == []
+    assert report.verdict.endings[Ending.BROKEN] == 0
+    refused = [one for one in report.callers.heard.values() if one.ending is Ending.ERROR]
+    assert {one.reason for one in refused if one.planned.fault is Fault.NONE} == {AWAY}
+    assert all(one.planned.number <= back for one in refused if one.reason == AWAY)
