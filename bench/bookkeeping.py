@@ -19,7 +19,7 @@ from bench import load
 from bench.processes import ROOT, Running, address, cpu_s, output, process, serving
 from bench.targets import Typed
 from genai_spine.call import DEFAULT_TENANT
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
 

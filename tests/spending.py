@@ -19,8 +19,8 @@ from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import BudgetExceeded
-from genai_spine.store.booking.alerts import AlertRows
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.alerts import AlertRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases

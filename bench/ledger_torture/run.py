@@ -14,7 +14,7 @@ from bench.ledger_torture.schedule import Schedule, drawn
 from bench.ledger_torture.servers import Servers
 from bench.ledger_torture.upstream import BilledUpstream
 from bench.ledger_torture.watch import SLACK_S, Watch
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2
 

@@ -14,9 +14,9 @@ from genai_spine.billing.budget_counters import Applied, BudgetCounters
 from genai_spine.billing.ledger.ledger import Ledger, ReservationRefused, set_now
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
-from genai_spine.store.booking.budgets import BudgetRows, Revision
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.store.booking.rates import RateReservation
+from genai_spine.store.budgets.budgets import BudgetRows, Revision
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 

@@ -11,7 +11,7 @@ from genai_spine.budgets import changes
 from genai_spine.budgets.library import target_of
 from genai_spine.call import Call, Principal
 from genai_spine.errors import EtagMismatch
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.v1 import budget_pb2 as pb
 
 PERIODS = (pb.BUDGET_PERIOD_DAILY, pb.BUDGET_PERIOD_MONTHLY)

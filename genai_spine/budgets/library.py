@@ -9,8 +9,8 @@ from genai_spine.billing.budgets import EACH, Budgets
 from genai_spine.budgets import changes
 from genai_spine.call import Call
 from genai_spine.errors import BudgetNotFound, EtagMismatch, PermissionDenied
-from genai_spine.store.booking.budgets import BudgetRows
-from genai_spine.store.booking.periods import period_start
+from genai_spine.store.budgets.budgets import BudgetRows
+from genai_spine.store.budgets.periods import period_start
 from genai_spine.v1 import budget_service_pb2 as pb
 from genai_spine.v1.budget_pb2 import Budget
 

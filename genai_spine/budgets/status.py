@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from genai_spine.billing.budgets import Budgets
 from genai_spine.budgets.changes import limit_now
 from genai_spine.costs import usd_of
-from genai_spine.store.booking.budget_messages import percent
+from genai_spine.store.budgets.messages import percent
 from genai_spine.usage.reports import UsageReports
 from genai_spine.v1 import budget_pb2
 from genai_spine.v1 import budget_service_pb2 as pb

@@ -31,9 +31,9 @@ from genai_spine.server.access import Access, root_secret
 from genai_spine.server.spending import alerts_of
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
-from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.chain import Chain
 from genai_spine.store.booking.lost_calls import LostCalls
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions

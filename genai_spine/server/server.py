@@ -26,7 +26,7 @@ from genai_spine.server.upstreams import upstreams_of
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason

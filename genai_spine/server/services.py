@@ -48,7 +48,7 @@ from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions

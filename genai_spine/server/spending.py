@@ -9,7 +9,7 @@ from genai_spine.costs import TICKS_PER_USD
 from genai_spine.security.fetch import Fetcher, Limits
 from genai_spine.security.webhook_signature import secret_bytes
 from genai_spine.settings import Settings
-from genai_spine.store.booking.alerts import AlertRows
+from genai_spine.store.budgets.alerts import AlertRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
 

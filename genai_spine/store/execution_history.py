@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, literal_column, select
 
+from genai_spine.store.booking.execution_rows import execution_of
 from genai_spine.store.database import Database
-from genai_spine.store.executions import execution_of
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import executions
 from genai_spine.v1 import execution_pb2

@@ -17,8 +17,8 @@ from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.messages import Passed
 from genai_spine.billing.alerts.webhook import Webhook, WebhookFailed
 from genai_spine.security.fetch import Fetcher, Limits
-from genai_spine.store.booking.alerts import Alert, AlertRows
 from genai_spine.store.booking.entries import Level
+from genai_spine.store.budgets.alerts import Alert, AlertRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
 from tests.unit.providers.http.raw_server import RawServer, Then, response

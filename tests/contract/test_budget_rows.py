@@ -11,8 +11,8 @@ from genai_spine.access.audit import AuditLog
 from genai_spine.budgets import defaults
 from genai_spine.errors import BudgetNotFound, EtagMismatch
 from genai_spine.store.access.audit import AuditRows
-from genai_spine.store.booking.budgets import BudgetRows
-from genai_spine.store.booking.periods import period_start
+from genai_spine.store.budgets.budgets import BudgetRows
+from genai_spine.store.budgets.periods import period_start
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.budget_service_pb2 import ListBudgetsRequest

@@ -8,8 +8,8 @@ import pytest
 from genai_spine.billing.ledger.resolver import Resolution, Truth, checked, resolve
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.call import DEFAULT_TENANT
-from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.booking.lost_calls import LostCalls
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.services.rest_aliases import alias_of
+from genai_spine.store.booking.execution_rows import LOST_ERROR, MAX_NAME_CHARS
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database
-from genai_spine.store.executions import LOST_ERROR, MAX_NAME_CHARS, Executions
+from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import leases as lease_table
 from genai_spine.v1 import execution_pb2, usage_pb2

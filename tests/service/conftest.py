@@ -11,7 +11,7 @@ import pytest_asyncio
 import uvloop
 
 from genai_spine.providers.base import Endpoint
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.v1 import budget_pb2
 from tests.contract.test_budgets import budget
 from tests.databases import BOTH, PostgresServer

@@ -5,7 +5,7 @@ from itertools import count
 import grpc
 import pytest
 
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.v1 import budget_pb2
 from tests.contract.test_budgets import budget, counter
 from tests.money import violations

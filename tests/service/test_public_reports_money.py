@@ -11,7 +11,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2, execution_pb2, usage_pb2
 from genai_spine.v1 import key_service_pb2 as keys

@@ -14,8 +14,8 @@ import structlog
 from genai_spine.billing.alerts.messages import Passed, event_of
 from genai_spine.billing.alerts.webhook import Webhook, WebhookFailed
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.booking.alerts import Alert, AlertRows
 from genai_spine.store.booking.entries import Level
+from genai_spine.store.budgets.alerts import Alert, AlertRows
 from genai_spine.v1.budget_pb2 import Budget
 
 LEASE_S = 60.0  # for which an attempt is its process's own; longer than one takes

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from genai_spine.costs import TICKS_PER_USD, usd_of
-from genai_spine.store.booking.budget_messages import percent
 from genai_spine.store.booking.entries import Level
+from genai_spine.store.budgets.messages import percent
 from genai_spine.v1 import budget_pb2 as pb
 
 Event = dict[str, Any]

@@ -8,7 +8,7 @@ from genai_spine.billing.alerts.messages import TEMPLATES
 from genai_spine.errors import InvalidRequest
 from genai_spine.security.fetch import Fetcher, FetchFailed
 from genai_spine.security.webhook_signature import signed_headers
-from genai_spine.store.booking.alerts import Alert
+from genai_spine.store.budgets.alerts import Alert
 
 SETTING = "GENAI_BUDGET_WEBHOOK_URL"  # that errors name
 

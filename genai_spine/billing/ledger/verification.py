@@ -58,7 +58,7 @@ class ChainHead(NamedTuple):
 
 @dataclass(slots=True)
 class Verification:
-    """What was verified, and what was found."""
+    """Outcome of a verification: how much was read, and the faults that were found."""
 
     heads: list[ChainHead] = field(default_factory=list)
     batches: int = 0

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from genai_spine.store.booking.execution_rows import execution_of
 from genai_spine.store.booking.ledger_chain import Correction
 from genai_spine.store.database import Database
-from genai_spine.store.executions import execution_of
 from genai_spine.store.tables import executions
 from genai_spine.v1.execution_pb2 import Execution, LossResolution
 

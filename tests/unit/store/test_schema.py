@@ -17,8 +17,8 @@ from genai_spine.costs import cost_of
 from genai_spine.store import schema
 from genai_spine.store.access import tables as access_tables
 from genai_spine.store.access.keys import KeyRows
-from genai_spine.store.booking.alerts import Alert, AlertRows
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.budgets.alerts import Alert, AlertRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory

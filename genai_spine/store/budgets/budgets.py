@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.errors import BudgetNotFound, EtagMismatch
 from genai_spine.store.access import audit
 from genai_spine.store.access.audit import SealedEntry
-from genai_spine.store.booking import counter_opening
-from genai_spine.store.booking.budget_messages import PERIOD, budget_of, budget_values, counter_of
-from genai_spine.store.booking.counter_opening import CounterKey
-from genai_spine.store.booking.extensions import LIMIT, Extensions
-from genai_spine.store.booking.periods import period_start
+from genai_spine.store.budgets import counter_opening
+from genai_spine.store.budgets.counter_opening import CounterKey
+from genai_spine.store.budgets.extensions import LIMIT, Extensions
+from genai_spine.store.budgets.messages import PERIOD, budget_of, budget_values, counter_of
+from genai_spine.store.budgets.periods import period_start
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import budget_counters, budgets
 from genai_spine.v1.budget_pb2 import BUDGET_POLICY_WARN, Budget, BudgetCounter, BudgetNode, BudgetPeriod

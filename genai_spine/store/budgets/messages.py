@@ -4,7 +4,7 @@ from datetime import UTC
 from typing import Any
 
 from genai_spine.costs import usd_of
-from genai_spine.store.booking.periods import period_end
+from genai_spine.store.budgets.periods import period_end
 from genai_spine.v1.budget_pb2 import Budget, BudgetCounter, BudgetNode, BudgetPeriod, BudgetPolicy
 
 NODE, PERIOD, POLICY = "BUDGET_NODE_", "BUDGET_PERIOD_", "BUDGET_POLICY_"
