@@ -128,7 +128,7 @@ class Authenticator:
     async def _read(self, digest: bytes, credential: Credential) -> Principal:
         read_at, changes = monotonic(), self._changes
         try:
-            principal = await self._looked_up(credential)
+            principal = await self._looked_up(credential, was_good=digest in self._known)
         except Unauthenticated:
             self._known.pop(digest, None)
             if changes == self._changes:
@@ -143,9 +143,9 @@ class Authenticator:
             self._used.add(principal.key_id)
         return principal
 
-    async def _looked_up(self, credential: Credential) -> Principal:
+    async def _looked_up(self, credential: Credential, *, was_good: bool) -> Principal:
         if SECRET.fullmatch(credential.secret):
-            key = await self._lookups.key(digest_of(credential.secret))
+            key = await self._lookups.key(digest_of(credential.secret), was_good=was_good)
             if key is None or key.service_name != credential.service:
                 raise Unauthenticated
             principal = principal_of(key)
