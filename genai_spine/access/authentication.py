@@ -138,7 +138,7 @@ class Authenticator:
     async def _read(self, digest: bytes, credential: Credential) -> Principal:
         read_at, changes = monotonic(), self._changes
         try:
-            principal = await self._looked_up(credential)
+            principal = await self._looked_up(credential, was_good=digest in self._known)
         except Unauthenticated:
             self._known.pop(digest, None)
             if changes == self._changes:
@@ -153,9 +153,9 @@ class Authenticator:
             self._used.add(principal.key_id)
         return principal
 
-    async def _looked_up(self, credential: Credential) -> Principal:
+    async def _looked_up(self, credential: Credential, *, was_good: bool) -> Principal:
         if SECRET.fullmatch(credential.secret):
-            found = await self._lookups.key(digest_of(credential.secret))
+            found = await self._lookups.key(digest_of(credential.secret), was_good=was_good)
             if found is None or found.key.service_name != credential.service:
                 raise Unauthenticated
             principal = replace(

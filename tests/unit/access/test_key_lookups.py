@@ -95,3 +95,17 @@ async def test_who_leaves_takes_the_answer_from_nobody(rows: Rows):
     await begun()
     rows.release(1)
     assert await staying is None
+
+
+async def test_a_secret_that_was_good_before_goes_before_a_flood(rows: Rows):
+    rows.keys["right"] = ApiKey(id="key_1")
+    lookups = KeyLookups(rows.by_digests)
+    flood = [asyncio.create_task(lookups.key(f"wrong-{number}")) for number in range(1000)]
+    await begun()
+    known = asyncio.create_task(lookups.key("right", was_good=True))
+    await begun()
+    rows.release(2)
+    assert await known == ApiKey(id="key_1")
+    assert rows.statements[1] == ["right"]
+    rows.release(10)
+    assert set(await asyncio.gather(*flood)) == {None}
