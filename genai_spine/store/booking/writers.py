@@ -18,8 +18,8 @@ import asyncpg
 
 CONNECT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_MS = 5000  # SQLite: wait for another process that writes
-# Of the writer's connection: plans that do not depend on the values, nor on how small a table was when they were
-# made (every row is found by an index), and no transaction that is left open.
+# Of the writer's connection: plans that do not depend on the values, nor on how small a table was when they
+# were made (every row is found by an index), and no transaction that is left open.
 SESSION = {
     "synchronous_commit": "off",
     "plan_cache_mode": "force_generic_plan",
