@@ -254,6 +254,19 @@ async def test_the_setting_limits_keys_that_say_nothing(all_upstreams: Upstreams
             await _completion(server, enterprise.secret)
 
 
+async def test_a_reload_changes_the_limits_of_the_settings(all_upstreams: Upstreams):
+    async with keyed(all_upstreams, "sqlite://") as server:
+        made = await server.key()
+        for _ in range(3):
+            await _completion(server, made.secret)
+        changed = {"rate_limit_requests_per_minute": 1, "max_concurrent_calls": 7}
+        running_server = server.service.server
+        await running_server.reload(running_server.settings.model_copy(update=changed))
+        assert running_server.interceptor.queue.limits.running == 7
+        await _completion(server, made.secret)
+        assert (await _refused(server, made.secret)).metadata["limit"] == "1"
+
+
 async def test_two_servers_have_one_limit(all_upstreams: Upstreams, server: Keyed):
     made = await server.key(limits=RateLimits(requests_per_minute=4))
     url = server.service.database_url

@@ -1308,24 +1308,24 @@ class ErrorReason(betterproto2.Enum):
     A key or a tenant has made as many requests, or used as many tokens, as it may in a minute. HTTP 429 with
     Retry-After: nothing was done, and by then there is room. Without it the call alone asks for more tokens
     than it may in a minute.
-    {"code": "RATE_LIMITED", "message": "the key may make 60 requests a minute: 60 were made",
+    {"code": "RATE_LIMITED", "message": "key 'key_1f...' has a limit of 60 requests a minute: 60 are used, ...",
      "details": {"reason": "RATE_LIMITED", "of": "key", "id": "key_1f...", "kind": "requests", "limit": "60",
-     "used": "60"}}
+     "used": "60", "asked": "1"}}
     """
 
     CONCURRENT_LIMIT_EXCEEDED = 61
     """
     As many calls of a key or a tenant are running as it may have at the same time. HTTP 429 with Retry-After:
     nothing was done.
-    {"code": "RATE_LIMITED", "message": "the key may have 4 calls at the same time: 4 are running",
-     "details": {"reason": "CONCURRENT_LIMIT_EXCEEDED", "of": "key", "id": "key_1f...", "limit": "4"}}
+    {"code": "RATE_LIMITED", "message": "key 'key_1f...' has a limit of 4 calls at the same time, and 4 are running",
+     "details": {"reason": "CONCURRENT_LIMIT_EXCEEDED", "of": "key", "id": "key_1f...", "limit": "4", "used": "4"}}
     """
 
     SERVER_FULL = 62
     """
     This server has as many calls, running and waiting, as it may have. HTTP 503 with Retry-After.
     Safe to repeat. Nothing was done.
-    {"code": "SERVICE_UNAVAILABLE", "message": "this server is full: 1000 calls are running and 500 wait",
+    {"code": "SERVICE_UNAVAILABLE", "message": "this server is full: 1000 calls are running, and 500 wait",
      "details": {"reason": "SERVER_FULL", "running": "1000", "waiting": "500"}}
     """
 
