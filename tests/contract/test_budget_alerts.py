@@ -85,15 +85,17 @@ async def test_webhook_is_told_once_and_signed(database: Database) -> None:
     assert events["budget.exceeded"]["exceeded_by_ticks"] == "1"
 
 
-async def test_several_servers_give_and_tell_an_alert_once(database: Database) -> None:
+async def test_several_servers_give_and_tell_an_alert_once(database: Database, database_url: str) -> None:
+    other = Database(database_url)
     async with RawServer(OK) as receiver:
-        async with telling(database, receiver.url) as one, telling(database, receiver.url) as another:
+        async with telling(database, receiver.url) as one, telling(other, receiver.url) as another:
             for counter in range(10):
                 for alerts in (one, another):
                     alerts.watch(counter, BUDGET, "acme", Level(90, 100, True))
             await until(all_are(database, "DELIVERED", 10))
         ids = [parts(request)[0]["webhook-id"] for request in receiver.requests]
     assert len(ids) == len(set(ids)) == 10
+    await other.close()
     assert {row[2] for row in await rows(database)} == {1}
 
 
@@ -124,11 +126,14 @@ async def test_alert_of_a_server_that_died_is_told_by_another_one(database: Data
     assert await rows(database) == [(80, "DELIVERED", 2)]
 
 
-async def test_claims_at_once_share_no_alert(database: Database) -> None:
+async def test_claims_at_once_share_no_alert(database: Database, database_url: str) -> None:
     table = AlertRows(database)
+    servers = [Database(database_url) for _ in range(6)]
     for number in range(30):
         await table.add(Alert(f"evt_{number}", number, 80, 100, 90, {}), is_due=True)
-    claimed = await asyncio.gather(*(AlertRows(database).claim(60) for _ in range(6)))
+    claimed = await asyncio.gather(*(AlertRows(server).claim(60) for server in servers))
+    for server in servers:
+        await server.close()
     ids = [alert.id for alerts in claimed for alert in alerts]
     assert len(ids) == len(set(ids))
     while alerts := await table.claim(60):

@@ -21,13 +21,19 @@ from tests.contract.test_budgets import budget
 DAILY, WEEKLY, MONTHLY = pb.BUDGET_PERIOD_DAILY, pb.BUDGET_PERIOD_WEEKLY, pb.BUDGET_PERIOD_MONTHLY
 
 
-async def test_every_change_is_another_revision_whichever_process_makes_it(database: Database) -> None:
+async def test_every_change_is_another_revision_whichever_process_makes_it(
+    database: Database, database_url: str
+) -> None:
     rows, seen = BudgetRows(database), []
+    others = [Database(database_url) for _ in range(5)]  # each with connections and locks of its own
     for _ in range(2):
+        named = [budget(node="BUDGET_NODE_KEY", node_key=str(number)) for number in range(10)]
         made = await asyncio.gather(
-            *(BudgetRows(database).upsert(budget(node="BUDGET_NODE_KEY", node_key=str(n))) for n in range(10))
+            *(BudgetRows(others[number % 5]).upsert(one) for number, one in enumerate(named))
         )
         seen.append(await rows.revision())
+    for other in others:
+        await other.close()
     assert len({one.revision for one in made}) == 10
     await rows.delete(made[-1].id)
     seen.append(await rows.revision())
@@ -118,10 +124,15 @@ async def actions(database: Database) -> list[str]:
         return list((await connection.execute(query)).scalars())
 
 
-async def test_defaults_of_the_settings_are_made_changed_and_taken_away(database: Database) -> None:
+async def test_defaults_of_the_settings_are_made_changed_and_taken_away(
+    database: Database, database_url: str
+) -> None:
     rows = BudgetRows(database)
+    servers = [Database(database_url) for _ in range(5)]
     daily = defaults.default(DAILY, 100, pb.BUDGET_POLICY_SOFT_BLOCK, 0.8)
-    await asyncio.gather(*(install(database, daily) for _ in range(5)))
+    await asyncio.gather(*(install(server, daily) for server in servers))
+    for server in servers:
+        await server.close()
     [made] = await rows.find()
     assert (made.from_settings, made.limit_ticks, made.warn_percent) == (True, 100, 80)
     assert await actions(database) == ["budgets.set"]

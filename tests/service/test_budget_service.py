@@ -272,6 +272,32 @@ async def test_every_change_is_in_the_audit_log_of_its_tenant(locked: Keyed) -> 
     assert all(entry.intact and entry.tenant_id == "acme" for entry in entries)
 
 
+async def test_budget_of_one_server_holds_on_the_other_after_its_next_renewal(
+    all_upstreams: Upstreams, module_sqlite_url: str
+) -> None:
+    async with (
+        running(all_upstreams, module_sqlite_url, lease_ttl=1.0) as one,
+        running(all_upstreams, module_sqlite_url, lease_ttl=1.0) as other,
+    ):
+        budgets: Any = BudgetServiceStub(one.channel)
+        named = {"node": "BUDGET_NODE_END_USER", "node_key": "uma"}
+        made = await budgets.SetBudget(setting(limit_usd=0, policy=SOFT, **named))
+
+        async def code() -> grpc.StatusCode:
+            call = other.completions.CreateCompletion(asked(user="uma"))
+            return await call.code()
+
+        async def is_refused() -> bool:
+            return await code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        async def is_made() -> bool:
+            return await code() == grpc.StatusCode.OK
+
+        await until(is_refused)
+        await budgets.DeleteBudget(pb.DeleteBudgetRequest(budget_id=made.id))
+        await until(is_made)
+
+
 async def test_webhook_is_told_of_a_real_call(all_upstreams: Upstreams, module_sqlite_url: str) -> None:
     async with RawServer(response(b"ok")) as receiver:
         webhook = {"budget_webhook_url": receiver.url, "budget_webhook_private": True}
