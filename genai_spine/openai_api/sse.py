@@ -213,7 +213,7 @@ class TextFrames(Frames):
 
 
 def text_of(event: bytes) -> tuple[str, str]:
-    """What a frame says: its visible text, calls of tools included, and its reasoning."""
+    """Text of a frame: visible, calls of tools included, and reasoning."""
     try:
         choices = _frame(event.removeprefix(b"data: ").strip()).choices
     except DecodeError:  # [DONE], or another kind of answer

@@ -32,7 +32,7 @@ UNRESOLVED = (
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a provider says of a call. usage: as checked() gives it; None: it billed nothing."""
+    """Word of a provider on a call. usage: as checked() gives it; None: it billed nothing."""
 
     id: str
     usage: Usage | None = None
@@ -40,7 +40,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What became of a lost call. problem: why it was left as it is; empty: it was resolved."""
+    """Outcome for a lost call. problem: why it was left as it is; empty: it was resolved."""
 
     id: str
     old_ticks: int = 0

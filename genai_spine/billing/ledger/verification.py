@@ -58,7 +58,7 @@ class ChainHead(NamedTuple):
 
 @dataclass(slots=True)
 class Verification:
-    """What was verified, and what was found."""
+    """Outcome of a verification."""
 
     heads: list[ChainHead] = field(default_factory=list)
     batches: int = 0

@@ -99,7 +99,7 @@ class ChainRows:
         return [StoredBatch(*row) for row in await self._connection.execute(query)]
 
     async def versions(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], bytes]:
-        """What batches list, by chain and number."""
+        """Lists of batches, by chain and number."""
         query = sa.select(_batch.server_id, _batch.seq, _batch.versions)
         query = query.where(sa.tuple_(_batch.server_id, _batch.seq).in_(places))
         return {(name, seq): versions for name, seq, versions in await self._connection.execute(query)}
