@@ -5,9 +5,10 @@ What a call may cost at most is reserved with its intent, in the counters of the
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -81,7 +82,8 @@ class Ledger:
         self._replaced = 0
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
         self.renewed: list[Callable[[], Awaitable[None]]] = []  # what else is done with each renewal
-        self.lost: list[Callable[[Sequence[str]], Awaitable[None]]] = []  # get ids of calls that were lost
+        self.lost: list[Callable[[Sequence[str]], Coroutine[Any, Any, None]]] = []  # get ids of lost calls
+        self._resolving: set[asyncio.Task[None]] = set()
         self._limited: set[str] = set()  # ids of calls that run, and hold something of rate limits
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
@@ -101,7 +103,7 @@ class Ledger:
         """Writes what waits, for at most timeouts.stop_s; what is left then goes to the log in full."""
         self._open = False
         await self.writer.stop(self._timeouts.stop_s)
-        await _end(self._keepers)
+        await _end([*self._keepers, *self._resolving])
         for row in list(self.writer.rows.values()):
             self.writer.drop(row, "execution_not_booked", "the server stopped")
         try:
@@ -285,8 +287,10 @@ class Ledger:
     async def _sweep(self) -> None:
         if lost := await self._executions.sweep():
             log.warning("executions_lost", count=len(lost), first_id=lost[0])
-            for resolve in self.lost:
-                await resolve(lost)
+            for resolve in self.lost:  # which may take longer than a lease lasts
+                task = asyncio.create_task(resolve(lost))
+                self._resolving.add(task)
+                task.add_done_callback(self._resolving.discard)
         if ended := await self._executions.chain.end_others():
             log.info("ledger_chains_ended", chains=ended)
 
