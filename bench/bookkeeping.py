@@ -51,8 +51,8 @@ async def measured() -> Added:
         await _limit(url)
         booking = settings | {"GENAI_AUTH": "on"}
         with (
-            process("bench.unbooked", "serve", "--port", "0", **settings) as bare,
-            process("genai_spine", "serve", "--port", "0", **booking) as booked,
+            process("bench.unbooked", "serve", "--port", "0", tree=ROOT, **settings) as bare,
+            process("genai_spine", "serve", "--port", "0", tree=ROOT, **booking) as booked,
         ):
             async with _sides({"bare": (bare, ""), "booked": (booked, json.loads(said)["secret"])}) as sides:
                 cpu_us, added_ms = await _cpu_us(sides), await _added_ms(sides)

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from genai_spine.billing.ledger import Ledger
 from genai_spine.inference import attempt
 from genai_spine.server import foundation
 from genai_spine.store.booking.entries import Statement
 from genai_spine.v1.execution_pb2 import Execution
 
 
-class Unbooked(foundation.Ledger):
+class Unbooked(Ledger):
     """Ledger whose every row is there at once, because none is kept."""
 
     async def start(self) -> None:
