@@ -14,10 +14,12 @@ from typing import Any
 
 import structlog
 
+from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger import Ledger
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import BudgetExceeded
+from genai_spine.store.booking.alerts import AlertRows
 from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -39,7 +41,8 @@ class Spender:
     @classmethod
     def of(cls, database: Database, *, lease_s: float = 10.0, actual: float | None = 1.0) -> "Spender":
         ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=lease_s)
-        return cls(ledger, Budgets(BudgetRows(database), ledger), actual)
+        alerts = BudgetAlerts(AlertRows(database))
+        return cls(ledger, Budgets(BudgetRows(database), ledger, alerts), actual)
 
     async def call(self, ticks: int, **fields: Any) -> Execution | None:
         """One call; None: a budget refused it."""

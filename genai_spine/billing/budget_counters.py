@@ -10,7 +10,9 @@ from datetime import UTC
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.errors import InternalError, ServiceUnavailable, SpineError
-from genai_spine.store.booking.budgets import BudgetRows, CounterKey, period_start
+from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.booking.counter_opening import CounterKey
+from genai_spine.store.booking.periods import period_start
 from genai_spine.v1 import budget_pb2 as pb
 
 MOST_COUNTERS = 100_000  # ids that are kept in memory

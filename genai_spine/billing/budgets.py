@@ -4,17 +4,16 @@ Each process keeps the budgets in memory and reads them again with the renewal o
 Where there are none, a call costs nothing more for them.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-import structlog
-
+from genai_spine.billing.alerts.alerts import BudgetAlerts
+from genai_spine.billing.alerts.messages import Passed
 from genai_spine.billing.budget_counters import Applied, BudgetCounters
 from genai_spine.billing.ledger import Ledger, ReservationRefused, set_now
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
-from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.booking.budgets import BudgetRows, Revision
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
@@ -29,22 +28,19 @@ NODES = (  # with the fields of an execution that have their keys, in the order 
 )
 TRIES = 3  # of a reservation whose counter was deleted meanwhile
 
-log = structlog.get_logger()
-
 
 class Budgets:
     """Budgets in force, and reservations in their counters."""
 
-    def __init__(self, rows: BudgetRows, ledger: Ledger) -> None:
+    def __init__(self, rows: BudgetRows, ledger: Ledger, alerts: BudgetAlerts) -> None:
+        self.alerts = alerts
         self._rows = rows
         self._ledger = ledger
-        self._revision: int | None = None
+        self._revision: Revision | None = None
         self._by_node: dict[tuple[str, int, str], list[pb.Budget]] = {}
         self._kinds: frozenset[int] = frozenset()  # of nodes that have a budget
         self._counters = BudgetCounters(rows)
         self._counted: dict[int, Applied] = {}  # by the id of the counter
-        self._told: set[tuple[int, int]] = set()  # alerts that were given: counter and percentage
-        self._alerts: set[asyncio.Task[None]] = set()
         ledger.writer.levels = self._watch
         ledger.renewed.append(self.refresh)
 
@@ -136,7 +132,8 @@ class Budgets:
         assert refusal.level is not None
         budget, key = self._counted[refusal.counter]
         level = refusal.level
-        self._tell(refusal.counter, 100, level, "blocked")
+        over = max(0, level.used + estimate_ticks - level.limit)
+        self.alerts.give(refusal.counter, budget, key, level, Passed(100, "blocked", over))
         error = BudgetExceeded(
             node=pb.BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_").lower(),
             key=key,
@@ -149,39 +146,10 @@ class Budgets:
         return error
 
     def _watch(self, levels: dict[int, Level]) -> None:
-        """Gives an alert for thresholds that were passed."""
+        """Gives alerts for thresholds that were passed."""
         for counter, level in levels.items():
-            if (one := self._counted.get(counter)) is None:
-                continue
-            if level.used > level.limit:
-                self._tell(counter, 100, level, "warned")
-            elif level.used * 100 >= level.limit * one[0].warn_percent > 0:
-                self._tell(counter, one[0].warn_percent, level, "warned")
-
-    def _tell(self, counter: int, percent: int, level: Level, action: str) -> None:
-        """Gives an alert, once for each threshold of a counter."""
-        if (counter, percent) in self._told:
-            return
-        self._told.add((counter, percent))
-        task = asyncio.create_task(self._alert(counter, percent, level, action))
-        self._alerts.add(task)
-        task.add_done_callback(self._alerts.discard)
-
-    async def _alert(self, counter: int, percent: int, level: Level, action: str) -> None:
-        budget, key = self._counted[counter]
-        try:
-            if await self._rows.alert(counter, percent, level.used):
-                log.warning(
-                    "budget_exceeded" if percent == 100 else "budget_warning",
-                    action=action,
-                    budget_id=budget.id,
-                    node_key=key,
-                    used_ticks=level.used,
-                    limit_ticks=level.limit,
-                    threshold_percent=percent,
-                )
-        except ServiceUnavailable:
-            self._told.discard((counter, percent))
+            if (one := self._counted.get(counter)) is not None:
+                self.alerts.watch(counter, *one, level)
 
 
 def blocks(applied: Sequence[Applied]) -> bool:

@@ -42,6 +42,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.request_log import commands as request_log
+from genai_spine.cli.spending import budgets
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.cli.usage import costs, ledger_commands, usage
 from genai_spine.telemetry import logs
@@ -76,6 +77,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
 app.add_typer(tenants.projects, name="projects")
 app.add_typer(audit.group, name="audit")
+app.add_typer(budgets.group, name="budget")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(models.drift)
 

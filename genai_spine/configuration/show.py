@@ -19,6 +19,7 @@ from genai_spine.v1 import routing_pb2
 
 MASK = "***"
 SECRET_VALUE = re.compile(r"([^&=]*(?:key|token|secret|password|sig)[^&=]*=)[^&]*", re.IGNORECASE)
+DATABASE = "database_url"  # the one secret of which more than its mask is shown
 OWN_SECTIONS = ("model_aliases", "fallback_chain")
 
 
@@ -26,7 +27,7 @@ def effective(configuration: Configuration) -> dict[str, Any]:
     """Configuration as plain data; keys, headers, passwords in URLs and commands are masked."""
     settings = configuration.settings
     shown = {
-        name: _plain(getattr(settings, name))
+        name: _database(settings) if name == DATABASE else _plain(getattr(settings, name))
         for name, field in Settings.model_fields.items()
         if not field.exclude and name not in OWN_SECTIONS
     }
@@ -100,10 +101,18 @@ def _alias(alias: Alias) -> Any:
     return {"models": models, "strategy": strategy}
 
 
+def _database(settings: Settings) -> str | None:
+    """URL of the database without its password."""
+    if settings.database_url is None:
+        return None
+    url = settings.database_url.get_secret_value()
+    return _without_password(url) if "://" in url else MASK
+
+
 def _plain(value: Any) -> Any:
     """Value of a setting as JSON has it."""
     if isinstance(value, SecretStr):
-        return _without_password(value.get_secret_value()) if "://" in value.get_secret_value() else MASK
+        return MASK
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -53,6 +53,7 @@ SpineError
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
+├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
 """
 
@@ -433,6 +434,15 @@ class BudgetExceeded(SpineError):
     rest_code = "QUOTA_EXCEEDED"
     openai_code = "insufficient_quota"
     falls_back = False  # a cheaper candidate is called in the place of the one that was refused
+
+
+class BudgetNotFound(SpineError):
+    """no budget '{budget}'"""
+
+    code = code_pb2.NOT_FOUND
+    reason = reasons.ERROR_REASON_BUDGET_NOT_FOUND
+    http_status = 404
+    rest_code = "NOT_FOUND"
 
 
 class PriceUnknown(SpineError):

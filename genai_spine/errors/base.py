@@ -31,7 +31,7 @@ class SpineError(Exception):
         if self.shows_reason:
             self.metadata["reason"] = self.reason_name
         self.retry_after_s = retry_after_s
-        super().__init__((self.__doc__ or "").format_map(metadata))
+        super().__init__(" ".join((self.__doc__ or "").split()).format_map(metadata))
 
     @classmethod
     def reason_of(cls) -> str:

@@ -8,7 +8,7 @@ redirect is judged anew. Neither proxies nor credentials of ours are used, and n
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -38,7 +38,8 @@ class Limits:
     max_bytes: int = 20 << 20  # of the body
     max_redirects: int = 3
     schemes: tuple[str, ...] = ("https",)
-    ports: frozenset[int] = frozenset({443, 8443})
+    ports: Collection[int] = frozenset({443, 8443})
+    is_public_only: bool = True  # false, for an address that the operator gave: any address is connected to
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class Fetcher:
     async def _once(self, request: "_Request", url: str) -> Fetched:
         parts = self._parts(url, request.name)
         host, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
-        address = await _resolved(host, port, request.name)
+        address = await self._resolved(host, port, request.name)
         context = (self.trust or ssl.create_default_context()) if parts.scheme == "https" else None
         try:
             reader, writer = await asyncio.open_connection(
@@ -118,6 +119,24 @@ class Fetcher:
             raise FetchFailed(request.name, problem) from None
         finally:
             writer.close()
+
+    async def _resolved(self, host: str, port: int, name: str) -> str:
+        """Address to connect to: of a name all of whose addresses are public.
+
+        Errors: InvalidRequest, FetchFailed.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise FetchFailed(name, "names a host that cannot be resolved") from None
+        addresses = [str(entry[4][0]) for entry in found]
+        if not addresses:
+            raise FetchFailed(name, "names a host without an address")
+        if self.limits.is_public_only and not all(is_public(address) for address in addresses):
+            problem = "leads to an address that is not of the public internet"
+            raise InvalidRequest(field=name, problem=problem)
+        return addresses[0]
 
     def _parts(self, url: str, name: str) -> SplitResult:
         """Parts of a URL that may be fetched. Errors: InvalidRequest."""
@@ -199,19 +218,3 @@ class _Reading:
 
     def on_message_complete(self) -> None:
         self.is_whole = True
-
-
-async def _resolved(host: str, port: int, name: str) -> str:
-    """Address to connect to: of a name all of whose addresses are public.
-
-    Errors: InvalidRequest, FetchFailed.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise FetchFailed(name, "names a host that cannot be resolved") from None
-    addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(is_public(address) for address in addresses):
-        raise InvalidRequest(field=name, problem="leads to an address that is not of the public internet")
-    return addresses[0]

@@ -23,6 +23,7 @@ from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access
+from genai_spine.server.spending import alerts_of
 from genai_spine.settings import Settings
 from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
@@ -105,7 +106,7 @@ class Foundation:
             settings=settings,
             database=database,
             ledger=ledger,
-            budgets=Budgets(BudgetRows(database), ledger),
+            budgets=Budgets(BudgetRows(database), ledger, alerts_of(settings, database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),

@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from genai_spine.billing.ledger import Ledger
+from genai_spine.budgets import defaults
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
 from genai_spine.edge.interceptor import ServiceInterceptor
@@ -20,10 +21,12 @@ from genai_spine.routing.upstream import Upstream
 from genai_spine.server import services
 from genai_spine.server.foundation import Foundation
 from genai_spine.server.services import ModelFacts
+from genai_spine.server.spending import default_budgets
 from genai_spine.server.upstreams import upstreams_of
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.database import Database
 
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
@@ -68,7 +71,10 @@ class Server:
         """Start of ledger, sweeper and listener, once the tables are checked."""
         await self._check_tables()
         await default_prompts.seed(self.foundation.prompts)
+        audit = self.foundation.access.audit
+        await defaults.install(BudgetRows(self.database), audit, default_budgets(self.settings))
         await self.ledger.start()
+        self.foundation.budgets.alerts.start()
         if self.interceptor.authenticator is not None:
             self.interceptor.authenticator.start()
         self.foundation.sweeper.start()
@@ -136,6 +142,7 @@ class Server:
             await self.interceptor.authenticator.stop()
         await self.foundation.prompts.close()
         await self.ledger.stop()
+        await self.foundation.budgets.alerts.stop()
         await self.database.close()
 
 

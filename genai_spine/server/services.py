@@ -6,6 +6,8 @@ from typing import Any
 
 from genai_spine.behaviour.book import BehaviourBook
 from genai_spine.billing.price_book import PriceBook
+from genai_spine.budgets.library import BudgetLibrary
+from genai_spine.budgets.status import BudgetStatus, Thresholds
 from genai_spine.capabilities.context import CapabilityDependencies
 from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
@@ -25,6 +27,7 @@ from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.server import access
 from genai_spine.server.foundation import Foundation, log_rules
+from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
 from genai_spine.services.document import DocumentService
@@ -45,6 +48,7 @@ from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
@@ -52,7 +56,9 @@ from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.usage.sums import UsageSums
+from genai_spine.usage.reports import UsageReports
 from genai_spine.v1 import (
+    budget_service_pb2,
     capability_service_pb2,
     completion_service_pb2,
     document_service_pb2,
@@ -72,6 +78,7 @@ from genai_spine.v1 import (
     symbol_service_pb2,
     usage_service_pb2,
 )
+from genai_spine.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from genai_spine.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from genai_spine.v1.completion_service_pb2_grpc import add_CompletionServiceServicer_to_server
 from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
@@ -112,6 +119,7 @@ FILES = (
     symbol_service_pb2,
     *access.FILES,
     usage_service_pb2,
+    budget_service_pb2,
 )
 
 Registration = tuple[Callable[..., None], Any]  # how gRPC adds a service, and the service
@@ -181,6 +189,7 @@ def attach(
     attached: list[Registration] = [
         *_services(foundation, inference, catalog),
         *_openai_services(foundation, inference),
+        (add_BudgetServiceServicer_to_server, _budgets(foundation)),
         *foundation.access.services(),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
@@ -237,3 +246,11 @@ def _openai_services(foundation: Foundation, inference: Inference) -> list[Regis
 def _sessions(database: Database, inference: Inference, settings: Settings) -> SessionService:
     library = SessionLibrary(Sessions(database), SessionMessages(database))
     return SessionService(library, MessageSender(library, inference, settings.lease_ttl))
+
+
+def _budgets(foundation: Foundation) -> BudgetService:
+    settings, database = foundation.settings, foundation.database
+    library = BudgetLibrary(BudgetRows(database), foundation.budgets, foundation.access.audit)
+    reports = UsageReports(UsageSums(database))
+    thresholds = Thresholds(settings.budget_warn_daily, settings.budget_warn_monthly)
+    return BudgetService(library, BudgetStatus(foundation.budgets, reports, thresholds))

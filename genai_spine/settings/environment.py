@@ -22,6 +22,13 @@ WITHOUT_PREFIX = (
     "OUTPUT_TOKEN_PRICE",
 )
 
+# Older variables of settings, by the setting's name.
+OLDER = {
+    "budget_daily": "GENAI_COST_BUDGET_DAILY",
+    "budget_monthly": "AI_DEFAULT_MONTHLY_BUDGET_USD",
+    "budget_policy": "AI_BUDGET_POLICY",
+}
+
 
 def environment() -> dict[str, str]:
     """Variables of the file .env and of the environment, which wins, and secrets of the files that they name.
@@ -41,6 +48,8 @@ def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
     names = [f"GENAI_{name.upper()}"]
     if name.upper() in WITHOUT_PREFIX:
         names.append(name.upper())
+    if name in OLDER:
+        names.append(OLDER[name])
     return [
         found + FILE if found in secret_variables() and variables.get(found + FILE) else found
         for found in names
@@ -49,11 +58,12 @@ def variables_of(name: str, variables: Mapping[str, str]) -> list[str]:
 
 
 def without_prefix(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Settings that are set by their older variable, without GENAI_, alone."""
+    """Settings that are set by their older variable alone: one without GENAI_, or another one."""
+    older = {name.lower(): name for name in WITHOUT_PREFIX} | OLDER
     return {
-        name.lower(): value
-        for name in WITHOUT_PREFIX
-        if (value := variables.get(name)) and not variables.get(f"GENAI_{name}")
+        name: value
+        for name, variable in older.items()
+        if (value := variables.get(variable)) and not variables.get(f"GENAI_{name.upper()}")
     }
 
 

@@ -184,6 +184,19 @@ class Database:
         async with self._turn, self.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def begin_change(self, table: sa.Table) -> AsyncGenerator[AsyncConnection]:
+        """The same for changes that depend on other rows of the table: one at a time, of all processes.
+
+        Readers do not wait.
+        """
+        async with self._turn, self.begin() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                await connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
+
     async def ping(self) -> None:
         """Round trip to the database; raises what the driver raises, or what the last write met."""
         async with self.engine.connect() as connection:

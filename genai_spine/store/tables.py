@@ -154,13 +154,14 @@ budgets = sa.Table(
     _text("node_key"),  # id of the node, of a label name=value; *: each one by itself
     _text("period"),  # DAILY, WEEKLY, MONTHLY or TOTAL; UTC, weeks begin on Monday
     _number("limit_ticks"),
-    _text("policy"),  # WARN, SOFT_BLOCK or HARD_BLOCK
+    _text("policy"),  # WARN, SOFT_BLOCK, HARD_BLOCK or FALLBACK
     _number("warn_percent"),
     _number("raise_ticks"),  # that the limit is higher until raise_until
     sa.Column("raise_until", Utc),
     _flag("enabled"),
     _number("revision"),  # counts the changes of all budgets; grows
     sa.Column("created_at", Utc, nullable=False),
+    _added_flag("from_settings", default=False),  # a default of the settings, and goes with them
     sa.UniqueConstraint("tenant_id", "node", "node_key", "period", name="uq_budgets_node"),
     sqlite_autoincrement=True,  # the id of one that is gone is never given again
 )
@@ -181,18 +182,26 @@ budget_counters = sa.Table(
     _number("reserved_ticks"),
     _number("opening_ticks"),  # of spent_ticks: of rows that were settled before the budget was made
     sa.UniqueConstraint("budget_id", "node_key", "period_start", name="uq_budget_counters_period"),
+    sa.Index("ix_budget_counters_period", "budget_id", "period_start", "id"),
     sqlite_autoincrement=True,
     postgresql_with={"fillfactor": "50"},  # updates stay on their page
 )
 
-# Which thresholds of a counter were passed and told: each once.
+# Alerts: which thresholds of a counter were passed, each once; and those that a webhook has still to be told.
 budget_alerts = sa.Table(
     "budget_alerts",
     metadata,
     sa.Column("counter_id", sa.BigInteger, primary_key=True),
-    sa.Column("percent", sa.BigInteger, primary_key=True),
+    sa.Column("percent", sa.BigInteger, primary_key=True),  # 100: the limit was passed
+    sa.Column("limit_ticks", sa.BigInteger, primary_key=True),  # of which it is the percentage
     _number("used_ticks"),
     sa.Column("at", Utc, nullable=False),
+    sa.Column("id", sa.Text),  # that the webhook is told; NULL: of an older version
+    sa.Column("event", sa.JSON(none_as_null=True)),
+    sa.Column("state", sa.Text),  # PENDING, DELIVERED or FAILED; NULL: there was no webhook
+    _added_number("attempts"),
+    sa.Column("next_attempt_at", Utc),  # of PENDING; while one is made, when it counts as given up
+    _partial("ix_budget_alerts_pending", "state = 'PENDING'", "next_attempt_at"),
 )
 
 # Files and batches at providers that were made through this service: whose they are, and what they are for.

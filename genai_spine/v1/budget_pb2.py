@@ -22,24 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgenai_spine/v1/budget.proto\x12\x0egenai_spine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x04\n\x06\x42udget\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x1b\n\ttenant_id\x18\x02 \x01(\tR\x08tenantId\x12.\n\x04node\x18\x03 \x01(\x0e\x32\x1a.genai_spine.v1.BudgetNodeR\x04node\x12\x19\n\x08node_key\x18\x04 \x01(\tR\x07nodeKey\x12\x34\n\x06period\x18\x05 \x01(\x0e\x32\x1c.genai_spine.v1.BudgetPeriodR\x06period\x12\x1f\n\x0blimit_ticks\x18\x06 \x01(\x03R\nlimitTicks\x12\x34\n\x06policy\x18\x07 \x01(\x0e\x32\x1c.genai_spine.v1.BudgetPolicyR\x06policy\x12!\n\x0cwarn_percent\x18\x08 \x01(\rR\x0bwarnPercent\x12\x1f\n\x0braise_ticks\x18\t \x01(\x03R\nraiseTicks\x12@\n\x0eraise_end_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0craiseEndTime\x12\x18\n\x07\x65nabled\x18\x0b \x01(\x08R\x07\x65nabled\x12\x1a\n\x08revision\x18\x0c \x01(\x04R\x08revision\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x88\x02\n\rBudgetCounter\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x1b\n\tbudget_id\x18\x02 \x01(\x04R\x08\x62udgetId\x12\x19\n\x08node_key\x18\x03 \x01(\tR\x07nodeKey\x12\x46\n\x11period_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12\x1f\n\x0blimit_ticks\x18\x05 \x01(\x03R\nlimitTicks\x12\x1f\n\x0bspent_ticks\x18\x06 \x01(\x03R\nspentTicks\x12%\n\x0ereserved_ticks\x18\x07 \x01(\x03R\rreservedTicks*\xb5\x01\n\nBudgetNode\x12\x1b\n\x17\x42UDGET_NODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UDGET_NODE_TENANT\x10\x01\x12\x17\n\x13\x42UDGET_NODE_PROJECT\x10\x02\x12\x13\n\x0f\x42UDGET_NODE_KEY\x10\x03\x12\x18\n\x14\x42UDGET_NODE_END_USER\x10\x04\x12\x15\n\x11\x42UDGET_NODE_LABEL\x10\x05\x12\x13\n\x0f\x42UDGET_NODE_RUN\x10\x06*\x94\x01\n\x0c\x42udgetPeriod\x12\x1d\n\x19\x42UDGET_PERIOD_UNSPECIFIED\x10\x00\x12\x17\n\x13\x42UDGET_PERIOD_DAILY\x10\x01\x12\x18\n\x14\x42UDGET_PERIOD_WEEKLY\x10\x02\x12\x19\n\x15\x42UDGET_PERIOD_MONTHLY\x10\x03\x12\x17\n\x13\x42UDGET_PERIOD_TOTAL\x10\x04*\x9d\x01\n\x0c\x42udgetPolicy\x12\x1d\n\x19\x42UDGET_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UDGET_POLICY_WARN\x10\x01\x12\x1c\n\x18\x42UDGET_POLICY_SOFT_BLOCK\x10\x02\x12\x1c\n\x18\x42UDGET_POLICY_HARD_BLOCK\x10\x03\x12\x1a\n\x16\x42UDGET_POLICY_FALLBACK\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgenai_spine/v1/budget.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x07\n\x06\x42udget\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x36\n\ttenant_id\x18\x02 \x01(\tB\x19\xa2\xbb\x18\x15\x38@B\x11[^\\x00-\\x20\\x7f]*R\x08tenantId\x12.\n\x04node\x18\x03 \x01(\x0e\x32\x1a.genai_spine.v1.BudgetNodeR\x04node\x12,\n\x08node_key\x18\x04 \x01(\tB\x11\xa2\xbb\x18\r8\xc1\x02\x42\x08[^\\x00]*R\x07nodeKey\x12\x34\n\x06period\x18\x05 \x01(\x0e\x32\x1c.genai_spine.v1.BudgetPeriodR\x06period\x12<\n\x0blimit_ticks\x18\x06 \x01(\x03\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\xb4\x93v\xe2\xfa\xa8\x43H\x00R\nlimitTicks\x88\x01\x01\x12\x34\n\x06policy\x18\x07 \x01(\x0e\x32\x1c.genai_spine.v1.BudgetPolicyR\x06policy\x12\x42\n\x0cwarn_percent\x18\x08 \x01(\rB\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00\xc0X@R\x02\x38\x30H\x01R\x0bwarnPercent\x88\x01\x01\x12<\n\x0braise_ticks\x18\t \x01(\x03\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\xb4\x93v\xe2\xfa\xa8\x43H\x02R\nraiseTicks\x88\x01\x01\x12@\n\x0eraise_end_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0craiseEndTime\x12\x1d\n\x07\x65nabled\x18\x0b \x01(\x08H\x03R\x07\x65nabled\x88\x01\x01\x12\x1a\n\x08revision\x18\x0c \x01(\x04R\x08revision\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1f\n\x04\x65tag\x18\x0e \x01(\tB\x06\xa2\xbb\x18\x02\x38@H\x04R\x04\x65tag\x88\x01\x01\x12\x38\n\tlimit_usd\x18\x0f \x01(\x01\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00*u\x95\x41H\x05R\x08limitUsd\x88\x01\x01\x12\x38\n\traise_usd\x18\x10 \x01(\x01\x42\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00*u\x95\x41H\x06R\x08raiseUsd\x88\x01\x01\x12#\n\rfrom_settings\x18\x11 \x01(\x08R\x0c\x66romSettings\x12<\n\x07\x63ounter\x18\x12 \x01(\x0b\x32\x1d.genai_spine.v1.BudgetCounterH\x07R\x07\x63ounter\x88\x01\x01\x42\x0e\n\x0c_limit_ticksB\x0f\n\r_warn_percentB\x0e\n\x0c_raise_ticksB\n\n\x08_enabledB\x07\n\x05_etagB\x0c\n\n_limit_usdB\x0c\n\n_raise_usdB\n\n\x08_counter\"\x9a\x04\n\rBudgetCounter\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x1b\n\tbudget_id\x18\x02 \x01(\x04R\x08\x62udgetId\x12\x19\n\x08node_key\x18\x03 \x01(\tR\x07nodeKey\x12\x46\n\x11period_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fperiodStartTime\x12\x1f\n\x0blimit_ticks\x18\x05 \x01(\x03R\nlimitTicks\x12\x1f\n\x0bspent_ticks\x18\x06 \x01(\x03R\nspentTicks\x12%\n\x0ereserved_ticks\x18\x07 \x01(\x03R\rreservedTicks\x12\'\n\x0fremaining_ticks\x18\x08 \x01(\x03R\x0eremainingTicks\x12\x1b\n\tlimit_usd\x18\t \x01(\x01R\x08limitUsd\x12\x1b\n\tspent_usd\x18\n \x01(\x01R\x08spentUsd\x12!\n\x0creserved_usd\x18\x0b \x01(\x01R\x0breservedUsd\x12#\n\rremaining_usd\x18\x0c \x01(\x01R\x0cremainingUsd\x12!\n\x0cused_percent\x18\r \x01(\x01R\x0busedPercent\x12\x42\n\x0fperiod_end_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rperiodEndTime*\xb5\x01\n\nBudgetNode\x12\x1b\n\x17\x42UDGET_NODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UDGET_NODE_TENANT\x10\x01\x12\x17\n\x13\x42UDGET_NODE_PROJECT\x10\x02\x12\x13\n\x0f\x42UDGET_NODE_KEY\x10\x03\x12\x18\n\x14\x42UDGET_NODE_END_USER\x10\x04\x12\x15\n\x11\x42UDGET_NODE_LABEL\x10\x05\x12\x13\n\x0f\x42UDGET_NODE_RUN\x10\x06*\x94\x01\n\x0c\x42udgetPeriod\x12\x1d\n\x19\x42UDGET_PERIOD_UNSPECIFIED\x10\x00\x12\x17\n\x13\x42UDGET_PERIOD_DAILY\x10\x01\x12\x18\n\x14\x42UDGET_PERIOD_WEEKLY\x10\x02\x12\x19\n\x15\x42UDGET_PERIOD_MONTHLY\x10\x03\x12\x17\n\x13\x42UDGET_PERIOD_TOTAL\x10\x04*\x9d\x01\n\x0c\x42udgetPolicy\x12\x1d\n\x19\x42UDGET_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UDGET_POLICY_WARN\x10\x01\x12\x1c\n\x18\x42UDGET_POLICY_SOFT_BLOCK\x10\x02\x12\x1c\n\x18\x42UDGET_POLICY_HARD_BLOCK\x10\x03\x12\x1a\n\x16\x42UDGET_POLICY_FALLBACK\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.budget_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BUDGETNODE']._serialized_start=869
-  _globals['_BUDGETNODE']._serialized_end=1050
-  _globals['_BUDGETPERIOD']._serialized_start=1053
-  _globals['_BUDGETPERIOD']._serialized_end=1201
-  _globals['_BUDGETPOLICY']._serialized_start=1204
-  _globals['_BUDGETPOLICY']._serialized_end=1361
-  _globals['_BUDGET']._serialized_start=81
-  _globals['_BUDGET']._serialized_end=599
-  _globals['_BUDGETCOUNTER']._serialized_start=602
-  _globals['_BUDGETCOUNTER']._serialized_end=866
+  _globals['_BUDGET'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['tenant_id']._serialized_options = b'\242\273\030\0258@B\021[^\\x00-\\x20\\x7f]*'
+  _globals['_BUDGET'].fields_by_name['node_key']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['node_key']._serialized_options = b'\242\273\030\r8\301\002B\010[^\\x00]*'
+  _globals['_BUDGET'].fields_by_name['limit_ticks']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['limit_ticks']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\000\000\031\000\264\223v\342\372\250C'
+  _globals['_BUDGET'].fields_by_name['warn_percent']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['warn_percent']._serialized_options = b'\242\273\030\026\021\000\000\000\000\000\000\360?\031\000\000\000\000\000\300X@R\00280'
+  _globals['_BUDGET'].fields_by_name['raise_ticks']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['raise_ticks']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\000\000\031\000\264\223v\342\372\250C'
+  _globals['_BUDGET'].fields_by_name['etag']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['etag']._serialized_options = b'\242\273\030\0028@'
+  _globals['_BUDGET'].fields_by_name['limit_usd']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['limit_usd']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\000\000\031\000\000\000\000*u\225A'
+  _globals['_BUDGET'].fields_by_name['raise_usd']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['raise_usd']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\000\000\031\000\000\000\000*u\225A'
+  _globals['_BUDGETNODE']._serialized_start=1677
+  _globals['_BUDGETNODE']._serialized_end=1858
+  _globals['_BUDGETPERIOD']._serialized_start=1861
+  _globals['_BUDGETPERIOD']._serialized_end=2009
+  _globals['_BUDGETPOLICY']._serialized_start=2012
+  _globals['_BUDGETPOLICY']._serialized_end=2169
+  _globals['_BUDGET']._serialized_start=115
+  _globals['_BUDGET']._serialized_end=1133
+  _globals['_BUDGETCOUNTER']._serialized_start=1136
+  _globals['_BUDGETCOUNTER']._serialized_end=1674
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -53,7 +54,7 @@ BUDGET_POLICY_HARD_BLOCK: BudgetPolicy
 BUDGET_POLICY_FALLBACK: BudgetPolicy
 
 class Budget(_message.Message):
-    __slots__ = ("id", "tenant_id", "node", "node_key", "period", "limit_ticks", "policy", "warn_percent", "raise_ticks", "raise_end_time", "enabled", "revision", "create_time")
+    __slots__ = ("id", "tenant_id", "node", "node_key", "period", "limit_ticks", "policy", "warn_percent", "raise_ticks", "raise_end_time", "enabled", "revision", "create_time", "etag", "limit_usd", "raise_usd", "from_settings", "counter")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +68,11 @@ class Budget(_message.Message):
     ENABLED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_USD_FIELD_NUMBER: _ClassVar[int]
+    RAISE_USD_FIELD_NUMBER: _ClassVar[int]
+    FROM_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    COUNTER_FIELD_NUMBER: _ClassVar[int]
     id: int
     tenant_id: str
     node: BudgetNode
@@ -80,10 +86,15 @@ class Budget(_message.Message):
     enabled: bool
     revision: int
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[int] = ..., tenant_id: _Optional[str] = ..., node: _Optional[_Union[BudgetNode, str]] = ..., node_key: _Optional[str] = ..., period: _Optional[_Union[BudgetPeriod, str]] = ..., limit_ticks: _Optional[int] = ..., policy: _Optional[_Union[BudgetPolicy, str]] = ..., warn_percent: _Optional[int] = ..., raise_ticks: _Optional[int] = ..., raise_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enabled: _Optional[bool] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    etag: str
+    limit_usd: float
+    raise_usd: float
+    from_settings: bool
+    counter: BudgetCounter
+    def __init__(self, id: _Optional[int] = ..., tenant_id: _Optional[str] = ..., node: _Optional[_Union[BudgetNode, str]] = ..., node_key: _Optional[str] = ..., period: _Optional[_Union[BudgetPeriod, str]] = ..., limit_ticks: _Optional[int] = ..., policy: _Optional[_Union[BudgetPolicy, str]] = ..., warn_percent: _Optional[int] = ..., raise_ticks: _Optional[int] = ..., raise_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enabled: _Optional[bool] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., limit_usd: _Optional[float] = ..., raise_usd: _Optional[float] = ..., from_settings: _Optional[bool] = ..., counter: _Optional[_Union[BudgetCounter, _Mapping]] = ...) -> None: ...
 
 class BudgetCounter(_message.Message):
-    __slots__ = ("id", "budget_id", "node_key", "period_start_time", "limit_ticks", "spent_ticks", "reserved_ticks")
+    __slots__ = ("id", "budget_id", "node_key", "period_start_time", "limit_ticks", "spent_ticks", "reserved_ticks", "remaining_ticks", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "used_percent", "period_end_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     BUDGET_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +102,13 @@ class BudgetCounter(_message.Message):
     LIMIT_TICKS_FIELD_NUMBER: _ClassVar[int]
     SPENT_TICKS_FIELD_NUMBER: _ClassVar[int]
     RESERVED_TICKS_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_TICKS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_USD_FIELD_NUMBER: _ClassVar[int]
+    SPENT_USD_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_USD_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_USD_FIELD_NUMBER: _ClassVar[int]
+    USED_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_END_TIME_FIELD_NUMBER: _ClassVar[int]
     id: int
     budget_id: int
     node_key: str
@@ -98,4 +116,11 @@ class BudgetCounter(_message.Message):
     limit_ticks: int
     spent_ticks: int
     reserved_ticks: int
-    def __init__(self, id: _Optional[int] = ..., budget_id: _Optional[int] = ..., node_key: _Optional[str] = ..., period_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit_ticks: _Optional[int] = ..., spent_ticks: _Optional[int] = ..., reserved_ticks: _Optional[int] = ...) -> None: ...
+    remaining_ticks: int
+    limit_usd: float
+    spent_usd: float
+    reserved_usd: float
+    remaining_usd: float
+    used_percent: float
+    period_end_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[int] = ..., budget_id: _Optional[int] = ..., node_key: _Optional[str] = ..., period_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit_ticks: _Optional[int] = ..., spent_ticks: _Optional[int] = ..., reserved_ticks: _Optional[int] = ..., remaining_ticks: _Optional[int] = ..., limit_usd: _Optional[float] = ..., spent_usd: _Optional[float] = ..., reserved_usd: _Optional[float] = ..., remaining_usd: _Optional[float] = ..., used_percent: _Optional[float] = ..., period_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

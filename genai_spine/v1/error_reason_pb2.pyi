@@ -49,6 +49,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PROJECT_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_BUDGET_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_PRICE_UNKNOWN: _ClassVar[ErrorReason]
+    ERROR_REASON_BUDGET_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ClassVar[ErrorReason]
     ERROR_REASON_STREAM_LOST: _ClassVar[ErrorReason]
     ERROR_REASON_CALL_LOST: _ClassVar[ErrorReason]
@@ -96,6 +97,7 @@ ERROR_REASON_TENANT_NOT_FOUND: ErrorReason
 ERROR_REASON_PROJECT_NOT_FOUND: ErrorReason
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason
 ERROR_REASON_PRICE_UNKNOWN: ErrorReason
+ERROR_REASON_BUDGET_NOT_FOUND: ErrorReason
 ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason
 ERROR_REASON_STREAM_LOST: ErrorReason
 ERROR_REASON_CALL_LOST: ErrorReason

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,43 @@ def test_the_command_line_keeps_keys_tenants_and_the_audit_log(keyed: Keyed):
     assert "BROKEN" not in keyed.command("audit", "list").stdout
     chat = keyed.command("chat", "-m", "builtin:extractive", "Hello. It is late. We go home.")
     assert chat.returncode == 0
+
+
+def test_budgets_are_kept_over_rest_and_by_the_command_line(keyed: Keyed):
+    set_one = ("budget", "set", "7.5", "--period", "daily", "--policy", "soft_block")
+    row = keyed.command(*set_one).stdout.splitlines()[1].split()
+    assert row[1:5] == ["tenant", "default-tenant", "daily", "7.500000"]
+    assert row[-1] == "soft_block"
+    [listed] = json.loads(keyed.command("budget", "list", "--json").stdout)["budgets"]
+    assert (listed["id"], listed["limit_usd"], listed["limit_ticks"]) == (row[0], 7.5, "75000000000")
+    assert "7.500000" in keyed.command("budget", "show").stdout
+    key = {"authorization": f"Bearer {keyed.admin}"}
+    status, body = keyed.ask("GET", "/v1/budget", **key)
+    assert status == 200
+    shown = json.loads(body)
+    assert {"limit": 7.5, "used": 0, "remaining": 7.5, "percentage_used": 0}.items() <= shown["daily"].items()
+    assert shown["monthly"]["used"] == 0
+    assert "limit" not in shown["monthly"]
+    assert shown["alerts"] == {"daily_warning_threshold": 0.8, "monthly_warning_threshold": 0.9}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{keyed.stack.port}/v1/budgets?update_mask=limitUsd",
+        json.dumps({"period": "BUDGET_PERIOD_DAILY", "limit_usd": 9}).encode(),
+        {"content-type": "application/json", **key},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request) as answer:
+        changed = json.load(answer)
+    assert (changed["id"], changed["limit_usd"], changed["policy"]) == (
+        row[0],
+        9,
+        "BUDGET_POLICY_SOFT_BLOCK",
+    )
+    assert keyed.ask("GET", f"/v1/budgets/{row[0]}/counters", **key)[0] == 200
+    assert keyed.command("budget", "delete", row[0]).stdout == f"deleted budget {row[0]}\n"
+    missing = keyed.command("budget", "show", row[0])
+    assert (missing.returncode, missing.stderr) == (1, f"genai-spine: NOT_FOUND: no budget '{row[0]}'\n")
+    status, body = keyed.ask("GET", f"/v1/budgets/{row[0]}", **key)
+    assert (status, json.loads(body)["error"]["code"]) == (404, "NOT_FOUND")
 
 
 def test_a_server_that_would_listen_publicly_says_what_to_set(tmp_path: Path):

@@ -33,6 +33,7 @@ COMMANDS = (
     "tenants",
     "projects",
     "audit",
+    "budget",
     "completion",
 )
 

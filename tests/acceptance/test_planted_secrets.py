@@ -54,6 +54,8 @@ def value(variable: str) -> str:
     """Value of a variable with its secret inside."""
     if variable.endswith("PROXY"):
         return f"http://user:{word(variable)}@127.0.0.1:9"
+    if variable.endswith("_WEBHOOK_URL"):
+        return f"https://127.0.0.1:9/{word(variable)}"
     if variable.endswith("_COMMAND"):
         return f"echo {word(variable)}"
     return word(variable)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
-from genai_spine.store.booking.budgets import BudgetRows, period_start
+from genai_spine.store.booking.budgets import BudgetRows
+from genai_spine.store.booking.periods import period_start
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import budget_pb2 as pb

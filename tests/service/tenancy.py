@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from genai_spine.server import services
+from genai_spine.v1 import budget_pb2
+from genai_spine.v1 import budget_service_pb2 as budgets
 from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import execution_service_pb2 as executions
 from genai_spine.v1 import openai_service_pb2 as openai
@@ -85,6 +87,8 @@ async def store(service: Running, tenant: str) -> Stored:
         await _store_answers(service, found)
         await _store_session(service, found)
         await _store_objects(service, found, f"{tenant}-{number}")
+        (made,) = await ask(service, "BudgetService/SetBudget", budget(f"{MARK}{number}"), tenant)
+        ids["budget"] = str(made.id)
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
     await ask(service, "PromptService/ExecutePrompt", execute, tenant)
     (listed,) = await ask(
@@ -131,6 +135,17 @@ async def _store_objects(service: Running, found: Stored, prefix: str) -> None:
     )
     (batch,) = await ask(service, "ProviderBatchService/CreateBatch", begin, found.tenant)
     found.ids["file"], found.ids["batch"] = file.id, batch.id
+
+
+def budget(node_key: str) -> Message:
+    """A budget that nobody meets."""
+    given = budget_pb2.Budget(
+        node=budget_pb2.BUDGET_NODE_PROJECT,
+        node_key=node_key,
+        period=budget_pb2.BUDGET_PERIOD_DAILY,
+        limit_usd=1,
+    )
+    return budgets.SetBudgetRequest(budget=given)
 
 
 def body(**fields: Any) -> HttpBody:
@@ -290,6 +305,14 @@ BY_ID: dict[str, list[Reach]] = {
     "RequestLogService/DeleteRequestLogs": [
         Reach("log", lambda id: logs.DeleteRequestLogsRequest(request_log_id=id))
     ],
+    "BudgetService/GetBudget": [Reach("budget", lambda id: budgets.GetBudgetRequest(budget_id=int(id)))],
+    "BudgetService/ListBudgetCounters": [
+        Reach("budget", lambda id: budgets.ListBudgetCountersRequest(budget_id=int(id)))
+    ],
+    "BudgetService/DeleteBudget": [
+        Reach("budget", lambda id: budgets.DeleteBudgetRequest(budget_id=int(id))),
+        Reach("budget", lambda id: budgets.DeleteBudgetRequest(budget_id=int(id), etag="1")),
+    ],
     "ExecutionService/GetExecution": [
         Reach("execution", lambda id: executions.GetExecutionRequest(execution_id=id))
     ],
@@ -342,6 +365,11 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: usage.GetUsageRequest(session_id=a.ids["session"]),
         lambda a: usage.GetUsageRequest(prompt_id=a.ids["prompt"]),
     ],
+    "BudgetService/ListBudgets": [
+        lambda a: budgets.ListBudgetsRequest(page_size=1),
+        lambda a: budgets.ListBudgetsRequest(node_key=f"{MARK}1"),
+    ],
+    "BudgetService/GetBudgetStatus": [lambda a: budgets.GetBudgetStatusRequest()],
     "UsageService/GetCosts": [lambda a: usage.GetCostsRequest()],
     "UsageService/GetSpendSummary": [lambda a: usage.GetSpendSummaryRequest()],
     "UsageService/ExportUsage": [
@@ -354,6 +382,7 @@ MAKES: dict[str, Callable[[], Message]] = {
     "PromptService/CreatePrompt": lambda: prompts.CreatePromptRequest(
         prompt=prompts.Prompt(name="x", slug=SLUG, user_prompt_template="x")
     ),
+    "BudgetService/SetBudget": lambda: budget(f"{MARK}0"),
     "PromptService/ImportPrompts": lambda: prompts.ImportPromptsRequest(
         yaml=f"- name: x\n  slug: {SLUG}\n  user_prompt_template: other\n"
     ),

@@ -18,7 +18,9 @@ BELOW = {
     "settings": {"providers", "routing", "billing", "symbols"},
     "edge": {"openai_api", "access"},
     "openai_api": {"services"},
-    "services": {"sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log"},
+    "services": {
+        *("sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log", "budgets"),
+    },
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
     "inference": {"catalog", "delivery", "access"},
@@ -31,6 +33,7 @@ BELOW = {
     "providers": {"json_schema", "behaviour"},
     "behaviour": set(),
     "usage": {"billing"},
+    "budgets": {"usage", "access"},
     "billing": {"store"},
     "access": {"store"},
     "request_log": {"store"},

@@ -32,7 +32,7 @@ class InvalidRequest(SpineError):
 
 
 class NotFound(SpineError):
-    """There is no such model, prompt, session, message, price, execution or stored answer."""
+    """There is no such model, prompt, session, message, price, execution, budget or stored answer."""
 
 
 class Conflict(SpineError):
@@ -110,6 +110,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.TENANT_NOT_FOUND: NotFound,
     ErrorReason.PROJECT_NOT_FOUND: NotFound,
     ErrorReason.BUDGET_EXCEEDED: BudgetExceeded,
+    ErrorReason.BUDGET_NOT_FOUND: NotFound,
     ErrorReason.PRICE_UNKNOWN: InvalidRequest,
     ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
     ErrorReason.STREAM_LOST: Conflict,

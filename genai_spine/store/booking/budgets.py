@@ -1,62 +1,51 @@
-"""Budgets and their counters: configuration, periods, and what is spent and reserved."""
+"""Budgets and their counters: configuration, and what is spent and reserved."""
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.errors import BudgetNotFound, EtagMismatch
+from genai_spine.store.access import audit
+from genai_spine.store.access.audit import SealedEntry
+from genai_spine.store.booking import counter_opening
+from genai_spine.store.booking.budget_messages import PERIOD, budget_of, budget_values, counter_of
+from genai_spine.store.booking.counter_opening import CounterKey
 from genai_spine.store.booking.extensions import LIMIT, Extensions
+from genai_spine.store.booking.periods import period_start
 from genai_spine.store.database import Database, Now
-from genai_spine.store.tables import budget_alerts, budget_counters, budgets, executions
-from genai_spine.v1.budget_pb2 import (
-    BUDGET_PERIOD_DAILY,
-    BUDGET_PERIOD_MONTHLY,
-    BUDGET_PERIOD_WEEKLY,
-    BUDGET_POLICY_WARN,
-    Budget,
-    BudgetCounter,
-    BudgetNode,
-    BudgetPeriod,
-    BudgetPolicy,
-)
+from genai_spine.store.tables import budget_counters, budgets
+from genai_spine.v1.budget_pb2 import BUDGET_POLICY_WARN, Budget, BudgetCounter, BudgetNode, BudgetPeriod
+from genai_spine.v1.budget_service_pb2 import ListBudgetsRequest
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NODE_COLUMNS = {
-    "PROJECT": "project_id",
-    "KEY": "api_key_id",
-    "END_USER": "user_id",
-    "RUN": "run_id",
-}
-CounterKey = tuple[int, str, datetime]  # budget, node and start of the period
+NAMED_BY = ("tenant_id", "node", "node_key", "period")  # no two budgets have the same of all of them
 
 _budget, _counter = budgets.c, budget_counters.c
 
 
-def period_start(period: int, at: datetime) -> datetime:
-    """First moment of the period that a time is in; UTC, weeks begin on Monday."""
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if period == BUDGET_PERIOD_DAILY:
-        return day
-    if period == BUDGET_PERIOD_WEEKLY:
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if period == BUDGET_PERIOD_MONTHLY else EPOCH
+class Revision(NamedTuple):
+    """State of all budgets: every change of one changes it, and it never comes back."""
+
+    newest: int
+    last_id: int
+    budgets: int
 
 
 class BudgetRows:
-    """Tables budgets, budget_counters and budget_alerts."""
+    """Tables budgets and budget_counters."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changing = asyncio.Lock()
         self.extensions = Extensions(database)  # of reservations
 
-    async def revision(self) -> int:
-        """Number of the newest change of any budget; 0: there never was one."""
+    async def revision(self) -> Revision:
+        """State of all budgets, to be compared with a later one."""
+        newest, last = sa.func.max(_budget.revision), sa.func.max(_budget.id)
+        query = sa.select(sa.func.coalesce(newest, 0), sa.func.coalesce(last, 0), sa.func.count())
         async with self._database.connect() as connection:
-            return int((await connection.execute(sa.select(sa.func.max(_budget.revision)))).scalar() or 0)
+            return Revision(*(await connection.execute(query.select_from(budgets))).one())
 
     async def find(self, tenant_id: str | None = None) -> list[Budget]:
         """Budgets of a tenant, or of all, in the order in which they were made."""
@@ -64,48 +53,82 @@ class BudgetRows:
         if tenant_id is not None:
             query = query.where(_budget.tenant_id == tenant_id)
         async with self._database.connect() as connection:
-            return [_message(row) for row in (await connection.execute(query)).mappings()]
+            return [budget_of(row) for row in (await connection.execute(query)).mappings()]
 
-    async def upsert(self, budget: Budget) -> Budget:
-        """Makes a budget, or changes the one of its tenant, node and period, with the counters that run.
+    async def page(self, request: ListBudgetsRequest, tenant_id: str, size: int, after: int) -> list[Budget]:
+        """Budgets of a tenant that the request's filters let through, behind an id, by their ids."""
+        query = sa.select(budgets).where(_budget.tenant_id == tenant_id, _budget.id > after)
+        if request.node:
+            query = query.where(_budget.node == BudgetNode.Name(request.node).removeprefix("BUDGET_NODE_"))
+        if request.HasField("node_key"):
+            query = query.where(_budget.node_key == request.node_key)
+        async with self._database.connect() as connection:
+            found = await connection.execute(query.order_by(_budget.id).limit(size))
+            return [budget_of(row) for row in found.mappings()]
 
-        Its id, revision and create_time are given. A lowered limit counts at the next reservation.
+    async def get(self, id: int) -> Budget:
+        """Budget by its id. Errors: BudgetNotFound."""
+        async with self._database.connect() as connection:
+            found = await connection.execute(sa.select(budgets).where(_budget.id == id))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise BudgetNotFound(budget=str(id))
+        return budget_of(row)
+
+    async def named(self, budget: Budget) -> Budget | None:
+        """Budget of the same tenant, node, node_key and period; None: there is none."""
+        async with self._database.connect() as connection:
+            found = await connection.execute(sa.select(budgets).where(*_named(budget_values(budget))))
+            row = found.mappings().one_or_none()
+        return None if row is None else budget_of(row)
+
+    async def upsert(
+        self, budget: Budget, entry: SealedEntry | None = None, seen: int | None = None
+    ) -> Budget:
+        """Makes a budget, or changes the one of its tenant, node, node_key and period, with its counters.
+
+        Its id, revision and create_time are given. A lowered limit counts at the next reservation. entry: of
+        the audit log, in the same transaction. seen: revision that it must have still; 0: there must be none.
+        Errors: EtagMismatch.
         """
-        values = _values(budget)
-        named = [
-            getattr(_budget, name) == values[name] for name in ("tenant_id", "node", "node_key", "period")
-        ]
-        async with self._changing, self._database.begin() as connection:
-            revision = sa.select(sa.func.coalesce(sa.func.max(_budget.revision), 0) + 1).scalar_subquery()
-            known = (
-                await connection.execute(
-                    sa.update(budgets).where(*named).values(**values, revision=revision).returning(_budget.id)
-                )
-            ).scalar()
-            if known is None:
-                row = {**values, "revision": revision, "created_at": Now()}
-                known = (
-                    await connection.execute(sa.insert(budgets).values(row).returning(_budget.id))
-                ).scalar()
+        values = budget_values(budget)
+        async with self._database.begin_change(budgets) as connection:
+            found = await connection.execute(sa.select(_budget.id, _budget.revision).where(*_named(values)))
+            id, revision = found.one_or_none() or (None, 0)
+            if seen is not None and seen != revision:
+                raise EtagMismatch(resource="budget", etag=str(revision))
+            newest = sa.select(sa.func.coalesce(sa.func.max(_budget.revision), 0) + 1).scalar_subquery()
+            row = {**values, "revision": newest}
+            if id is None:
+                insert = sa.insert(budgets).values(**row, created_at=Now())
+                id = (await connection.execute(insert.returning(_budget.id))).scalar_one()
+            else:
+                await connection.execute(sa.update(budgets).where(_budget.id == id).values(row))
             copies = {name: values[name] for name in ("limit_ticks", "raise_ticks", "raise_until")}
             copies["blocks"] = values["enabled"] and budget.policy != BUDGET_POLICY_WARN
-            locked = sa.select(_counter.id).where(_counter.budget_id == known).order_by(_counter.id)
-            await connection.execute(locked.with_for_update())
-            change = sa.update(budget_counters).where(_counter.budget_id == known)
-            await connection.execute(change.values(copies))
-            stored = await connection.execute(sa.select(budgets).where(_budget.id == known))
-            return _message(stored.mappings().one())
+            await _change_counters(connection, id, copies)
+            if entry is not None:
+                await audit.add(connection, entry)
+            stored = await connection.execute(sa.select(budgets).where(_budget.id == id))
+            return budget_of(stored.mappings().one())
 
-    async def delete(self, id: int) -> bool:
-        """Whether the budget was there. Its counters stay: calls that run are charged to them."""
-        async with self._changing, self._database.begin() as connection:
-            # The newest change is told by the highest revision, so another row has to carry it.
-            newest = sa.select(sa.func.max(_budget.revision) + 1).scalar_subquery()
-            await connection.execute(sa.update(budgets).where(_budget.id != id).values(revision=newest))
-            gone = (await connection.execute(sa.delete(budgets).where(_budget.id == id))).rowcount == 1
-            blocked = sa.update(budget_counters).where(_counter.budget_id == id)
-            await connection.execute(blocked.values(blocks=sa.false()))
-        return gone
+    async def delete(self, id: int, entry: SealedEntry | None = None, seen: int | None = None) -> bool:
+        """Whether the budget was there. Its counters stay: calls that run are charged to them.
+
+        entry and seen: as of upsert(). Errors: EtagMismatch.
+        """
+        async with self._database.begin_change(budgets) as connection:
+            found = await connection.execute(sa.select(_budget.revision).where(_budget.id == id))
+            revision = found.scalar()
+            if revision is None:
+                return False
+            if seen is not None and seen != revision:
+                raise EtagMismatch(resource=f"budget '{id}'", etag=str(revision))
+            await connection.execute(sa.delete(budgets).where(_budget.id == id))
+            await _change_counters(connection, id, {"blocks": sa.false()})
+            if entry is not None:
+                await audit.add(connection, entry)
+        return True
 
     async def open_counters(self, keys: Iterable[CounterKey]) -> dict[CounterKey, int]:
         """Ids of counters, made where they are missing; of a budget that is gone there is none.
@@ -116,129 +139,58 @@ class BudgetRows:
         found: dict[CounterKey, int] = {}
         for key in sorted(set(keys)):  # in one order, so that two processes do not wait for each other
             async with self._database.begin_in_turn() as connection:
-                query = sa.select(budgets).where(_budget.id == key[0])
-                inserted = await connection.execute(self._insert(key))
-                id = (await connection.execute(_with_key(sa.select(_counter.id), key))).scalar()
-                if id is None:
-                    continue
+                id = await counter_opening.opened(self._database, connection, key)
+            if id is not None:
                 found[key] = id
-                budget = (await connection.execute(query)).mappings().one_or_none()
-                if inserted.rowcount == 1 and budget is not None and budget["created_at"] > key[2]:
-                    await self._begin_with_rows(connection, id, budget, key)
         return found
 
-    def _insert(self, key: CounterKey) -> sa.Insert:
-        budget_id, node_key, start = key
-        columns = [_budget.id, _budget.limit_ticks, _budget.raise_ticks, _budget.raise_until]
-        blocks = sa.and_(_budget.enabled, _budget.policy != "WARN")
-        zero, node = sa.literal(0, sa.BigInteger), sa.literal(node_key, sa.Text)
-        opening = sa.literal(start, _counter.period_start.type)
-        names = (
-            *("budget_id", "limit_ticks", "raise_ticks", "raise_until", "blocks", "node_key"),
-            *("period_start", "spent_ticks", "reserved_ticks", "opening_ticks"),
-        )
-        source = sa.select(*columns, blocks, node, opening, zero, zero, zero).where(_budget.id == budget_id)
-        return self._database.insert_new(budget_counters, names, source)
-
-    async def _begin_with_rows(
-        self, connection: AsyncConnection, id: int, budget: Any, key: CounterKey
-    ) -> None:
-        row = executions.c
-        within = (*_of_node(budget, key[1]), row.created_at >= key[2])
-        is_open = row.state.in_(("PENDING", "LOST"))
-        entered = (
-            sa.func.json_insert(sa.func.coalesce(row.counters, sa.text("'[]'")), "$[#]", id)
-            if self._database.dialect == "sqlite"
-            else sa.func.array_append(row.counters, sa.cast(id, sa.BigInteger))
-        )
-        locked = sa.select(row.id).where(*within, is_open).order_by(row.id)  # in the order of settlements
-        await connection.execute(locked.with_for_update())
-        held = await connection.execute(
-            sa.update(executions)
-            .where(*within, is_open)
-            .values(counters=entered)
-            .returning(row.cost_ticks, row.held_ticks)
-        )
-        cost, reserved = (sum(numbers) for numbers in zip((0, 0), *held.all(), strict=True))
-        settled = sa.select(sa.func.coalesce(sa.func.sum(row.cost_ticks), 0)).where(*within, ~is_open)
-        opening = int((await connection.execute(settled)).scalar_one())
-        change = sa.update(budget_counters).where(_counter.id == id)
-        await connection.execute(
-            change.values(
-                spent_ticks=_counter.spent_ticks + opening + cost,
-                reserved_ticks=_counter.reserved_ticks + reserved,
-                opening_ticks=opening,
-            )
-        )
-
-    async def counters(self, budget_ids: Sequence[int], at: datetime) -> list[BudgetCounter]:
-        """Counters of budgets in the periods that a time is in."""
-        starts = {period_start(period, at) for period in BudgetPeriod.values() if period}
-        query = sa.select(budget_counters, LIMIT.label("most")).where(
-            _counter.budget_id.in_(budget_ids), _counter.period_start.in_(starts)
-        )
+    async def counters(
+        self, budget_ids: Sequence[int], at: datetime, *, size: int | None = None, after: int = 0
+    ) -> list[BudgetCounter]:
+        """Counters of budgets in the periods that a time is in, behind an id, by their ids. size: so many."""
+        query = _counted().where(_counter.budget_id.in_(budget_ids), _counter.id > after, _runs(at))
         async with self._database.connect() as connection:
-            rows = (await connection.execute(query.order_by(_counter.id))).mappings().all()
-        return [_counter_message(row) for row in rows]
+            rows = await connection.execute(query.order_by(_counter.id).limit(size))
+            return [counter_of(row) for row in rows.mappings()]
 
-    async def alert(self, counter_id: int, percent: int, used_ticks: int) -> bool:
-        """Whether it is the first time that the counter passed this percentage."""
-        row = {"counter_id": counter_id, "percent": percent, "used_ticks": used_ticks, "at": Now()}
-        async with self._database.begin_in_turn() as connection:
-            return (await connection.execute(self._database.insert_once(budget_alerts, row))).rowcount == 1
-
-
-def _with_key(query: sa.Select[Any], key: CounterKey) -> sa.Select[Any]:
-    budget_id, node_key, start = key
-    same = (_counter.budget_id == budget_id, _counter.node_key == node_key)
-    return query.where(*same, _counter.period_start == start)
+    async def fullest(self, budget_ids: Sequence[int], at: datetime) -> dict[int, BudgetCounter]:
+        """Of each budget the counter with the most spent and reserved in the period that a time is in."""
+        used = (_counter.spent_ticks + _counter.reserved_ticks).desc()
+        place = sa.func.row_number().over(partition_by=_counter.budget_id, order_by=(used, _counter.id))
+        query = _counted().where(_counter.budget_id.in_(budget_ids), _runs(at))
+        ranked = query.add_columns(place.label("place")).subquery()
+        async with self._database.connect() as connection:
+            rows = await connection.execute(sa.select(ranked).where(ranked.c.place == 1))
+            return {row["budget_id"]: counter_of(row) for row in rows.mappings()}
 
 
-def _of_node(budget: Any, node_key: str) -> Iterator[sa.ColumnElement[bool]]:
-    """Conditions of the executions that a budget counts for one of its nodes."""
-    row, node = executions.c, budget["node"]
-    yield row.tenant_id == (node_key if node == "TENANT" else budget["tenant_id"])
-    if node == "LABEL":
-        name, _, value = node_key.partition("=")
-        yield row.cost_labels[name].as_string() == value
-    elif node != "TENANT":
-        yield getattr(row, NODE_COLUMNS[node]) == node_key
+def _named(values: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [getattr(_budget, name) == values[name] for name in NAMED_BY]
 
 
-def _values(budget: Budget) -> dict[str, Any]:
-    until = budget.raise_end_time.ToDatetime(UTC) if budget.HasField("raise_end_time") else None
-    return {
-        "tenant_id": budget.tenant_id,
-        "node": BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_"),
-        "node_key": budget.node_key,
-        "period": BudgetPeriod.Name(budget.period).removeprefix("BUDGET_PERIOD_"),
-        "limit_ticks": budget.limit_ticks,
-        "policy": BudgetPolicy.Name(budget.policy).removeprefix("BUDGET_POLICY_"),
-        "warn_percent": budget.warn_percent,
-        "raise_ticks": budget.raise_ticks,
-        "raise_until": until,
-        "enabled": budget.enabled,
-    }
+def _counted() -> sa.Select[Any]:
+    """Counters, each with its budget's period and its limit of now."""
+    query = sa.select(budget_counters, LIMIT.label("most"), _budget.period)
+    return query.join(budgets, _budget.id == _counter.budget_id)
 
 
-def _message(row: Any) -> Budget:
-    budget = Budget(
-        node=f"BUDGET_NODE_{row['node']}",
-        period=f"BUDGET_PERIOD_{row['period']}",
-        policy=f"BUDGET_POLICY_{row['policy']}",
+def _runs(at: datetime) -> sa.ColumnElement[bool]:
+    """Condition of counters whose budget's period the time is in."""
+    return sa.or_(
+        *(
+            sa.and_(
+                _budget.period == name.removeprefix(PERIOD),
+                _counter.period_start == period_start(period, at),
+            )
+            for name, period in BudgetPeriod.items()
+            if period
+        )
     )
-    for name in ("id", "tenant_id", "node_key", "limit_ticks", "warn_percent", "raise_ticks", "enabled"):
-        setattr(budget, name, row[name])
-    budget.revision = row["revision"]
-    budget.create_time.FromDatetime(row["created_at"])
-    if row["raise_until"] is not None:
-        budget.raise_end_time.FromDatetime(row["raise_until"])
-    return budget
 
 
-def _counter_message(row: Any) -> BudgetCounter:
-    counter = BudgetCounter(limit_ticks=row["most"])
-    for name in ("id", "budget_id", "node_key", "spent_ticks", "reserved_ticks"):
-        setattr(counter, name, row[name])
-    counter.period_start_time.FromDatetime(row["period_start"])
-    return counter
+async def _change_counters(connection: AsyncConnection, budget_id: int, values: dict[str, Any]) -> None:
+    """Changes a budget's counters, which are locked in the order of their ids."""
+    locked = sa.select(_counter.id).where(_counter.budget_id == budget_id).order_by(_counter.id)
+    await connection.execute(locked.with_for_update())
+    change = sa.update(budget_counters).where(_counter.budget_id == budget_id)
+    await connection.execute(change.values(values))

@@ -11,6 +11,8 @@ from tests.unit.configuration.conftest import Load
 SECRETS = """
 settings:
   database_url: postgresql://genai:dbword@db/genai
+  budget_webhook_url: https://hooks.slack.com/services/hookword
+  budget_webhook_secret: "://signword@"
 providers:
   openai:
     api_keys: [sk-one, sk-two]
@@ -41,6 +43,8 @@ def test_no_secret_is_shown(load: Load, monkeypatch: pytest.MonkeyPatch) -> None
     for word in (
         "sk-",
         "dbword",
+        "hookword",
+        "signword",
         "header-word",
         "proxyword",
         "urlword",

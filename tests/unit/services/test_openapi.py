@@ -29,6 +29,7 @@ from genai_spine.openai_api import responses, schemas, sse
 from genai_spine.services.openapi import document
 from genai_spine.v1 import (
     audit_service_pb2,
+    budget_service_pb2,
     capability_service_pb2,
     document_service_pb2,
     error_reason_pb2,
@@ -65,7 +66,7 @@ SERVICES = [
         *(prompt_service_pb2, provider_service_pb2, pricing_service_pb2, symbol_service_pb2),
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
-        *(usage_service_pb2, request_log_service_pb2),
+        *(usage_service_pb2, request_log_service_pb2, budget_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

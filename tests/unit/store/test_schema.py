@@ -16,6 +16,8 @@ from genai_spine.call import ANONYMOUS, DEFAULT_TENANT
 from genai_spine.costs import cost_of
 from genai_spine.store import schema
 from genai_spine.store.access import tables as access_tables
+from genai_spine.store.booking.alerts import Alert, AlertRows
+from genai_spine.store.booking.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
@@ -186,3 +188,28 @@ async def test_rows_of_the_revision_before_0014_are_the_default_tenants(empty_da
     await database.close()
     assert made is not None
     assert (made.principal, made.cost_labels) == (ANONYMOUS, {"team": "x"})
+
+
+async def test_alerts_of_the_revision_before_0021_are_not_given_again(empty_database_url):
+    database = Database(empty_database_url)
+
+    def begin(connection: sa.Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        command.upgrade(config, "0020_request_log")
+        named = {"tenant_id": "acme", "node": "TENANT", "node_key": "acme", "period": "TOTAL"}
+        given = {"limit_ticks": 100, "policy": "WARN", "warn_percent": 80, "enabled": True}
+        fill(connection, {"budgets": {"id": 1, **named, **given}})
+        fill(connection, {"budget_counters": {"id": 7, "budget_id": 1, "limit_ticks": 100}})
+        fill(connection, {"budget_alerts": {"counter_id": 7, "percent": 80, "used_ticks": 81}})
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(begin)
+    assert "0021_budgets" in await schema.upgrade(database)
+    [budget] = await BudgetRows(database).find()
+    assert (budget.limit_ticks, budget.from_settings) == (100, False)
+    rows = AlertRows(database)
+    assert not await rows.add(Alert("evt_1", 7, 80, 100, 90, {}), is_due=True)
+    assert await rows.add(Alert("evt_2", 7, 100, 100, 101, {}), is_due=True)
+    assert [alert.id for alert in await rows.claim(60)] == ["evt_2"]
+    await database.close()

@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_genai_spine_v1_field_rules } from "./field_rules_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,105 +13,144 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/budget.proto.
  */
 export const file_genai_spine_v1_budget: GenFile = /*@__PURE__*/
-  fileDesc("ChtnZW5haV9zcGluZS92MS9idWRnZXQucHJvdG8SDmdlbmFpX3NwaW5lLnYxIocDCgZCdWRnZXQSCgoCaWQYASABKAQSEQoJdGVuYW50X2lkGAIgASgJEigKBG5vZGUYAyABKA4yGi5nZW5haV9zcGluZS52MS5CdWRnZXROb2RlEhAKCG5vZGVfa2V5GAQgASgJEiwKBnBlcmlvZBgFIAEoDjIcLmdlbmFpX3NwaW5lLnYxLkJ1ZGdldFBlcmlvZBITCgtsaW1pdF90aWNrcxgGIAEoAxIsCgZwb2xpY3kYByABKA4yHC5nZW5haV9zcGluZS52MS5CdWRnZXRQb2xpY3kSFAoMd2Fybl9wZXJjZW50GAggASgNEhMKC3JhaXNlX3RpY2tzGAkgASgDEjIKDnJhaXNlX2VuZF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdlbmFibGVkGAsgASgIEhAKCHJldmlzaW9uGAwgASgEEi8KC2NyZWF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK5AQoNQnVkZ2V0Q291bnRlchIKCgJpZBgBIAEoBBIRCglidWRnZXRfaWQYAiABKAQSEAoIbm9kZV9rZXkYAyABKAkSNQoRcGVyaW9kX3N0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xpbWl0X3RpY2tzGAUgASgDEhMKC3NwZW50X3RpY2tzGAYgASgDEhYKDnJlc2VydmVkX3RpY2tzGAcgASgDKrUBCgpCdWRnZXROb2RlEhsKF0JVREdFVF9OT0RFX1VOU1BFQ0lGSUVEEAASFgoSQlVER0VUX05PREVfVEVOQU5UEAESFwoTQlVER0VUX05PREVfUFJPSkVDVBACEhMKD0JVREdFVF9OT0RFX0tFWRADEhgKFEJVREdFVF9OT0RFX0VORF9VU0VSEAQSFQoRQlVER0VUX05PREVfTEFCRUwQBRITCg9CVURHRVRfTk9ERV9SVU4QBiqUAQoMQnVkZ2V0UGVyaW9kEh0KGUJVREdFVF9QRVJJT0RfVU5TUEVDSUZJRUQQABIXChNCVURHRVRfUEVSSU9EX0RBSUxZEAESGAoUQlVER0VUX1BFUklPRF9XRUVLTFkQAhIZChVCVURHRVRfUEVSSU9EX01PTlRITFkQAxIXChNCVURHRVRfUEVSSU9EX1RPVEFMEAQqnQEKDEJ1ZGdldFBvbGljeRIdChlCVURHRVRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSQlVER0VUX1BPTElDWV9XQVJOEAESHAoYQlVER0VUX1BPTElDWV9TT0ZUX0JMT0NLEAISHAoYQlVER0VUX1BPTElDWV9IQVJEX0JMT0NLEAMSGgoWQlVER0VUX1BPTElDWV9GQUxMQkFDSxAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChtnZW5haV9zcGluZS92MS9idWRnZXQucHJvdG8SDmdlbmFpX3NwaW5lLnYxIsoGCgZCdWRnZXQSCgoCaWQYASABKAQSLAoJdGVuYW50X2lkGAIgASgJQhmiuxgVOEBCEVteXHgwMC1ceDIwXHg3Zl0qEigKBG5vZGUYAyABKA4yGi5nZW5haV9zcGluZS52MS5CdWRnZXROb2RlEiMKCG5vZGVfa2V5GAQgASgJQhGiuxgNOMECQghbXlx4MDBdKhIsCgZwZXJpb2QYBSABKA4yHC5nZW5haV9zcGluZS52MS5CdWRnZXRQZXJpb2QSMAoLbGltaXRfdGlja3MYBiABKANCFqK7GBIRAAAAAAAAAAAZALSTduL6qENIAIgBARIsCgZwb2xpY3kYByABKA4yHC5nZW5haV9zcGluZS52MS5CdWRnZXRQb2xpY3kSNQoMd2Fybl9wZXJjZW50GAggASgNQhqiuxgWEQAAAAAAAPA/GQAAAAAAwFhAUgI4MEgBiAEBEjAKC3JhaXNlX3RpY2tzGAkgASgDQhaiuxgSEQAAAAAAAAAAGQC0k3bi+qhDSAKIAQESMgoOcmFpc2VfZW5kX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKB2VuYWJsZWQYCyABKAhIA4gBARIQCghyZXZpc2lvbhgMIAEoBBIvCgtjcmVhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEZXRhZxgOIAEoCUIGorsYAjhASASIAQESLgoJbGltaXRfdXNkGA8gASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAqdZVBSAWIAQESLgoJcmFpc2VfdXNkGBAgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAqdZVBSAaIAQESFQoNZnJvbV9zZXR0aW5ncxgRIAEoCBIzCgdjb3VudGVyGBIgASgLMh0uZ2VuYWlfc3BpbmUudjEuQnVkZ2V0Q291bnRlckgHiAEBQg4KDF9saW1pdF90aWNrc0IPCg1fd2Fybl9wZXJjZW50Qg4KDF9yYWlzZV90aWNrc0IKCghfZW5hYmxlZEIHCgVfZXRhZ0IMCgpfbGltaXRfdXNkQgwKCl9yYWlzZV91c2RCCgoIX2NvdW50ZXIi8AIKDUJ1ZGdldENvdW50ZXISCgoCaWQYASABKAQSEQoJYnVkZ2V0X2lkGAIgASgEEhAKCG5vZGVfa2V5GAMgASgJEjUKEXBlcmlvZF9zdGFydF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsaW1pdF90aWNrcxgFIAEoAxITCgtzcGVudF90aWNrcxgGIAEoAxIWCg5yZXNlcnZlZF90aWNrcxgHIAEoAxIXCg9yZW1haW5pbmdfdGlja3MYCCABKAMSEQoJbGltaXRfdXNkGAkgASgBEhEKCXNwZW50X3VzZBgKIAEoARIUCgxyZXNlcnZlZF91c2QYCyABKAESFQoNcmVtYWluaW5nX3VzZBgMIAEoARIUCgx1c2VkX3BlcmNlbnQYDSABKAESMwoPcGVyaW9kX2VuZF90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq1AQoKQnVkZ2V0Tm9kZRIbChdCVURHRVRfTk9ERV9VTlNQRUNJRklFRBAAEhYKEkJVREdFVF9OT0RFX1RFTkFOVBABEhcKE0JVREdFVF9OT0RFX1BST0pFQ1QQAhITCg9CVURHRVRfTk9ERV9LRVkQAxIYChRCVURHRVRfTk9ERV9FTkRfVVNFUhAEEhUKEUJVREdFVF9OT0RFX0xBQkVMEAUSEwoPQlVER0VUX05PREVfUlVOEAYqlAEKDEJ1ZGdldFBlcmlvZBIdChlCVURHRVRfUEVSSU9EX1VOU1BFQ0lGSUVEEAASFwoTQlVER0VUX1BFUklPRF9EQUlMWRABEhgKFEJVREdFVF9QRVJJT0RfV0VFS0xZEAISGQoVQlVER0VUX1BFUklPRF9NT05USExZEAMSFwoTQlVER0VUX1BFUklPRF9UT1RBTBAEKp0BCgxCdWRnZXRQb2xpY3kSHQoZQlVER0VUX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEkJVREdFVF9QT0xJQ1lfV0FSThABEhwKGEJVREdFVF9QT0xJQ1lfU09GVF9CTE9DSxACEhwKGEJVREdFVF9QT0xJQ1lfSEFSRF9CTE9DSxADEhoKFkJVREdFVF9QT0xJQ1lfRkFMTEJBQ0sQBGIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_google_protobuf_timestamp]);
 
 /**
- * Budget is a limit of what may be spent in a period.
+ * Budget is a limit of what may be spent in a period. Of each tenant, node, node_key and period there is one.
  *
  * @generated from message genai_spine.v1.Budget
  */
 export type Budget = Message<"genai_spine.v1.Budget"> & {
   /**
-   * Number of the budget.
+   * Number of the budget. Set by the server.
    *
    * @generated from field: uint64 id = 1;
    */
   id: bigint;
 
   /**
-   * Tenant whose calls it counts; * of node TENANT: every tenant that has no budget of its own.
+   * Tenant whose calls it counts: the caller's own, which is the default, or * for every tenant that has no budget
+   * of node TENANT of its own, which needs the scope tenants:act.
    *
    * @generated from field: string tenant_id = 2;
    */
   tenantId: string;
 
   /**
-   * Kind of what it limits.
+   * Kind of what it limits. Default: TENANT.
    *
    * @generated from field: genai_spine.v1.BudgetNode node = 3;
    */
   node: BudgetNode;
 
   /**
-   * Id of the node: of a project, key, end user or run, of a label name=value, of a tenant its id.
-   * *: each one by itself.
+   * Id of the node: of a project, key, end user or run, of a label name=value, of a tenant its id, which is the
+   * default there. *: each one by itself, unless it has a budget of its own for the period.
    *
    * @generated from field: string node_key = 4;
    */
   nodeKey: string;
 
   /**
-   * For how long spending counts.
+   * For how long spending counts. Required in a new budget.
    *
    * @generated from field: genai_spine.v1.BudgetPeriod period = 5;
    */
   period: BudgetPeriod;
 
   /**
-   * Most that may be spent in a period, in ticks of 1e-10 US dollars.
+   * Most that may be spent in a period, in ticks of 1e-10 US dollars. It, or limit_usd, is required in a new
+   * budget. 0: nothing may be spent.
    *
-   * @generated from field: int64 limit_ticks = 6;
+   * @generated from field: optional int64 limit_ticks = 6;
    */
-  limitTicks: bigint;
+  limitTicks?: bigint | undefined;
 
   /**
-   * What becomes of a call for which there is no room.
+   * What becomes of a call for which there is no room. Default: WARN.
    *
    * @generated from field: genai_spine.v1.BudgetPolicy policy = 7;
    */
   policy: BudgetPolicy;
 
   /**
-   * Percentage of the limit from which on warnings are given.
+   * Percentage of the limit from which on a warning is given. Default 80.
    *
-   * @generated from field: uint32 warn_percent = 8;
+   * @generated from field: optional uint32 warn_percent = 8;
    */
-  warnPercent: number;
+  warnPercent?: number | undefined;
 
   /**
-   * By how much the limit is higher until raise_end_time.
+   * By how much the limit is higher until raise_end_time, in ticks of 1e-10 US dollars. Default: by nothing.
    *
-   * @generated from field: int64 raise_ticks = 9;
+   * @generated from field: optional int64 raise_ticks = 9;
    */
-  raiseTicks: bigint;
+  raiseTicks?: bigint | undefined;
 
   /**
-   * End of a temporary raise, UTC. Unset: there is none.
+   * End of a temporary raise, UTC. Required with a raise. Unset: there is none.
    *
    * @generated from field: google.protobuf.Timestamp raise_end_time = 10;
    */
   raiseEndTime?: Timestamp | undefined;
 
   /**
-   * false: it counts and refuses nothing.
+   * false: it counts and refuses nothing. Default: true.
    *
-   * @generated from field: bool enabled = 11;
+   * @generated from field: optional bool enabled = 11;
    */
-  enabled: boolean;
+  enabled?: boolean | undefined;
 
   /**
-   * Grows with each change of any budget.
+   * Grows with each change of any budget. Set by the server.
    *
    * @generated from field: uint64 revision = 12;
    */
   revision: bigint;
 
   /**
-   * When it was made, UTC.
+   * When it was made, UTC. Set by the server.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 13;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Changes with every change; send it back, so that two editors cannot overwrite each other.
+   *
+   * @generated from field: optional string etag = 14;
+   */
+  etag?: string | undefined;
+
+  /**
+   * limit_ticks in US dollars: for reading, and in its place in a request.
+   *
+   * @generated from field: optional double limit_usd = 15;
+   */
+  limitUsd?: number | undefined;
+
+  /**
+   * raise_ticks in US dollars: for reading, and in its place in a request.
+   *
+   * @generated from field: optional double raise_usd = 16;
+   */
+  raiseUsd?: number | undefined;
+
+  /**
+   * It is a default of the server's settings, and goes with them. Whoever changes it makes it his own. Set by the
+   * server.
+   *
+   * @generated from field: bool from_settings = 17;
+   */
+  fromSettings: boolean;
+
+  /**
+   * What is spent now: in the period that runs, of * by the node with the most. Unset: nothing yet. Set by the
+   * server.
+   *
+   * @generated from field: optional genai_spine.v1.BudgetCounter counter = 18;
+   */
+  counter?: BudgetCounter | undefined;
 };
 
 /**
@@ -174,6 +214,56 @@ export type BudgetCounter = Message<"genai_spine.v1.BudgetCounter"> & {
    * @generated from field: int64 reserved_ticks = 7;
    */
   reservedTicks: bigint;
+
+  /**
+   * What may still be spent: the limit without what is spent or reserved; never below 0.
+   *
+   * @generated from field: int64 remaining_ticks = 8;
+   */
+  remainingTicks: bigint;
+
+  /**
+   * The limit in US dollars, for reading.
+   *
+   * @generated from field: double limit_usd = 9;
+   */
+  limitUsd: number;
+
+  /**
+   * What was spent in US dollars, for reading.
+   *
+   * @generated from field: double spent_usd = 10;
+   */
+  spentUsd: number;
+
+  /**
+   * What is reserved in US dollars, for reading.
+   *
+   * @generated from field: double reserved_usd = 11;
+   */
+  reservedUsd: number;
+
+  /**
+   * What may still be spent in US dollars, for reading.
+   *
+   * @generated from field: double remaining_usd = 12;
+   */
+  remainingUsd: number;
+
+  /**
+   * Percentage of the limit that is spent or reserved; above 100 where calls cost more than was estimated, or the
+   * limit was lowered. Of a limit of 0: 100.
+   *
+   * @generated from field: double used_percent = 13;
+   */
+  usedPercent: number;
+
+  /**
+   * First moment after the period, UTC. Unset: it does not end.
+   *
+   * @generated from field: google.protobuf.Timestamp period_end_time = 14;
+   */
+  periodEndTime?: Timestamp | undefined;
 };
 
 /**
