@@ -42,7 +42,7 @@ def webhook_of(settings: Settings) -> Webhook | None:
 
 def default_budgets(settings: Settings) -> list[pb.Budget]:
     """Budgets of tenants without one of their own."""
-    policy: pb.BudgetPolicy = getattr(pb, f"BUDGET_POLICY_{settings.budget_policy.upper()}")
+    policy: pb.BudgetPolicy = getattr(pb, f"BUDGET_POLICY_{settings.default_policy}")
     stated = (
         (pb.BUDGET_PERIOD_DAILY, settings.budget_daily, settings.budget_warn_daily),
         (pb.BUDGET_PERIOD_MONTHLY, settings.budget_monthly, settings.budget_warn_monthly),

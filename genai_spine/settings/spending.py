@@ -10,6 +10,7 @@ from genai_spine.costs import TICKS_PER_USD
 from genai_spine.security.webhook_signature import secret_bytes
 
 MAX_LIMIT_USD = 90_000_000
+ACTIONS = {"warn": "warn", "block": "hard_block", "fallback": "fallback"}  # to the policies that they are
 
 
 class Spending(BaseModel):
@@ -64,6 +65,17 @@ class Spending(BaseModel):
     budget_webhook_private: bool = Field(
         False, description="The webhook may be in a private network, or on this machine, and http is enough."
     )
+    budget_action: Literal["warn", "block", "fallback"] | None = Field(
+        None,
+        description="In the place of `GENAI_BUDGET_POLICY`: `warn`, `block` (as `hard_block`) or `fallback`, "
+        "which calls the cheapest candidate that fits.",
+    )
+
+    @property
+    def default_policy(self) -> str:
+        """Policy of the budgets of tenants without one of their own, as the contract names it."""
+        action = self.budget_action
+        return (self.budget_policy if action is None else ACTIONS[action]).upper()
 
     @field_validator("budget_webhook_secret")
     @classmethod

@@ -158,7 +158,7 @@ budgets = sa.Table(
     _text("node_key"),  # id of the node, of a label name=value; *: each one by itself
     _text("period"),  # DAILY, WEEKLY, MONTHLY or TOTAL; UTC, weeks begin on Monday
     _number("limit_ticks"),
-    _text("policy"),  # WARN, SOFT_BLOCK or HARD_BLOCK
+    _text("policy"),  # WARN, SOFT_BLOCK, HARD_BLOCK or FALLBACK
     _number("warn_percent"),
     _number("raise_ticks"),  # that the limit is higher until raise_until
     sa.Column("raise_until", Utc),

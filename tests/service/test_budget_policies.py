@@ -9,7 +9,7 @@ from genai_spine.v1 import budget_pb2, execution_pb2, routing_pb2, usage_pb2
 from genai_spine.v1 import completion_service_pb2 as pb
 from tests.contract.test_budgets import counter
 from tests.money import violations
-from tests.service.running import Running, asked, failure, running
+from tests.service.running import Running, Upstreams, asked, failure, running
 from tests.upstreams.reply import Reply, Usage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -143,3 +143,13 @@ async def test_call_whose_price_is_not_known_is_charged_with_its_reserve(
     assert row.usage.output_provenance == usage_pb2.PROVENANCE_ESTIMATED
     now = await counter(booked.database, made.id)
     assert (now.spent_ticks, now.reserved_ticks) == (row.reserved_ticks, 0)
+
+
+async def test_action_fallback_of_the_settings_calls_a_cheaper_candidate(
+    all_upstreams: Upstreams, upstreams: Upstreams, sqlite_url: str
+) -> None:
+    chain = ("openai:gpt-4o-mini",)
+    spending = {"budget_daily": "0.0005", "budget_action": "fallback"}
+    async with running(all_upstreams, sqlite_url, fallback_chain=chain, **spending) as service:
+        completion = await service.completions.CreateCompletion(asked(max_tokens=100))
+        assert completion.warnings[0].value_used == "openai:gpt-4o-mini"

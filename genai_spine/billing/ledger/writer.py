@@ -19,6 +19,10 @@ from genai_spine.store.executions import Executions
 from genai_spine.v1.execution_pb2 import Execution
 
 BATCH_SIZE = 500  # rows per transaction
+# Where so many rows a second come, a commit waits for more of them: it costs as much CPU time as ten rows. As
+# measured, of 1,000 calls in flight only two came together by themselves. Fewer rows are not made to wait.
+MANY_PER_S, GATHER_S = 1000.0, 0.004
+WINDOW_S = 0.1  # over which they are counted
 FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
 
 log = structlog.get_logger()
@@ -31,6 +35,21 @@ class LedgerTimeouts:
     row_s: float = 5.0  # reserve(), recorded() and a settlement's future
     stop_s: float = 10.0  # stop()
     waits_for_flush: bool = False  # a call goes on when its row is on disk, not when it is committed
+
+
+class RowRate:
+    """Rows a second that came last."""
+
+    def __init__(self) -> None:
+        self.per_s = 0.0
+        self._rows, self._since = 0, time.monotonic()
+
+    def add(self, rows: int) -> None:
+        """Counts rows."""
+        self._rows += rows
+        took_s = time.monotonic() - self._since
+        if took_s >= WINDOW_S:
+            self.per_s, self._rows, self._since = self._rows / took_s, 0, self._since + took_s
 
 
 class LedgerWriter:
@@ -54,6 +73,7 @@ class LedgerWriter:
         self._replace_lease = replace_lease
         self._wake = asyncio.Event()
         self._committed = asyncio.Event()
+        self._rate = RowRate()
         self._losses = 0  # times that what was written may have been lost
         self._open = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,9 +129,10 @@ class LedgerWriter:
             if not self.rows:
                 self._wake.clear()
                 await self._wake.wait()
-                await asyncio.sleep(0)  # callers that are ready now come along
                 continue
+            await self._gather()
             batch = self._batch()
+            self._rate.add(len(batch))
             try:
                 await self._save(batch)
                 retry_s = FIRST_RETRY_S
@@ -124,6 +145,10 @@ class LedgerWriter:
                 for row, _ in batch:
                     row.is_writing = False
                 self._committed.set()
+
+    async def _gather(self) -> None:
+        """Lets rows come along: those of callers that are ready now and, where many come, a little longer."""
+        await asyncio.sleep(GATHER_S if self._rate.per_s > MANY_PER_S else 0)
 
     def _batch(self) -> list[tuple[Row, Execution]]:
         batch = [(row, row.execution) for row in islice(self.rows.values(), BATCH_SIZE)]

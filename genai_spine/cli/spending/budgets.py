@@ -54,6 +54,7 @@ class Policy(StrEnum):
     WARN = "warn"
     SOFT_BLOCK = "soft_block"
     HARD_BLOCK = "hard_block"
+    FALLBACK = "fallback"
 
 
 Usd = Annotated[float, typer.Argument(min=0, help="Most that may be spent in a period, US dollars.")]

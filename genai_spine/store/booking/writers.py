@@ -59,7 +59,7 @@ class SqliteWriter:
 
     REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
     SWITCH_INTERVAL_S = 0.0001
-    MAX_LOOP_ROWS = 512  # rows that are written on the event loop's thread
+    MAX_LOOP_ROWS = 64  # rows that are written on the event loop's thread
     CHECKPOINT_ROWS = 1000  # after so many rows of that kind the log is copied into the database
 
     def __init__(self, path: str, set_pragmas: Callable[[sqlite3.Connection], None]) -> None:

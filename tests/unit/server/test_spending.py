@@ -40,6 +40,20 @@ def test_each_limit_is_a_default_with_its_own_threshold() -> None:
     assert (alone.limit_ticks, alone.policy) == (0, pb.BUDGET_POLICY_SOFT_BLOCK)
 
 
+@pytest.mark.parametrize(
+    ("action", "policy"),
+    [
+        (None, pb.BUDGET_POLICY_SOFT_BLOCK),
+        ("warn", pb.BUDGET_POLICY_WARN),
+        ("block", pb.BUDGET_POLICY_HARD_BLOCK),
+        ("fallback", pb.BUDGET_POLICY_FALLBACK),
+    ],
+)
+def test_action_stands_in_the_place_of_the_policy(action: str | None, policy: int) -> None:
+    [daily] = default_budgets(settings(budget_daily="1", budget_policy="soft_block", budget_action=action))
+    assert daily.policy == policy
+
+
 def test_webhook_is_as_the_settings_say() -> None:
     found = webhook_of(
         settings(
