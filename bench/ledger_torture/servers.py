@@ -16,7 +16,7 @@ from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
 from tests.acceptance.stack import environment
 
-START_S = 60.0
+START_S = 180.0
 STOP_S = 30.0
 # Each server has connections of its own; grpc would share them between channels of one address.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
