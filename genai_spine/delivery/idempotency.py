@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from random import getrandbits
 from typing import Any
 
@@ -97,6 +98,18 @@ class Idempotency:
                 return
             except Gone:
                 continue
+
+    async def keep_claims(self) -> None:
+        """Moves the claims of running calls to the id that this process has now.
+
+        It has another one after its lease was lost; calls of the old one count as those of a dead process.
+        """
+        server_id = self._server_id()
+        moved = [answer for answer in self._running.values() if answer.claim.server_id != server_id]
+        if moved:
+            await self._calls.move([answer.claim.call_id for answer in moved], server_id)
+            for answer in moved:
+                answer.claim = replace(answer.claim, server_id=server_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Lets calls come to their end for so long; cancels the others, and writes what they came to."""

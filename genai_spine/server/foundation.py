@@ -89,6 +89,7 @@ class Foundation:
             lambda: ledger.server_id,
             grace_s=settings.keyed_grace_s,
         )
+        ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
         entries = RequestLogRows(database)
