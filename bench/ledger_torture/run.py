@@ -43,10 +43,15 @@ class Report:
     callers: Callers
     kills: Kills
     watch: Watch
+    upstream: BilledUpstream
     verdict: verdict.Verdict
-    sends: int
     took_s: float
     replays: int = 0
+
+    @property
+    def sends(self) -> int:
+        """Calls on the provider's bill."""
+        return len(self.upstream.bill.calls)
 
     @property
     def problems(self) -> list[str]:
@@ -88,7 +93,7 @@ async def torture(
     finally:
         await database.close()
     found.problems += wrong + _faults(servers.log)
-    return Report(schedule, callers, kills, watch, found, sends, time.monotonic() - began, replays)
+    return Report(schedule, callers, kills, watch, upstream, found, time.monotonic() - began, replays)
 
 
 def _variables(options: Options, database_url: str, base_url: str) -> dict[str, str]:
