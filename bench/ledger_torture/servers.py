@@ -80,7 +80,7 @@ class Servers:
             raise RuntimeError(f"a server did not start; see {self.log}") from self._failure
         return self._alive[number % len(self._alive)]
 
-    async def two(self) -> None:
+    async def two_alive(self) -> None:
         """Returns when two servers live: one may be killed then, and the other one goes on."""
         while len(self._alive) < 2 and self._failure is None:
             self._ready.clear()

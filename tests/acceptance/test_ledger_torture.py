@@ -85,6 +85,7 @@ async def posted(url: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
+@pytest.mark.timeout(300)
 async def test_postgresql_restarted_under_load_loses_no_call_and_no_server_is_restarted(
     postgres_server: PostgresServer, postgres_url: str, rest: str, tmp_path: Path
 ) -> None:
