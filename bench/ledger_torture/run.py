@@ -84,6 +84,7 @@ async def torture(
                 sends = len(upstream.bill.calls)
                 wrong, replays = await _replayed(callers)
                 wrong += [] if len(upstream.bill.calls) == sends else ["a replay was sent to the provider"]
+                wrong += [f"{servers.ended} servers ended by themselves"] if servers.ended else []
                 await _settled(database, options.lease_s)
                 watching.cancel()
                 with suppress(asyncio.CancelledError):

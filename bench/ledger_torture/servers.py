@@ -74,6 +74,11 @@ class Servers:
                 server.process.kill()
                 await server.process.wait()
 
+    @property
+    def ended(self) -> int:
+        """Number of servers that ended without a kill."""
+        return sum(not server.is_alive for server in self._alive)
+
     def pick(self, number: int) -> ServerProcess:
         """A living server, another one for each number."""
         if self._failure is not None:
