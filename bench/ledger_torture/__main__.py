@@ -85,6 +85,7 @@ def told(report: Report, name: str) -> dict[str, Any]:
         "calls": len(report.schedule.calls),
         "sends": report.sends,
         "kills": {str(stage): count for stage, count in report.kills.done.items()},
+        "kills_left": report.kills.left,
         "endings": {str(ending): count for ending, count in found.endings.items()},
         "rows": {
             kind: [line.rows, line.sent, line.booked_ticks, line.billed_ticks] for kind, line in lines.items()
@@ -105,6 +106,7 @@ def printed(report: Report, name: str) -> str:
         f"{facts['looks']} looks at the invariants",
         "",
         *(f"{stage:<40}{count:>8} kills" for stage, count in sorted(facts["kills"].items())),
+        f"{'no occasion came':<40}{facts['kills_left']:>8} kills",
         *(f"{ending:<40}{count:>8} calls" for ending, count in sorted(facts["endings"].items())),
         "",
         f"{'rows of the ledger':<40}{'rows':>8}{'sent':>8}{'booked, USD':>16}{'billed, USD':>16}",

@@ -25,7 +25,7 @@ class Kills:
     async def due(self, number: int) -> None:
         """Returns when the call of that number may begin: a kill that is due finds two servers."""
         if any(waiting and waiting[0].number <= number for waiting in self._waiting.values()):
-            await self._servers.two()
+            await self._servers.two_alive()
 
     def reached(self, stage: Stage, number: int, place: int = 0) -> None:
         """A call has come to a stage, of a stream to the message of that place."""

@@ -43,10 +43,15 @@ class Report:
     callers: Callers
     kills: Kills
     watch: Watch
+    upstream: BilledUpstream
     verdict: verdict.Verdict
-    sends: int
     took_s: float
     replays: int = 0
+
+    @property
+    def sends(self) -> int:
+        """Calls on the provider's bill."""
+        return len(self.upstream.bill.calls)
 
     @property
     def problems(self) -> list[str]:
@@ -79,6 +84,7 @@ async def torture(
                 sends = len(upstream.bill.calls)
                 wrong, replays = await _replayed(callers)
                 wrong += [] if len(upstream.bill.calls) == sends else ["a replay was sent to the provider"]
+                wrong += [f"{servers.ended} servers ended by themselves"] if servers.ended else []
                 await _settled(database, options.lease_s)
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
@@ -88,7 +94,7 @@ async def torture(
     finally:
         await database.close()
     found.problems += wrong + _faults(servers.log)
-    return Report(schedule, callers, kills, watch, found, sends, time.monotonic() - began, replays)
+    return Report(schedule, callers, kills, watch, upstream, found, time.monotonic() - began, replays)
 
 
 def _variables(options: Options, database_url: str, base_url: str) -> dict[str, str]:

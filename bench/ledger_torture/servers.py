@@ -16,7 +16,7 @@ from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
 from tests.acceptance.stack import environment
 
-START_S = 60.0
+START_S = 180.0
 STOP_S = 30.0
 # Each server has connections of its own; grpc would share them between channels of one address.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
@@ -74,13 +74,18 @@ class Servers:
                 server.process.kill()
                 await server.process.wait()
 
+    @property
+    def ended(self) -> int:
+        """Number of servers that ended without a kill."""
+        return sum(not server.is_alive for server in self._alive)
+
     def pick(self, number: int) -> ServerProcess:
         """A living server, another one for each number."""
         if self._failure is not None:
             raise RuntimeError(f"a server did not start; see {self.log}") from self._failure
         return self._alive[number % len(self._alive)]
 
-    async def two(self) -> None:
+    async def two_alive(self) -> None:
         """Returns when two servers live: one may be killed then, and the other one goes on."""
         while len(self._alive) < 2 and self._failure is None:
             self._ready.clear()

@@ -107,6 +107,18 @@ class Idempotency:
         key = await self._calls.key_of_body(asked.scope, asked.request_hash) if call.client_retries else None
         return replace(asked, scope=replace(asked.scope, key=key or f"{OURS}{uuid7()}"))
 
+    async def keep_claims(self) -> None:
+        """Moves the claims of running calls to the id that this process has now.
+
+        It has another one after its lease was lost; calls of the old one count as those of a dead process.
+        """
+        server_id = self._server_id()
+        moved = [answer for answer in self._running.values() if answer.claim.server_id != server_id]
+        if moved:
+            await self._calls.move([answer.claim.call_id for answer in moved], server_id)
+            for answer in moved:
+                answer.claim = replace(answer.claim, server_id=server_id)
+
     async def drain(self, timeout_s: float) -> None:
         """Lets calls come to their end for so long; cancels the others, and writes what they came to."""
         running = [answer.task for answer in self._running.values() if answer.task is not None]

@@ -94,6 +94,7 @@ class Foundation:
             ledger,
             grace_s=settings.keyed_grace_s,
         )
+        ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
         entries = RequestLogRows(database)

@@ -8,9 +8,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bench.ledger_torture import verdict
 from bench.ledger_torture.callers import Callers, Ending
 from bench.ledger_torture.run import Options, torture
 from bench.ledger_torture.schedule import Fault, Stage, drawn
+from bench.ledger_torture.watch import Watch
+from genai_spine.store.database import Database
 from tests.acceptance.test_deaths import running
 from tests.databases import PostgresServer
 from tests.upstreams.process import UpstreamProcess
@@ -35,6 +38,31 @@ async def test_killed_servers_leave_books_that_equal_the_bill(database_url: str,
     assert any(kind.startswith("LOST") for kind in report.verdict.lines)
 
 
+CHANGES = {
+    "UPDATE executions SET cost_ticks = cost_ticks + 1 WHERE id = '{id}'": "ticks, billed",
+    "UPDATE executions SET output_tokens = output_tokens + 1 WHERE id = '{id}'": "is booked and not billed",
+    "DELETE FROM executions WHERE id = '{id}'": "ticks are billed and not booked",
+    "UPDATE executions SET held_ticks = 1 WHERE id = '{id}'": "still holds 1 ticks",
+}
+
+
+async def test_verdict_and_watch_name_what_was_changed(sqlite_url: str, tmp_path: Path) -> None:
+    report = await torture(Options(seed=1, calls=40, kills=0, servers=1), sqlite_url, tmp_path)
+    assert report.problems == []
+    database = Database(sqlite_url)
+    async with database.begin() as connection:
+        succeeded = "SELECT id FROM executions WHERE state = 'SUCCEEDED' ORDER BY id"
+        ids = (await connection.exec_driver_sql(succeeded)).scalars().all()
+        for change, id in zip(CHANGES, ids, strict=False):
+            await connection.exec_driver_sql(change.format(id=id))
+    report.verdict = await verdict.found(database, report.upstream, report.callers.heard)
+    watch = report.watch = Watch(database, lease_s=2.0)
+    await watch.look()
+    for said in (*CHANGES.values(), "counters equal their rows", "only open calls hold money"):
+        assert any(said in problem for problem in report.problems), (said, report.problems)
+    await database.close()
+
+
 @pytest.fixture
 def rest(
     openai_upstream: UpstreamProcess, postgres_server: PostgresServer, postgres_template: str, tmp_path: Path
@@ -57,6 +85,7 @@ async def posted(url: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
+@pytest.mark.timeout(300)
 async def test_postgresql_restarted_under_load_loses_no_call_and_no_server_is_restarted(
     postgres_server: PostgresServer, postgres_url: str, rest: str, tmp_path: Path
 ) -> None:

@@ -87,6 +87,23 @@ async def test_only_a_dead_servers_call_is_taken_over_and_by_one(calls: Idempote
     assert (now.state, now.call_id, now.request_id) == ("RUNNING", heirs[0].call_id, heirs[0].request_id)
 
 
+async def test_running_calls_move_to_another_id_and_those_that_were_taken_over_or_ended_do_not(
+    calls: IdempotentCalls, lives: str
+) -> None:
+    running, ended, taken = (claim("dead", key=key) for key in ("running", "ended", "taken"))
+    for mine in (running, ended, taken):
+        await calls.claim(mine)
+    await calls.finish(ended.call_id, DONE)
+    found = await calls.find(taken.scope)
+    assert found
+    assert await calls.take_over(claim(key="taken"), found)
+    await calls.move([running.call_id, ended.call_id, taken.call_id], "lives")
+    now = {one.scope.key: await calls.find(one.scope) for one in (running, ended, taken)}
+    assert [one.is_alive for one in now.values() if one] == [True, False, True]
+    assert now["taken"]
+    assert now["taken"].call_id != taken.call_id
+
+
 async def test_execution_of_the_request_says_that_a_provider_was_asked(
     calls: IdempotentCalls, database: Database, lives: str
 ) -> None:

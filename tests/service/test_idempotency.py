@@ -16,6 +16,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from tests.idempotent_rows import aged, call_rows, violations
 from tests.service.running import Running, Upstreams, asked, failure, failure_of, running, text_of
 from tests.upstreams.reply import Reply
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -343,6 +344,33 @@ class TestStreams:
             assert failure_of(error).reason == "STREAM_LOST"
             assert bytes_of(again)[:3] == bytes_of(received)
             assert await violations(server.database) == {}
+
+    async def test_stream_of_a_server_whose_lease_was_lost_is_still_its_own(
+        self, all_upstreams: Upstreams, upstreams: Upstreams, database_url: str
+    ) -> None:
+        async with (
+            running(all_upstreams, database_url, lease_ttl=6.0) as first,
+            running(all_upstreams, database_url) as second,
+        ):
+            upstreams.openai.script(Reply(WORDS, interval_s=0.06))
+            before = first.server.foundation.ledger.server_id
+            call = first.completions.StreamCompletion(asked(), metadata=headed("k"))
+            told = [await call.read()]
+            async with first.database.begin() as connection:
+                await connection.exec_driver_sql("UPDATE leases SET lease_until = started_at")
+
+            async def moved() -> bool:
+                [row] = await call_rows(first.database)
+                return row["server_id"] != before
+
+            await until(moved)
+            assert first.server.foundation.ledger.server_id != before
+            followed = await stream(second, asked(), *headed("k"))
+            while chunk := await call.read():
+                told.append(chunk)
+            assert bytes_of(followed.message) == bytes_of(told)
+            assert len(upstreams.openai.bill.calls) == 1
+            assert await violations(first.database) == {}
 
 
 class TestExpiry:

@@ -129,6 +129,12 @@ class IdempotentCalls:
         async with self._database.begin_in_turn() as connection:
             return await _changed(connection, _running(found.call_id) & ~_owner_lives(), values)
 
+    async def move(self, call_ids: Sequence[int], server_id: str) -> None:
+        """Gives running calls to another id of their process; those that were taken over stay so."""
+        theirs = and_(calls.call_id.in_(call_ids), calls.state == "RUNNING")
+        async with self._database.begin_in_turn() as connection:
+            await _changed(connection, theirs, {"server_id": server_id})
+
     async def find(self, scope: Scope) -> FoundCall | None:
         """Call of a key."""
         body = func.coalesce(calls.body, completions.c.body).label("whole")
