@@ -112,7 +112,7 @@ class Idempotency:
 
         It has another one after its lease was lost; calls of the old one count as those of a dead process.
         """
-        server_id = self._server_id()
+        server_id = self._ledger.server_id
         moved = [answer for answer in self._running.values() if answer.claim.server_id != server_id]
         if moved:
             await self._calls.move([answer.claim.call_id for answer in moved], server_id)
