@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from genai_spine.billing.ledger import writer as ledger_writer
 from genai_spine.billing.ledger.ledger import Ledger, watched
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
@@ -175,6 +176,31 @@ async def test_ids_are_version_7_and_sort_by_time(ledger):
     assert len(set(ids)) == 60
     assert ids == sorted(ids)
     assert all(id[14] == "7" and id[19] in "89ab" for id in ids)
+
+
+async def test_rows_that_come_one_by_one_share_a_commit_where_many_come(ledger, executions, monkeypatch):
+    monkeypatch.setattr(ledger_writer, "MANY_PER_S", -1.0)
+    monkeypatch.setattr(ledger_writer, "GATHER_S", 0.1)
+    first, second = call(), call()
+    ledger.begin(first)
+    await asyncio.sleep(0.01)
+    ledger.begin(second)
+    await asyncio.gather(ledger.recorded(first), ledger.recorded(second))
+    assert executions.batches == [2]
+
+
+def test_rate_is_that_of_the_last_window(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(ledger_writer.time, "monotonic", lambda: now)
+    rate = ledger_writer.RowRate()
+    rate.add(5)
+    assert rate.per_s == 0.0
+    now += 0.5
+    rate.add(495)
+    assert rate.per_s == 1000.0
+    now += 10.0
+    rate.add(10)
+    assert rate.per_s == 1.0
 
 
 async def test_500_concurrent_calls_give_500_rows_in_few_transactions(ledger, executions, database):
