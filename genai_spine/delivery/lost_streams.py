@@ -17,7 +17,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.idempotency.blocks import StreamBlocks
 from genai_spine.store.idempotency.calls import IdempotentCalls
 from genai_spine.tokens.tokenizer import Tokenizer
-from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.execution_pb2 import LOSS_RESOLUTION_STREAM, Execution
 
 MOST_CALLS, MOST_STREAMS = 1000, 100  # that are looked at after one sweep; other rows stay as they are
 log = structlog.get_logger()
@@ -59,7 +59,8 @@ class LostStreams:
             log.warning("lost_streams_not_counted", calls=len(ids), cause=cause)
 
     async def _changes(self, ids: Sequence[str]) -> list[Correction]:
-        rows = [row for row in await self._lost.find(ids) if row.streamed]
+        lost = await self._lost.find(ids)
+        rows = [row for row in lost if row.streamed and row.resolution != LOSS_RESOLUTION_STREAM]
         tries = Counter(row.request_id for row in rows)
         of_request = {row.request_id: row for row in rows if tries[row.request_id] == 1}
         streams = await self._calls.call_ids(list(of_request)[:MOST_STREAMS])
