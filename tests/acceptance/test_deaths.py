@@ -179,6 +179,7 @@ async def test_rows_of_a_killed_server_are_booked_at_once_where_its_supervisor_s
     variables: dict[str, str], database_url: str, tmp_path: Path, openai_upstream: UpstreamProcess
 ) -> None:
     """Although its lease would last for a minute."""
+    openai_upstream.reset()  # the answer that is scripted for all tests here would be booked before the kill
     openai_upstream.script(Reply("never", fault="stall"))
     patient = variables | {"GENAI_LEASE_TTL": "60"}
     with running("up", "--json", "--port", "0", folder=tmp_path, **patient) as (process, said):
