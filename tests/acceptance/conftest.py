@@ -43,16 +43,18 @@ def ollama_process() -> Iterator[UpstreamProcess]:
 
 
 @pytest.fixture
-def openai_upstream(openai_process: UpstreamProcess) -> UpstreamProcess:
-    """OpenAI's simulator with an empty bill and an empty script."""
+def openai_upstream(openai_process: UpstreamProcess) -> Iterator[UpstreamProcess]:
+    """OpenAI's simulator with an empty bill and an empty script, which it has afterwards as well."""
     openai_process.reset()
-    return openai_process
+    yield openai_process
+    openai_process.reset()
 
 
 @pytest.fixture
-def ollama_upstream(ollama_process: UpstreamProcess) -> UpstreamProcess:
+def ollama_upstream(ollama_process: UpstreamProcess) -> Iterator[UpstreamProcess]:
     ollama_process.reset()
-    return ollama_process
+    yield ollama_process
+    ollama_process.reset()
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import openai
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
 
 from genai_spine.access.scopes import PUBLIC, scope_of
 from genai_spine.services.openapi import _rules
@@ -113,9 +115,15 @@ def paths() -> list[tuple[str, str, bool]]:
     for method in methods():
         for rule in _rules(method):
             verb = rule.WhichOneof("pattern")
-            path = VARIABLE.sub(lambda name: "1" if name[1] == "version" else "x", getattr(rule, verb))
+            path = VARIABLE.sub(partial(_value, method), getattr(rule, verb))
             found.append((verb.upper(), path, scope_of(method) == PUBLIC))
     return found
+
+
+def _value(method: MethodDescriptor, variable: re.Match[str]) -> str:
+    """Value of a path's variable: Envoy refuses by itself what is none of its type."""
+    field = method.input_type.fields_by_name.get(variable[1])
+    return "1" if field is not None and field.type != field.TYPE_STRING else "x"
 
 
 def test_no_rest_path_answers_without_a_valid_key(keyed: Keyed):

@@ -154,9 +154,10 @@ async def test_reservations_of_a_killed_process_become_its_spending_within_its_l
     async with database.engine.connect() as connection:
         resolved = await connection.execute(sa.text(RESOLVED))
         assert [tuple(row) for row in resolved] == [("RESERVE", True)]
-    for process in processes[1:]:
-        process.kill()
-        await process.wait()
+    for process in processes:
+        if process is not killed_process:
+            process.kill()
+            await process.wait()
 
 
 async def test_truth_that_comes_late_replaces_what_was_booked_for_a_lost_call(database):
