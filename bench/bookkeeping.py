@@ -49,7 +49,7 @@ async def measured() -> Added:
         output("-m", "genai_spine", "migrate", tree=ROOT, **settings)
         said = output("-m", "genai_spine", "keys", "bootstrap", "--json", tree=ROOT, **settings)
         await _limit(url)
-        booking = settings | {"GENAI_AUTH": "on"}
+        booking = settings | {"GENAI_AUTH": "on", "GENAI_RATE_LIMIT_REQUESTS_PER_MINUTE": "0"}
         with (
             process("bench.unbooked", "serve", "--port", "0", tree=ROOT, **settings) as bare,
             process("genai_spine", "serve", "--port", "0", tree=ROOT, **booking) as booked,
