@@ -14,6 +14,7 @@ import msgspec
 from genai_spine.billing.price import BUCKETS, GRAINS_PER_TICK, OUTPUT, Price, Rates
 from genai_spine.billing.terms import ORDINARY, Terms, terms
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import message_pb2, usage_pb2
 from genai_spine.v1 import pricing_service_pb2 as prices_pb
 
@@ -85,6 +86,22 @@ class _Further(msgspec.Struct):
     tools: list[_Tool] | None = None
     web_search_options: msgspec.Raw = msgspec.Raw()
     max_tool_calls: int | None = None  # OpenAI: of all tools together
+    n: int | None = None
+    best_of: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    num_predict: int | None = None  # Ollama
+
+    @property
+    def choices(self) -> int:
+        return max(self.n or 1, self.best_of or 1)
+
+    @property
+    def answer_tokens(self) -> int:
+        """Longest of the limits that they set for one answer."""
+        limits = (self.max_tokens, self.max_completion_tokens, self.max_output_tokens, self.num_predict)
+        return max(limit or 0 for limit in limits)
 
 
 _FURTHER = msgspec.json.Decoder(_Further)
@@ -102,7 +119,20 @@ def call_size(request: pb.CreateCompletionRequest, input_tokens: int, output_tok
         return CallSize(input_tokens, output_tokens, kinds=kinds, at=UNREADABLE)
     at = terms(further.service_tier or "", further.speed or "", further.inference_geo or "")
     units = usage_pb2.UnitUsage(server_tools=_tools(further))
-    return CallSize(input_tokens, output_tokens, units, kinds, at)
+    choices = max(1, request.choice_count)
+    longest = max(-(-output_tokens // choices), further.answer_tokens)
+    return CallSize(input_tokens, longest * max(choices, further.choices), units, kinds, at)
+
+
+def image_size(request: media.CreateImagesRequest, input_tokens: int) -> CallSize:
+    """Size of a call for images. input_tokens: an upper bound."""
+    try:
+        further = _FURTHER.decode(request.provider_options_json or "{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return CallSize(input_tokens, at=UNREADABLE)
+    return CallSize(
+        input_tokens, units=usage_pb2.UnitUsage(images=max(1, request.image_count, further.choices))
+    )
 
 
 def text_rates(price: Price) -> TextRates | None:

@@ -81,8 +81,7 @@ def call_size(request: Any, model: str, rules: ReserveRules, *, is_counted: bool
             given = counts.estimate_inputs(request, model) * COUNT_MARGIN if is_counted else 0
             return CallSize(int(given) + 1 if is_counted else request.ByteSize())
         case media.CreateImagesRequest():
-            units = usage_pb2.UnitUsage(images=max(1, request.image_count))
-            return CallSize(Tokenizer.if_loaded(model).count(request.prompt), units=units)
+            return upper_bound.image_size(request, Tokenizer.if_loaded(model).count(request.prompt))
         case media.CreateSpeechRequest():
             return CallSize(len(request.input), units=usage_pb2.UnitUsage(characters=len(request.input)))
         case media.CreateTranscriptionRequest():

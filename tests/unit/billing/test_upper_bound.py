@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from genai_spine.billing.price import Price
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.terms import ORDINARY, Terms, terms
-from genai_spine.billing.upper_bound import CallSize, call_size, text_rates, upper_bound
+from genai_spine.billing.upper_bound import CallSize, call_size, image_size, text_rates, upper_bound
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import message_pb2
 from genai_spine.v1 import pricing_service_pb2 as prices_pb
 from genai_spine.v1.execution_pb2 import Execution
@@ -111,6 +112,32 @@ def test_tools_of_the_provider_are_reserved_for_as_often_as_they_may_be_called(b
         ({"tools": [{"type": "function", "name": "mine"}]}, 0),
     ]:
         assert most(book, call_size(asking(**options), 0, 0)) == calls * a_search, options
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "output"),
+    [
+        ({}, {"max_completion_tokens": 900}, 900),
+        ({}, {"max_tokens": 900, "n": 3}, 2700),
+        ({}, {"max_output_tokens": 40}, 100),  # which of the two counts is the provider's choice
+        ({"choice_count": 2}, {"best_of": 5}, 250),
+        ({"choice_count": 2}, {"n": 1}, 100),
+        ({}, {"n": None, "max_tokens": None}, 100),
+    ],
+)
+def test_limits_in_the_providers_own_options_count_as_well(
+    asked: dict[str, int], options: dict[str, int | None], output: int
+) -> None:
+    request = pb.CreateCompletionRequest(**asked, provider_options_json=json.dumps(options))
+    assert call_size(request, 10, 100).output_tokens == output
+
+
+def test_images_that_the_providers_own_options_ask_for_count_as_well() -> None:
+    request = media.CreateImagesRequest(image_count=2, provider_options_json='{"n": 7}')
+    assert image_size(request, 5).units.images == 7
+    assert image_size(media.CreateImagesRequest(), 5).units.images == 1
+    odd = media.CreateImagesRequest(provider_options_json='{"n": "many"}')
+    assert image_size(odd, 5).at not in (ORDINARY, terms("", "", ""))
 
 
 def test_free_and_local_calls_reserve_nothing_and_unknown_models_are_unknown(book: PriceBook) -> None:
