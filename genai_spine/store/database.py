@@ -194,16 +194,6 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
-        """Connection that reads everything as it is at one moment. Errors: as connect()."""
-        async with self.connect() as connection:
-            if self.dialect == "sqlite":
-                await connection.exec_driver_sql("BEGIN")
-            else:
-                await connection.execution_options(isolation_level="REPEATABLE READ")
-            yield connection
-
-    @asynccontextmanager
     async def begin_change(self, table: sa.Table) -> AsyncGenerator[AsyncConnection]:
         """The same for changes that depend on other rows of the table: one at a time, of all processes.
 
@@ -214,6 +204,16 @@ class Database:
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 await connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """Connection that reads everything as it is at one moment. Errors: as connect()."""
+        async with self.connect() as connection:
+            if self.dialect == "sqlite":
+                await connection.exec_driver_sql("BEGIN")
+            else:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     async def ping(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.costs import usd_of
+from genai_spine.store.booking.execution_rows import COST, USAGE
 from genai_spine.store.booking.ledger_chain import Correction
 from genai_spine.store.booking.lost_calls import LostCalls, correction
 from genai_spine.store.executions import Executions
@@ -102,9 +103,8 @@ def _resolved(book: PriceBook, row: Execution | None, truth: Truth) -> tuple[Cor
 
 
 def _correction(row: Execution, usage: Usage, cost: Cost) -> Correction:
-    counts = [field.name for field in Usage.DESCRIPTOR.fields if field.cpp_type == field.CPPTYPE_UINT32]
-    values = {name: getattr(usage, name) for name in counts if name != "total_tokens"}
+    values = {name: getattr(usage, name) for name in USAGE}
     values |= {"input_provenance": "PROVIDER_REPORTED", "output_provenance": "PROVIDER_REPORTED"}
-    values |= {name: getattr(cost, name) for name in ("cost_ticks", "price_known", "is_free", "price_book")}
+    values |= {name: getattr(cost, name) for name in COST}
     values |= {"cost_usd": usd_of(cost.cost_ticks), "resolution": "PROVIDER"}
     return correction(row, values)

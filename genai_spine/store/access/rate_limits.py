@@ -9,12 +9,11 @@ import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from genai_spine.store.access.tables import rate_counters
+from genai_spine.store.booking.rate_statements import FIELDS
 from genai_spine.store.database import Database
 from genai_spine.v1.key_service_pb2 import ApiKey
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 from genai_spine.v1.tenant_service_pb2 import Tenant
-
-COUNTS = ("minute", "requests", "tokens", "earlier_requests", "earlier_tokens", "running")
 
 
 class RateRows:
@@ -29,7 +28,7 @@ class RateRows:
         columns = rate_counters.c
         for subject in sorted(set(subjects)):  # in one order: two processes do not lock each other out
             query = sa.select(columns.id).where(columns.subject == subject)
-            row = {"subject": subject, **dict.fromkeys(COUNTS, 0)}
+            row = {"subject": subject, **dict.fromkeys(FIELDS, 0)}
             async with self._database.begin_in_turn() as connection:
                 id = (await connection.execute(query)).scalar()
                 if id is None:

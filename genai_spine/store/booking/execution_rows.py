@@ -62,7 +62,7 @@ _OPTIONAL_TEXTS = {  # unset or empty: NULL
 }
 _NUMBERS = {"attempt": "attempt", "streamed": "streamed", "latency_ms": "latency_ms", "wasted": "discarded"}
 COST = ("cost_ticks", "price_known", "is_free", "price_book")
-_USAGE = tuple(  # every count of Usage has a column of its name
+USAGE = tuple(  # every count of Usage has a column of its name
     field.name
     for field in usage_pb2.Usage.DESCRIPTOR.fields
     if field.cpp_type == field.CPPTYPE_UINT32 and field.name != "total_tokens"
@@ -90,13 +90,13 @@ _DERIVED = (
     "created_at",
     "settled_at",
 )
-COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *COST, *_USAGE, *_UNITS, *_DERIVED)
+COLUMNS = (*_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS, *COST, *USAGE, *_UNITS, *_DERIVED)
 
 _texts = attrgetter(*_TEXTS.values())
 _optional_texts = attrgetter(*_OPTIONAL_TEXTS.values())
 _numbers = attrgetter(*_NUMBERS.values())
 _cost = attrgetter(*COST)
-_usage = attrgetter(*_USAGE)
+_usage = attrgetter(*USAGE)
 _units = attrgetter(*_UNITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPERATIONS = {number: name.removeprefix("OPERATION_").lower() for name, number in Operation.items()}
@@ -148,7 +148,7 @@ def values_of(
 
 
 def _amounts(execution: Execution) -> tuple[Any, ...]:
-    """Values of the columns COST, _USAGE and _UNITS."""
+    """Values of the columns COST, USAGE and _UNITS."""
     return *_cost(execution.cost), *_usage(execution.usage), *_units(execution.units)
 
 
@@ -167,7 +167,7 @@ def execution_of(row: RowMapping) -> Execution:
     for name in COST:
         if row[name]:
             setattr(execution.cost, name, row[name])
-    for name in _USAGE:
+    for name in USAGE:
         if row[name]:
             setattr(execution.usage, name, row[name])
     for name in _UNITS:
