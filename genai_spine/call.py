@@ -118,6 +118,7 @@ class Call:
     provider: str = ""  # of the header x-genai-provider, for bodies that have no place for it
     cache_control: str | None = None  # the X-Cache-Control header
     if_match: str | None = None  # the If-Match header
+    accept: str = ""  # media types that the caller takes, of methods that answer in several
     resume: ResumeHeaders | None = None  # None: it has no such header
     replay_id: str | None = None  # its own id, where request_id is that of the call that answers it
     first_sequence: int = 0  # number of the first message that it is sent
@@ -133,6 +134,8 @@ class Call:
     # session_id, metadata_json, as every row of this call has them. None: a direct call. Set it on
     # dataclasses.replace(call, attribution=...) where one request makes calls for several purposes.
     attribution: Execution | None = None
+    run_id: str | None = None  # of the run that the call is part of
+    step_id: str | None = None  # of that run
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=partial(count, 1), compare=False)
     # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
@@ -165,6 +168,10 @@ class Call:
             execution.api_key_id = principal.key_id
         if self.correlation_id is not None:
             execution.correlation_id = self.correlation_id
+        if self.run_id is not None:
+            execution.run_id = self.run_id
+        if self.step_id is not None:
+            execution.step_id = self.step_id
 
     @property
     def latency_ms(self) -> int:

@@ -190,7 +190,9 @@ class ServiceInterceptor:
 
     def _stream(self, method: str) -> Callable[[Message, Context], Awaitable[None]]:
         contract = described(method)
-        is_numbered = contract is not None and "sequence" in contract.output_type.fields_by_name
+        # Of what costs money; others that have such a field number their messages themselves.
+        is_numbered = contract is not None and is_paid(contract)
+        is_numbered = is_numbered and "sequence" in contract.output_type.fields_by_name
 
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._behaviours[method]
@@ -252,6 +254,7 @@ class ServiceInterceptor:
             read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
             client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else None,
             if_match=given.get("if-match"),
+            accept=given.get("accept", ""),
             resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
             is_log_declined=given.get(call_headers.REQUEST_LOG) == "off",
             deadline=None if remaining_s is None else monotonic() + remaining_s,

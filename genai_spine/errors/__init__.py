@@ -55,6 +55,12 @@ SpineError
 ├── MessageNotFound               NOT_FOUND 404
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
+├── RunNotFound                   NOT_FOUND 404
+├── NotCancellable                FAILED_PRECONDITION 409
+├── WorkNotFound                  NOT_FOUND 404
+├── ScheduleNotFound              NOT_FOUND 404
+├── DeadLetterNotFound            NOT_FOUND 404
+├── RunState                      FAILED_PRECONDITION 409
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
 ├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
@@ -80,6 +86,12 @@ from genai_spine.errors.idempotency import StreamLost as StreamLost
 from genai_spine.errors.limits import ConcurrentLimitExceeded as ConcurrentLimitExceeded
 from genai_spine.errors.limits import RateLimited as RateLimited
 from genai_spine.errors.limits import ServerFull as ServerFull
+from genai_spine.errors.runs import DeadLetterNotFound as DeadLetterNotFound
+from genai_spine.errors.runs import NotCancellable as NotCancellable
+from genai_spine.errors.runs import RunNotFound as RunNotFound
+from genai_spine.errors.runs import RunState as RunState
+from genai_spine.errors.runs import ScheduleNotFound as ScheduleNotFound
+from genai_spine.errors.runs import WorkNotFound as WorkNotFound
 from genai_spine.v1 import error_reason_pb2 as reasons
 
 DOMAIN = "genai-spine.internal"

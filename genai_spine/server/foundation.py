@@ -28,6 +28,7 @@ from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
+from genai_spine.server.runs import Runs
 from genai_spine.server.spending import alerts_of
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
@@ -68,6 +69,7 @@ class Foundation:
     sweeper: Sweeper
     access: Access
     request_log: RequestLog
+    runs: Runs
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -122,6 +124,7 @@ class Foundation:
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
+            runs=Runs.of(settings, database, ledger),
         )
 
 

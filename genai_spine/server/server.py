@@ -81,6 +81,8 @@ class Server:
         self.foundation.request_log.start()
         for upstream in self.upstreams.values():
             upstream.pool.start()
+        if self.settings.run_concurrency:
+            await self.foundation.runs.worker.start()
         await self.grpc.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -121,6 +123,7 @@ class Server:
         self.interceptor.draining = True
         await self.health.enter_graceful_shutdown()
         log.info("draining", running=self.interceptor.running, up_to_s=drain_s)
+        self.foundation.runs.worker.drain()
         await asyncio.sleep(self.settings.drain_delay)
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
@@ -131,6 +134,7 @@ class Server:
         time_is_up.cancel()
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
         await self.delivery.drain(max(0.0, until - monotonic()))
+        await self.foundation.runs.stop(max(0.0, until - monotonic()))
         await self.foundation.sweeper.stop()
         await self.foundation.request_log.stop()
         for task in self.replaced:

@@ -25,7 +25,7 @@ from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
-from genai_spine.server import access
+from genai_spine.server import access, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
@@ -118,6 +118,7 @@ FILES = (
     capability_service_pb2,
     symbol_service_pb2,
     *access.FILES,
+    *runs.FILES,
     usage_service_pb2,
     budget_service_pb2,
 )
@@ -198,6 +199,7 @@ def attach(
         *_openai_services(foundation, inference),
         (add_BudgetServiceServicer_to_server, _budgets(foundation)),
         *foundation.access.services(),
+        *_runs(foundation, inference, catalog, symbols),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
     ]
@@ -232,6 +234,21 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
         (add_SessionServiceServicer_to_server, sessions),
         (add_UsageServiceServicer_to_server, UsageService(UsageSums(database), catalog.prices)),
     ]
+
+
+def _runs(
+    foundation: Foundation, inference: Inference, catalog: Catalog, symbols: SymbolService
+) -> list[Registration]:
+    """Services of durable runs, whose work the other services do."""
+    dependencies = CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))
+    methods = {
+        "CompletionService": CompletionService(inference, catalog, foundation.background),
+        "CapabilityService": CapabilityService(dependencies),
+        "MediaService": MediaService(inference),
+        "PromptService": PromptService(foundation.prompts, inference),
+        "SymbolService": symbols,
+    }
+    return foundation.runs.attach(methods, inference)
 
 
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:

@@ -1,8 +1,11 @@
 """Settings of the server's processes: how many, what they log, how they stop."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import NoDecode
+
+from genai_spine.settings.notation import names
 
 Lane = Literal["cpu", "gpu", "batch"]
 
@@ -12,6 +15,15 @@ class Processes(BaseModel):
 
     processes: int = Field(1, ge=1, le=256, description="Server processes, one port each.")
     lane: Lane = Field("cpu", description="Lane that this server serves.")
+    run_lanes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Lanes whose runs this process makes, with commas between them."
+    )
+    run_other_lanes: bool = Field(
+        True, description="Runs of lanes that no other worker names are made as well."
+    )
+    run_concurrency: int = Field(
+        32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."
+    )
     debug: bool = Field(False, description="Log level DEBUG.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     drain_delay: float = Field(
@@ -24,3 +36,8 @@ class Processes(BaseModel):
         le=86400,
         description="Seconds without an answer to health checks, after which a process is replaced.",
     )
+
+    @field_validator("run_lanes", mode="before")
+    @classmethod
+    def _lanes_apart(cls, value: Any) -> Any:
+        return names(value)

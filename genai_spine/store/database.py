@@ -135,6 +135,7 @@ class Database:
         size = min(pool_min, most)
         self._pool: dict[str, int] = {"pool_size": size, "max_overflow": most - size}
         self._path: Path | None = None  # of SQLite
+        self._dsn = ""  # of PostgreSQL
         self._write_failure: Exception | None = None  # of the last write of many rows
         self._turn = asyncio.Lock()  # of begin_in_turn()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -156,6 +157,11 @@ class Database:
     @property
     def dialect(self) -> str:
         return self.engine.dialect.name
+
+    @property
+    def engine_url(self) -> str:
+        """Where the engine that executes runs keeps its tables, with the password: not for logs."""
+        return f"sqlite:///{self._path}.engine" if self._path is not None else self._dsn
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[AsyncConnection]:
@@ -325,6 +331,7 @@ class Database:
         self._writer: SqliteWriter | PostgresqlWriter = SqliteWriter(path, _set_pragmas)
 
     def _open_postgresql(self, dsn: str) -> None:
+        self._dsn = dsn
         named = {} if "application_name=" in dsn else {"application_name": "genai_spine"}
 
         async def connect() -> asyncpg.Connection:

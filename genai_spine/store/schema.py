@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from genai_spine.store.database import Database
+from genai_spine.store.runs import engine_tables
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -26,7 +27,9 @@ async def upgrade(database: str | Database) -> list[str]:
         await opened.reach()
         async with opened.engine.begin() as connection:
             await opened.lock_for_upgrade(connection)
-            return await connection.run_sync(_upgrade)
+            applied = await connection.run_sync(_upgrade)
+            await engine_tables.upgrade(opened)  # by one process as well
+            return applied
 
 
 async def current(database: str | Database) -> str | None:

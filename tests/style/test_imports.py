@@ -20,8 +20,9 @@ BELOW = {
     "edge": {"openai_api", "access"},
     "openai_api": {"services"},
     "services": {
-        *("sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log", "budgets"),
+        *("sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log", "budgets", "runs"),
     },
+    "runs": {"inference", "prompts", "capabilities"},
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
     "inference": {"catalog", "delivery", "access"},

@@ -118,6 +118,12 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
     ErrorReason.STREAM_LOST: Conflict,
     ErrorReason.CALL_LOST: Conflict,
+    ErrorReason.RUN_NOT_FOUND: NotFound,
+    ErrorReason.NOT_CANCELLABLE: Conflict,
+    ErrorReason.WORK_NOT_FOUND: NotFound,
+    ErrorReason.SCHEDULE_NOT_FOUND: NotFound,
+    ErrorReason.DEAD_LETTER_NOT_FOUND: NotFound,
+    ErrorReason.RUN_STATE: Conflict,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {

@@ -26,6 +26,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.request_log import tables as request_log_tables
+from genai_spine.store.runs import tables as run_tables
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
@@ -62,7 +63,7 @@ async def test_upgrade_takes_an_open_database(empty_database_url):
 async def test_migrations_and_tables_say_the_same(database: Database):
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        for tables in (access_tables, request_log_tables, usage_tables):
+        for tables in (access_tables, request_log_tables, run_tables, usage_tables):
             assert tables.metadata is metadata  # theirs are among them
         return list(compare_metadata(context, metadata))
 

@@ -1,0 +1,109 @@
+"""Context of a running run: its call, its steps, its progress and the text that it writes.
+
+A step is keyed by what it does, so that a takeover or a retry gets the answer of one that is done, and only
+repeats what was in flight.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from genai_spine.billing.ledger.ledger import watched
+from genai_spine.call import Call
+from genai_spine.errors import SpineError
+from genai_spine.runs.events import EventWriter
+from genai_spine.runs.failures import error_of
+from genai_spine.store.runs.events import NewEvent, Output
+from genai_spine.store.runs.steps import StepKey, StepRows
+from genai_spine.store.runs.transitions import Owner
+from genai_spine.v1 import run_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+Write = Callable[[str], None]  # takes text as it is written
+Handler = Callable[[Any, Call, Write], Awaitable[Message]]
+
+
+class OwnerLost(Exception):
+    """This process does not make the run any more; another one does."""
+
+
+@dataclass(slots=True)
+class RunContext:
+    """What the work of a run is given."""
+
+    run: pb.Run
+    owner: Owner
+    call: Call
+    steps: StepRows
+    writer: EventWriter
+    is_stopping: Callable[[], bool] = lambda: False  # no further step is to begin
+    _ordinals: Counter[str] = field(default_factory=Counter)
+    _written: Counter[str] = field(default_factory=Counter)
+
+    def progress(self, share: float, message: str = "") -> None:
+        """Reports how much of the work is done, 0 to 1; it never falls."""
+        self.writer.progress(self.run.run_id, share, message)
+
+    def event(self, event_type: str, **data: Any) -> None:
+        """Reports an event."""
+        self.writer.event(self.run.run_id, NewEvent(event_type, data))
+
+    def write(self, step_id: str, begun: int) -> Write:
+        """Writer of the text of a step's attempt."""
+
+        def write(text: str) -> None:
+            place = self._written[step_id]
+            self._written[step_id] += len(text)
+            self.writer.output(self.run.run_id, Output(step_id, begun, place, text))
+
+        return write
+
+    async def step(
+        self, name: str, request: Message, answer: type[M], make: Callable[[Call, Write], Awaitable[M]]
+    ) -> M:
+        """Answer of a step, which is made once. answer: its type, of which a finished one is read.
+
+        Errors: those of make, and OwnerLost.
+        """
+        key = self._key(name, request)
+        begun = await self.steps.begin(self.owner, key)
+        if begun is None:
+            raise OwnerLost
+        attempt, stored = begun
+        if stored is not None:
+            return answer.FromString(stored)
+        self._written[key.step_id] = 0
+        call = replace(self.call, step_id=key.step_id)
+        with watched() as rows:
+            try:
+                made = await make(call, self.write(key.step_id, attempt))
+            except SpineError as error:
+                values = {"status": "failed", "error": error_of(error).SerializeToString()}
+                await self._end(key, values | {"execution_ids": list(rows)}, "step_failed")
+                raise
+        values = {"status": "completed", "response": made.SerializeToString()}
+        await self._end(key, values | {"execution_ids": list(rows)}, "step_completed")
+        return made
+
+    async def _end(self, key: StepKey, values: dict[str, Any], event_type: str) -> None:
+        await self.writer.flush(self.run.run_id)
+        event = NewEvent(event_type, {"step": key.name, "step_id": key.step_id})
+        if not await self.steps.end(self.owner, key, values, event):
+            raise OwnerLost
+
+    def _key(self, name: str, request: Message) -> StepKey:
+        """Key of a step by its content, and its ordinal among equal ones."""
+        digest = content_hash(request).hex()[:32]
+        ordinal = self._ordinals[digest]
+        self._ordinals[digest] += 1
+        return StepKey(f"{digest}.{ordinal}", name, request.DESCRIPTOR.name)
+
+
+def content_hash(request: Message) -> bytes:
+    """SHA-256 of a message and its type: equal work has an equal one."""
+    body = request.SerializeToString(deterministic=True)
+    return sha256(request.DESCRIPTOR.full_name.encode() + b"\0" + body).digest()

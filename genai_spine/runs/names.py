@@ -1,0 +1,156 @@
+"""Names of work: kind and name to the request that Work holds, and back.
+
+Every member of Work is a task of its own name, genai.summarize; further names are those of older dispatchers.
+The prefix genai. may be left out, and task:summarize is the kind and the name in one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pool import Default as DescriptorPool
+from google.protobuf.message import Message
+
+from genai_spine.errors import InvalidFields, WorkNotFound
+from genai_spine.v1.message_pb2 import ROLE_USER
+from genai_spine.v1.run_service_pb2 import CreateRunRequest
+from genai_spine.v1.work_pb2 import Work
+
+PREFIX = "genai."
+KINDS = {"operation": "pipeline"}  # kinds by their other name
+MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
+BATCH = "batch"
+SERVICES = ("Completion", "Capability", "Media", "Prompt", "Symbol")  # whose methods do the work
+
+Params = Mapping[str, Any]
+
+
+class Name(NamedTuple):
+    """Kind and canonical name of work."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def of_params(member: str) -> Callable[[Params], Work]:
+    """Reads params as the fields of a member's request."""
+
+    def read(params: Params) -> Work:
+        work = Work()
+        _parse(params, getattr(work, member))
+        getattr(work, member).SetInParent()
+        return work
+
+    return read
+
+
+def completion(params: Params) -> Work:
+    """Completion of a plain prompt text, beside what CreateCompletionRequest has itself."""
+    fields = dict(params)
+    work = Work()
+    if isinstance(text := fields.get("prompt"), str):
+        del fields["prompt"]
+        work.completion.messages.add(role=ROLE_USER).content.add(text=text)
+    _parse(fields, work.completion)
+    return work
+
+
+def embeddings(params: Params) -> Work:
+    """Embeddings of texts."""
+    fields = dict(params)
+    texts = fields.pop("texts", None)
+    if isinstance(texts, list):
+        fields["inputs"] = [{"text": text} for text in texts]
+    return of_params("embeddings")(fields)
+
+
+def execute_prompt(params: Params) -> Work:
+    """Execution of a prompt by its id or slug."""
+    fields = dict(params)
+    if "slug" in fields:
+        fields["prompt_slug"] = fields.pop("slug")
+    return of_params("execute_prompt")(fields)
+
+
+# What a name stands for, by kind and name: reads params, and makes the work of them.
+NAMES: dict[Name, Callable[[Params], Work]] = {
+    **{Name("task", PREFIX + member): of_params(member) for member in MEMBERS if member != BATCH},
+    Name("workflow", PREFIX + BATCH): of_params(BATCH),
+    Name("task", "genai.completion"): completion,
+    Name("task", "genai.embeddings"): embeddings,
+    Name("task", "genai.embed"): embeddings,
+    Name("task", "genai.execute_prompt"): execute_prompt,
+}
+
+
+def canonical(kind: str, name: str) -> Name:
+    """Kind and name as runs have them; a prefix of the name (task:summarize) goes before the kind."""
+    prefix, colon, rest = name.partition(":")
+    if colon:
+        kind, name = prefix, rest
+    kind = KINDS.get(kind, kind) or "task"
+    return Name(kind, PREFIX + name.removeprefix(PREFIX))
+
+
+def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
+    """Name and work of a request. Errors: WorkNotFound, InvalidFields."""
+    if request.HasField("work"):
+        member = request.work.WhichOneof("request")
+        if member is None:
+            raise InvalidFields([("work", "must hold one request")])
+        return Name("workflow" if member == BATCH else "task", PREFIX + member), request.work
+    if not request.name:
+        raise InvalidFields([("work", "must be set, or name")])
+    name = canonical(request.kind, request.name)
+    if (read := NAMES.get(name)) is None:
+        known = ", ".join(str(one) for one in sorted(NAMES))
+        raise WorkNotFound(kind=name.kind, name=name.name, known=known)
+    return name, read(json_format.MessageToDict(request.params))
+
+
+def request_of(work: Any) -> Message:
+    """Request that work holds, of Work or ItemWork."""
+    request: Message = getattr(work, work.WhichOneof("request"))
+    return request
+
+
+def method_of(member: str) -> MethodDescriptor | None:
+    """Method that does the work of a member at once; None: it has none."""
+    descriptor: Any = Work.DESCRIPTOR.fields_by_name[member].message_type
+    return _METHODS.get(descriptor.full_name)
+
+
+def _methods() -> dict[str, MethodDescriptor]:
+    """Unary methods of the services by the type of their requests, and speech, which is streamed."""
+    found: dict[str, MethodDescriptor] = {}
+    for service in SERVICES:
+        for method in DescriptorPool().FindServiceByName(f"genai_spine.v1.{service}Service").methods:
+            if not method.server_streaming or method.name == "CreateSpeech":
+                found.setdefault(method.input_type.full_name, method)
+    return found
+
+
+def _parse(params: Params, into: Message) -> None:
+    """Writes params into a request. Errors: InvalidFields."""
+    try:
+        json_format.ParseDict(_whole_numbers(params), into)
+    except json_format.ParseError as error:
+        raise InvalidFields([("params", str(error)[:300])]) from None
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Numbers of a Struct are all floating-point; whole ones become integers."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _whole_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(inner) for inner in value]
+    return value
+
+
+_METHODS = _methods()

@@ -1,0 +1,87 @@
+"""Watching of runs: events from a sequence number on, first what is there, then what comes, until the end."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from genai_spine.store.database import Database
+from genai_spine.store.runs.events import EventRows, Output
+from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.runs import RunRows
+from genai_spine.v1 import run_pb2 as pb
+
+PAGE = 200  # events that are read at once
+
+Events = AsyncGenerator[pb.RunEvent]
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a watcher is."""
+
+    sequence: int = 0
+    with_output: bool = True
+    offsets: dict[str, int] = field(default_factory=dict)  # characters of text, by step
+    begun: dict[str, int] = field(default_factory=dict)  # attempt of each step that they are of
+
+
+class RunWatcher:
+    """Watches of runs. A watcher reads at its own pace, and nothing is kept for it in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._events = EventRows(database)
+        self._runs = RunRows(database)
+        self._news = RunNews.of(database)
+
+    async def watch(self, run_id: str, place: Place) -> Events:
+        """Events behind a place; the last one is that of the run's end, after which no retry follows."""
+        with self._news.subscribed(run_id) as told:
+            while True:
+                has_ended = await self._has_ended(run_id)
+                async for event in self._new(run_id, place):
+                    yield event
+                if has_ended:
+                    return
+                await self._news.wait(told)
+
+    async def _new(self, run_id: str, place: Place) -> Events:
+        """What there is now behind a place."""
+        while True:
+            events = await self._events.after(run_id, place.sequence, PAGE)
+            for event in events:
+                place.sequence = event.sequence
+                yield event
+            if len(events) < PAGE:
+                break
+            await asyncio.sleep(0)
+        if place.with_output:
+            for output in await self._events.output(run_id):
+                if (piece := _unseen(output, place)) is not None:
+                    yield pb.RunEvent(
+                        run_id=run_id,
+                        sequence=place.sequence,
+                        event_type="output",
+                        source="worker",
+                        output=piece,
+                    )
+
+    async def _has_ended(self, run_id: str) -> bool:
+        run = await self._runs.get(run_id)
+        return run is None or run.HasField("end_time")
+
+
+def _unseen(output: Output, place: Place) -> pb.RunOutput | None:
+    """Part of a piece of text that the watcher does not have; None: it has all of it."""
+    known = place.begun.get(output.step_id)
+    if known is not None and output.begun < known:
+        return None
+    is_reset = known is not None and output.begun > known
+    if is_reset:
+        place.offsets[output.step_id] = 0
+    place.begun[output.step_id] = output.begun
+    seen = place.offsets.get(output.step_id, 0)
+    text = output.text[max(0, seen - output.place) :]
+    if not text or output.place > seen:
+        return None
+    place.offsets[output.step_id] = seen + len(text)
+    return pb.RunOutput(step_id=output.step_id, text=text, offset=seen, is_reset=is_reset)

@@ -1,0 +1,147 @@
+"""Durable runs of a server: what does the work, who makes them, and their service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.call import Call
+from genai_spine.chunks import fold
+from genai_spine.inference.inference import Inference
+from genai_spine.runs import names
+from genai_spine.runs.context import Handler, Write
+from genai_spine.runs.engine import Engine
+from genai_spine.runs.events import EventWriter
+from genai_spine.runs.executor import RunExecutor
+from genai_spine.runs.library import RunLibrary
+from genai_spine.runs.parts import RunParts
+from genai_spine.runs.watching import RunWatcher
+from genai_spine.runs.worker import RunWorker, WorkerRules
+from genai_spine.services.run import RunService
+from genai_spine.settings import Settings
+from genai_spine.store.database import Database
+from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.items import ItemRows
+from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.queue_stats import QueueCounts
+from genai_spine.store.runs.runs import RunRows
+from genai_spine.store.runs.spending import RunSpending
+from genai_spine.store.runs.steps import StepRows
+from genai_spine.store.runs.transitions import Transitions
+from genai_spine.store.runs.workers import WorkerRows
+from genai_spine.v1 import run_service_pb2
+from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
+from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
+from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
+from genai_spine.v1.work_pb2 import Work
+
+FILES = (run_service_pb2,)
+
+
+@dataclass(slots=True)
+class Runs:
+    """Durable runs of one process: no reload replaces them, only what does their work."""
+
+    worker: RunWorker
+    library: RunLibrary
+    watcher: RunWatcher
+    parts: RunParts
+    database: Database
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database, ledger: Ledger) -> "Runs":
+        """Runs of a server, of which nothing is started yet."""
+        rows, transitions, steps = RunRows(database), Transitions(database), StepRows(database)
+        events = EventRows(database)
+        executor = RunExecutor(rows, transitions, steps, EventWriter(events), lane=settings.lane)
+        worker = RunWorker(
+            database,
+            Engine(database.engine_url, executor.execute),
+            executor,
+            worker_rules(settings),
+            lambda: ledger.server_id,
+        )
+        ledger.renewed.append(worker.renewed)
+        library = RunLibrary(database, rows, transitions, RunSpending(database), _default_lane)
+        parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
+        return cls(worker, library, RunWatcher(database), parts, database)
+
+    def attach(self, methods: Mapping[str, Any], inference: Inference) -> list[tuple[Any, Any]]:
+        """Takes what does the work of one configuration; how gRPC adds each service, and the service.
+
+        methods: services by the names of the contract's.
+        """
+        self.worker.executor.handlers = handlers(methods, inference)
+        service = RunService(self.library, self.watcher, self.parts)
+        return [(add_RunServiceServicer_to_server, service)]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Lets runs end for so long; others take over those that do not."""
+        await self.worker.stop(timeout_s)
+        await RunNews.of(self.database).close()
+
+
+def worker_rules(settings: Settings) -> WorkerRules:
+    """What a process serves, by its settings."""
+    return WorkerRules(
+        settings.run_lanes,
+        settings.run_other_lanes,
+        settings.run_concurrency,
+        settings.lease_ttl,
+    )
+
+
+def handlers(methods: Mapping[str, Any], inference: Inference) -> dict[str, Handler]:
+    """What does the work of each member of Work: the methods of the services that do it at once."""
+    found: dict[str, Handler] = {}
+    for member in names.MEMBERS:
+        method = names.method_of(member)
+        if method is not None and method.containing_service.name in methods:
+            found[member] = _handler(getattr(methods[method.containing_service.name], method.name))
+    found["completion"] = _completion(inference)
+    found["speech"] = _speech(inference)
+    return found
+
+
+def _handler(method: Any) -> Handler:
+    async def handle(request: Message, call: Call, write: Write) -> Message:
+        response: Message = await method(request, call)
+        return response
+
+    return handle
+
+
+def _completion(inference: Inference) -> Handler:
+    async def handle(request: CreateCompletionRequest, call: Call, write: Write) -> Completion:
+        """Streamed, so that watchers see the text as it comes."""
+
+        async def chunks() -> Any:
+            async for chunk in inference.stream(request, call):
+                for choice in chunk.choices:
+                    if choice.index == 0 and choice.content:
+                        write(choice.content)
+                yield chunk
+
+        return await fold(chunks())
+
+    return handle
+
+
+def _speech(inference: Inference) -> Handler:
+    async def handle(request: CreateSpeechRequest, call: Call, write: Write) -> SpeechChunk:
+        """All of the sound in one piece, with the units and cost of the last one."""
+        sound, last = bytearray(), SpeechChunk()
+        async for chunk in inference.create_speech(request, call):
+            sound += chunk.data
+            last.MergeFrom(chunk)
+        last.data = bytes(sound)
+        return last
+
+    return handle
+
+
+def _default_lane(work: Work) -> str:
+    """Lane of work whose caller names none."""
+    return "cpu"

@@ -1,0 +1,149 @@
+"""Event log of runs: append-only, numbered 1, 2, 3 ... within a run; and the text that steps write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import json_format
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from genai_spine.call import uuid7
+from genai_spine.store.database import Database, Now
+from genai_spine.store.runs.news import Change, changing
+from genai_spine.store.runs.tables import run_events, run_output, runs
+from genai_spine.v1 import run_pb2 as pb
+
+DISPATCHER, EXECUTOR, WORKER = "dispatcher", "executor", "worker"
+
+_next = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(last_sequence=runs.c.last_sequence + bindparam("count"))
+    .returning(runs.c.last_sequence)
+)
+_progress = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.progress <= bindparam("progress"))
+    .values(progress=bindparam("progress"), progress_message=bindparam("message"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Event that has no number yet."""
+
+    event_type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    source: str = WORKER
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Piece of the text that a step writes."""
+
+    step_id: str
+    begun: int  # number of the step's attempt
+    place: int  # characters before it
+    text: str
+
+
+async def append(change: Change, run_id: str, *events: NewEvent) -> None:
+    """Appends events to a run's log, in the transaction of what they say."""
+    change.topics.add(run_id)
+    if not events:
+        return
+    found = await change.execute(_next, {"run": run_id, "count": len(events)})
+    first = found.scalar_one() - len(events) + 1
+    rows = [
+        {
+            "run_id": run_id,
+            "sequence": first + place,
+            "event_id": uuid7(),
+            "event_type": event.event_type,
+            "data": dict(event.data),
+            "source": event.source,
+        }
+        for place, event in enumerate(events)
+    ]
+    await change.execute(insert(run_events).values(at=Now()), rows)
+
+
+class EventRows:
+    """Events and output of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self, events: Mapping[str, Sequence[NewEvent]], output: Mapping[str, Sequence[Output]]
+    ) -> None:
+        """Appends events and output of several runs, by run id, in one transaction.
+
+        An event of progress is also where its run stands; it never falls.
+        """
+        run_ids = sorted({*events, *output})  # in one order, so that two writers do not wait for each other
+        async with changing(self._database) as change:
+            for run_id in run_ids:
+                await append(change, run_id, *events.get(run_id, ()))
+                if (last := _last_progress(events.get(run_id, ()))) is not None:
+                    await change.execute(_progress, {"run": run_id, **last.data})
+            pieces = [
+                {
+                    "run_id": run_id,
+                    "step_id": one.step_id,
+                    "begun": one.begun,
+                    "place": one.place,
+                    "text": one.text,
+                }
+                for run_id, several in output.items()
+                for one in several
+            ]
+            if pieces:
+                await change.execute(insert(run_output).values(at=Now()), pieces)
+
+    async def after(self, run_id: str, sequence: int, limit: int) -> list[pb.RunEvent]:
+        """Events of a run behind a sequence number, in their order."""
+        query = (
+            select(run_events)
+            .where(run_events.c.run_id == run_id, run_events.c.sequence > sequence)
+            .order_by(run_events.c.sequence)
+            .limit(limit)
+        )
+        async with self._database.connect() as connection:
+            return [_event(row) for row in (await connection.execute(query)).mappings()]
+
+    async def output(self, run_id: str) -> list[Output]:
+        """Text of a run's steps until now, in the order of steps, attempts and places."""
+        columns = run_output.c
+        query = (
+            select(columns.step_id, columns.begun, columns.place, columns.text)
+            .where(columns.run_id == run_id)
+            .order_by(columns.step_id, columns.begun, columns.place)
+        )
+        async with self._database.connect() as connection:
+            return [Output(*row) for row in await connection.execute(query)]
+
+    async def sweep_output(self, kept_s: float) -> int:
+        """Deletes text that was written so long ago; returns the number of pieces."""
+        async with self._database.begin() as connection:
+            result = await connection.execute(delete(run_output).where(run_output.c.at < Now(-kept_s)))
+        return result.rowcount
+
+
+def _last_progress(events: Sequence[NewEvent]) -> NewEvent | None:
+    return next((event for event in reversed(events) if event.event_type == "progress"), None)
+
+
+def _event(row: Any) -> pb.RunEvent:
+    event = pb.RunEvent(
+        event_id=row["event_id"],
+        run_id=row["run_id"],
+        sequence=row["sequence"],
+        event_type=row["event_type"],
+        source=row["source"],
+    )
+    at: datetime = row["at"]
+    event.timestamp.FromDatetime(at)
+    json_format.ParseDict(row["data"], event.data)
+    return event

@@ -1,0 +1,110 @@
+"""Rows of runs as messages, and back."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from genai_spine.store.database import Now
+from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.v1 import run_pb2 as pb
+
+# Columns whose text a message has under the same name, or under another one.
+TEXTS = {
+    **{name: name for name in ("tenant_id", "principal", "kind", "name", "status", "lane", "root_run_id")},
+    "id": "run_id",
+    "executor_id": "worker_id",
+    "progress_message": "progress_message",
+}
+OPTIONAL_TEXTS = (
+    *("project_id", "idempotency_key", "correlation_id", "parent_run_id", "retry_of_run_id", "schedule_id"),
+)
+TIMES = {
+    "created_at": "create_time",
+    "started_at": "start_time",
+    "ended_at": "end_time",
+    "ready_at": "next_attempt_time",
+}
+LISTED = tuple(
+    column for column in runs.c if column.name not in ("work", "response", "permissions", "request_hash")
+)
+
+
+def stamp(message: Timestamp, value: datetime | None) -> None:
+    """Writes a time into a message's field; None leaves it unset."""
+    if value is not None:
+        message.FromDatetime(value)
+
+
+def moment(message: Any, field: str) -> datetime | None:
+    """Time of a message's field; None: it is unset."""
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
+
+
+def parsed(kind: type[Message], value: bytes | None) -> Any:
+    """Message of stored bytes; None where there are none."""
+    return None if value is None else kind.FromString(value)
+
+
+def run_of(row: Any) -> pb.Run:
+    """Run of a row, with what of it was read; its cost and items are somebody else's."""
+    run = pb.Run(
+        attempt=row["attempt"],
+        priority=PRIORITIES[row["priority"]],
+        progress=row["progress"],
+        last_sequence=row["last_sequence"],
+        is_cancelling=row["cancel_mode"] is not None and row["ended_at"] is None,
+        options=pb.RunOptions.FromString(row["options"]),
+        error=parsed(pb.RunError, row["error"]),
+    )
+    for column, field in TEXTS.items():
+        setattr(run, field, row[column] or "")
+    for name in OPTIONAL_TEXTS:
+        if row[name] is not None:
+            setattr(run, name, row[name])
+    for column, field in TIMES.items():
+        if row[column] is not None:
+            getattr(run, field).FromDatetime(row[column])
+    if "work" in row:
+        run.work.ParseFromString(row["work"])
+        if row["response"] is not None:
+            run.response.ParseFromString(row["response"])
+    run.waiting_reason = _waiting(row)
+    run.tags.update({"kind": run.kind, "name": run.name, **row["metadata"]})
+    return run
+
+
+def row_of(run: pb.Run) -> dict[str, Any]:
+    """Row of a new run that waits: its status is queued, or pending where it has a time or is held."""
+    options = run.options
+    row: dict[str, Any] = {column: getattr(run, field) for column, field in TEXTS.items()}
+    row |= {name: getattr(run, name) if run.HasField(name) else None for name in OPTIONAL_TEXTS}
+    is_queued = run.status == "queued"
+    return row | {
+        "executor_id": None,
+        "work": run.work.SerializeToString(),
+        "options": options.SerializeToString(),
+        "priority": PRIORITIES.index(run.priority),
+        "attempt": run.attempt,
+        "trigger_source": options.trigger_source,
+        "metadata": dict(options.metadata),
+        "is_held": options.hold,
+        "created_at": Now(),
+        "ready_at": moment(options, "not_before"),
+        "queued_at": Now() if is_queued else None,
+        "deadline_at": moment(options, "deadline"),
+        "progress": 0.0,
+        "progress_message": "",
+    }
+
+
+def _waiting(row: Any) -> str:
+    """Why a run does not run yet; whether a worker is there for a queued one, its lane's readers say."""
+    if row["status"] == "queued":
+        return "BUSY"
+    if row["status"] != "pending":
+        return ""
+    if row["is_held"]:
+        return "APPROVAL"
+    return "RETRY" if row["error"] is not None else "NOT_BEFORE"

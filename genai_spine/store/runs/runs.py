@@ -1,0 +1,147 @@
+"""Runs: submitted once an idempotency key, found, and listed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from genai_spine.call import uuid7
+from genai_spine.store.database import Database
+from genai_spine.store.newest_first import PageEnd, behind
+from genai_spine.store.runs.events import DISPATCHER, NewEvent, append
+from genai_spine.store.runs.news import QUEUE, changing
+from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
+from genai_spine.store.runs.tables import PRIORITIES, run_items, runs
+from genai_spine.v1 import batch_pb2
+from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.run_service_pb2 import ListRunsRequest
+
+FILTERS = ("kind", "status", "lane", "parent_run_id", "correlation_id", "idempotency_key", "schedule_id")
+
+
+class KeyTaken(Exception):
+    """A run of the tenant has the idempotency key."""
+
+    def __init__(self, run_id: str, request_hash: bytes) -> None:
+        super().__init__(run_id)
+        self.run_id, self.request_hash = run_id, request_hash
+
+
+class RunRows:
+    """Table of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def submit(
+        self,
+        run: pb.Run,
+        *,
+        request_hash: bytes,
+        permissions: bytes | None = None,
+        items: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Writes a run with its first events and its items, all or nothing. Raises KeyTaken."""
+        row = row_of(run) | {"request_hash": request_hash, "permissions": permissions}
+        events = [NewEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
+        if run.status == "queued":
+            events.append(NewEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
+        async with changing(self._database) as change:
+            result = await change.execute(self._database.insert_once(runs, row))
+            if not result.rowcount:
+                key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
+                found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
+                raise KeyTaken(*found.one())
+            if items:
+                await change.execute(run_items.insert(), [{"run_id": run.run_id, **item} for item in items])
+            await append(change, run.run_id, *events)
+            if run.status == "queued":
+                change.topics.add(QUEUE)
+
+    async def get(self, run_id: str, tenant_id: str | None = None) -> pb.Run | None:
+        """Run by id, with its work and answer; tenant_id: None: of any tenant."""
+        query = select(runs).where(runs.c.id == run_id)
+        if tenant_id is not None:
+            query = query.where(runs.c.tenant_id == tenant_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return None if row is None else run_of(row)
+
+    async def page(
+        self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int
+    ) -> list[pb.Run]:
+        """Runs of a list, the newest first, one more than a page holds where there are more."""
+        query = (
+            select(*LISTED)
+            .where(*_filters(request, tenant_id), *behind(place, runs.c.created_at, runs.c.id))
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+            .limit(size + 1)
+            .offset(request.offset)
+        )
+        async with self._database.connect() as connection:
+            return [run_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def count(self, request: ListRunsRequest, tenant_id: str) -> int:
+        """Number of runs that a list is about."""
+        query = select(func.count()).select_from(runs).where(*_filters(request, tenant_id))
+        async with self._database.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def children(self, run_id: str, after: str, size: int) -> list[pb.Run]:
+        """Children of a run behind one of them, the oldest first, one more than a page holds."""
+        query = (
+            select(*LISTED)
+            .where(runs.c.parent_run_id == run_id, runs.c.id > after)
+            .order_by(runs.c.id)
+            .limit(size + 1)
+        )
+        async with self._database.connect() as connection:
+            return [run_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def open_children(self, run_id: str) -> list[str]:
+        """Ids of all runs below one that have not ended, whatever their depth."""
+        below = select(runs.c.id).where(runs.c.parent_run_id == run_id).cte("below", recursive=True)
+        below = below.union(select(runs.c.id).join(below, runs.c.parent_run_id == below.c.id))
+        query = select(runs.c.id).join(below, below.c.id == runs.c.id).where(runs.c.ended_at.is_(None))
+        async with self._database.connect() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def item_counts(self, run_id: str) -> batch_pb2.BatchCounts | None:
+        """Items of a batch by how they stand; None: the run has none."""
+        columns = run_items.c
+        query = (
+            select(columns.status, columns.is_reused, func.count())
+            .where(columns.run_id == run_id)
+            .group_by(columns.status, columns.is_reused)
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        if not rows:
+            return None
+        counts = batch_pb2.BatchCounts()
+        for status, is_reused, number in rows:
+            setattr(counts, status, getattr(counts, status) + number)
+            counts.total += number
+            counts.reused += number if is_reused else 0
+        return counts
+
+
+def new_run_id() -> str:
+    """UUID of a run that is submitted now."""
+    return uuid7()
+
+
+def _filters(request: ListRunsRequest, tenant_id: str) -> list[ColumnElement[bool]]:
+    columns = runs.c
+    found = [columns.tenant_id == tenant_id]
+    found += [columns[name] == getattr(request, name) for name in FILTERS if request.HasField(name)]
+    if request.HasField("priority"):
+        found.append(columns.priority == PRIORITIES.index(request.priority))
+    if request.HasField("name"):
+        found.append(columns.name == f"genai.{request.name.removeprefix('genai.')}")
+    if (since := moment(request, "since")) is not None:
+        found.append(columns.created_at >= since)
+    if (until := moment(request, "until")) is not None:
+        found.append(columns.created_at < until)
+    found += [columns.metadata[name].as_string() == value for name, value in request.metadata.items()]
+    return found

@@ -1,0 +1,266 @@
+"""Moves of runs from one status to another, each with its events in one transaction.
+
+A move out of running is guarded by the process and the attempt that make the run, so that a process that was
+thought dead changes nothing any more. What is not legal the database refuses by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, null, select, update
+
+from genai_spine.call import uuid7
+from genai_spine.store.database import Database, Now
+from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, NewEvent, append
+from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
+from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
+from genai_spine.store.tables import leases
+from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.work_pb2 import WorkResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Process that makes an attempt of a run."""
+
+    run_id: str
+    attempt: int
+    executor_id: str
+
+    @property
+    def holds(self) -> list[ColumnElement[bool]]:
+        """Conditions that hold while it is this process that makes the run."""
+        columns = runs.c
+        return [
+            columns.id == self.run_id,
+            columns.attempt == self.attempt,
+            columns.executor_id == self.executor_id,
+            columns.status == "running",
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an attempt failed, and what follows."""
+
+    error: pb.RunError
+    events: Sequence[NewEvent] = ()  # before that of the failure
+    response: bytes | None = None  # what there is of an answer
+    retry_delay_s: float | None = None  # None: no retry follows
+    is_final: bool = False  # its retries are used up: it goes to the dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Running run whose process has no live lease."""
+
+    run_id: str
+    attempt: int
+    executor_id: str
+    lane: str
+    recoveries: int
+
+
+class Transitions:
+    """Moves of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def complete(
+        self, owner: Owner, response: WorkResponse, steps: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        """running to completed; False: the process does not make the run any more.
+
+        steps: rows of steps that end with it.
+        """
+        values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
+        async with changing(self._database) as change:
+            started_at = await self._end(change, owner, values)
+            if started_at is None:
+                return False
+            if steps:
+                rows = [{"run_id": owner.run_id, **step} for step in steps]
+                await change.execute(insert(run_steps).values(ended_at=Now()), rows)
+            seconds = max(0.0, (datetime.now(UTC) - started_at).total_seconds())
+            await append(change, owner.run_id, NewEvent("completed", {"duration_seconds": round(seconds, 3)}))
+            await self._resolve_letter(change, owner.run_id)
+        return True
+
+    async def fail(self, owner: Owner, failure: Failure) -> bool:
+        """running to failed, and on to pending for a retry or to dead_lettered, in one transaction.
+
+        False: the process does not make the run any more.
+        """
+        error = failure.error
+        values = {"status": "failed", "error": error.SerializeToString(), "response": failure.response}
+        async with changing(self._database) as change:
+            if await self._end(change, owner, values) is None:
+                return False
+            data = {"error": error.message, "error_type": error.type}
+            await append(change, owner.run_id, *failure.events, NewEvent("failed", data))
+            if failure.retry_delay_s is not None:
+                await self._retry(change, owner, failure.retry_delay_s)
+            elif failure.is_final:
+                await self._bury(change, owner, error)
+        return True
+
+    async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
+        """running to cancelled."""
+        async with changing(self._database) as change:
+            if await self._end(change, owner, {"status": "cancelled", "response": response}) is None:
+                return False
+            await append(change, owner.run_id, NewEvent("cancelled", {"reason": reason}))
+            await self._skip_items(change, owner.run_id)
+        return True
+
+    async def cancel_waiting(self, run_id: str, reason: str) -> bool:
+        """pending or queued to cancelled; False: it does not wait any more."""
+        waits = (runs.c.id == run_id, runs.c.status.in_(("pending", "queued")))
+        values = {"status": "cancelled", "ended_at": Now(), "cancel_reason": reason}
+        async with changing(self._database) as change:
+            moved = await change.execute(update(runs).where(*waits).values(values))
+            if moved.rowcount:
+                await append(change, run_id, NewEvent("cancelled", {"reason": reason}, DISPATCHER))
+                await self._skip_items(change, run_id)
+        return bool(moved.rowcount)
+
+    async def ask_to_cancel(self, run_id: str, mode: str, reason: str) -> bool:
+        """Marks a running run, whose process ends it; False: it does not run."""
+        runs_now = (runs.c.id == run_id, runs.c.status == "running")
+        async with changing(self._database) as change:
+            marked = await change.execute(
+                update(runs).where(*runs_now).values(cancel_mode=mode, cancel_reason=reason)
+            )
+            change.topics.add(CANCEL)
+        return bool(marked.rowcount)
+
+    async def cancelling(self, executor_id: str) -> dict[str, tuple[str, str]]:
+        """Running runs of a process that somebody asked to cancel, with mode and reason."""
+        columns = runs.c
+        query = select(columns.id, columns.cancel_mode, columns.cancel_reason).where(
+            columns.executor_id == executor_id,
+            columns.cancel_mode.is_not(None),
+            columns.ended_at.is_(None),
+            columns.status == "running",
+        )
+        async with self._database.connect() as connection:
+            found = await connection.execute(query)
+            return {run_id: (mode, reason or "") for run_id, mode, reason in found}
+
+    async def approve(self, run_id: str) -> bool:
+        """Lets a held run start; False: it is not held."""
+        held = (runs.c.id == run_id, runs.c.status == "pending", runs.c.is_held)
+        async with changing(self._database) as change:
+            moved = await change.execute(update(runs).where(*held).values(is_held=False))
+            if moved.rowcount:
+                await append(change, run_id, NewEvent("approved", {}, DISPATCHER))
+                change.topics.add(QUEUE)
+        return bool(moved.rowcount)
+
+    async def orphans(self, lanes: Sequence[str] | None, limit: int) -> list[Orphan]:
+        """Running runs whose process has no live lease. lanes: None: of all."""
+        columns = runs.c
+        live = select(leases.c.server_id).where(leases.c.lease_until > Now())
+        query = (
+            select(columns.id, columns.attempt, columns.executor_id, columns.lane, columns.recoveries)
+            .where(columns.status == "running", columns.executor_id.not_in(live))
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        if lanes is not None:
+            query = query.where(columns.lane.in_(list(lanes)))
+        async with self._database.connect() as connection:
+            return [Orphan(*row) for row in await connection.execute(query)]
+
+    async def take_over(self, orphan: Orphan, executor_id: str) -> bool:
+        """Makes another process the one that makes a run; False: somebody else did, or its process lives."""
+        columns = runs.c
+        live = select(leases.c.server_id).where(leases.c.lease_until > Now())
+        lost = (
+            columns.id == orphan.run_id,
+            columns.attempt == orphan.attempt,
+            columns.status == "running",
+            columns.executor_id == orphan.executor_id,
+            columns.executor_id.not_in(live),
+        )
+        async with changing(self._database) as change:
+            taken = await change.execute(
+                update(runs).where(*lost).values(executor_id=executor_id, recoveries=columns.recoveries + 1)
+            )
+            if taken.rowcount:
+                events = (
+                    NewEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
+                    NewEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
+                    NewEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
+                )
+                await append(change, orphan.run_id, *events)
+        return bool(taken.rowcount)
+
+    async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> datetime | None:
+        """When the attempt that ends had started; None: the process does not make it any more."""
+        moved = await change.execute(
+            update(runs).where(*owner.holds).values(values | {"ended_at": Now()}).returning(runs.c.started_at)
+        )
+        started_at: datetime | None = moved.scalar_one_or_none()
+        return started_at
+
+    async def _retry(self, change: Change, owner: Owner, delay_s: float) -> None:
+        """failed to pending, with the next attempt."""
+        await change.execute(update(runs).where(runs.c.id == owner.run_id).values(reopened(delay_s)))
+        data = {"delay": round(delay_s, 3), "attempt": owner.attempt + 1}
+        await append(change, owner.run_id, NewEvent("retry_scheduled", data))
+        change.topics.add(QUEUE)
+
+    async def _bury(self, change: Change, owner: Owner, error: pb.RunError) -> None:
+        """failed to dead_lettered, with an entry among the dead letters."""
+        moved = await change.execute(
+            update(runs)
+            .where(runs.c.id == owner.run_id)
+            .values(status="dead_lettered")
+            .returning(runs.c.tenant_id, runs.c.name)
+        )
+        tenant_id, name = moved.one()
+        letter = {"run_id": owner.run_id, "tenant_id": tenant_id, "name": name}
+        letter |= {"id": uuid7(), "error": error.SerializeToString()}
+        row = letter | {"replay_count": 0, "created_at": Now()}
+        inserted = await change.execute(self._database.insert_once(dead_letters, row))
+        if not inserted.rowcount:  # it was replayed, and failed again
+            values = {"error": letter["error"], "resolved_at": null(), "resolved_by": null()}
+            same = dead_letters.c.run_id == owner.run_id
+            await change.execute(update(dead_letters).where(same).values(values))
+        await append(change, owner.run_id, NewEvent("dead_lettered", {"error": error.message}))
+
+    async def _resolve_letter(self, change: Change, run_id: str) -> None:
+        """The entry of a run that a replay has completed."""
+        columns = dead_letters.c
+        await change.execute(
+            update(dead_letters)
+            .where(columns.run_id == run_id, columns.resolved_at.is_(None))
+            .values(resolved_at=Now(), resolved_by="replay")
+        )
+
+    async def _skip_items(self, change: Change, run_id: str) -> None:
+        """Items of a batch that will not be begun any more."""
+        columns = run_items.c
+        await change.execute(
+            update(run_items)
+            .where(columns.run_id == run_id, columns.status.in_(("pending", "running")))
+            .values(status="skipped")
+        )
+
+
+def reopened(delay_s: float) -> dict[str, Any]:
+    """Values of a run that waits again, for its next attempt."""
+    return {
+        "status": "pending",
+        "attempt": runs.c.attempt + 1,
+        "ready_at": Now(delay_s),
+        "ended_at": null(),
+        "executor_id": null(),
+        "cancel_mode": null(),
+        "cancel_reason": null(),
+        "recoveries": 0,
+    }

@@ -1,0 +1,111 @@
+from genai_spine.v1 import capability_service_pb2 as _capability_service_pb2
+from genai_spine.v1 import completion_service_pb2 as _completion_service_pb2
+from genai_spine.v1 import media_service_pb2 as _media_service_pb2
+from genai_spine.v1 import prompt_service_pb2 as _prompt_service_pb2
+from genai_spine.v1 import symbol_service_pb2 as _symbol_service_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ItemWork(_message.Message):
+    __slots__ = ("completion", "embeddings", "transcription", "speech", "images", "execute_prompt", "summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "document_symbols")
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARIZE_FIELD_NUMBER: _ClassVar[int]
+    EXTRACT_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFY_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    REWRITE_FIELD_NUMBER: _ClassVar[int]
+    INFER_TITLE_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ANALYZE_SENTIMENT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_QUESTION_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    DETECT_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_FIELD_NUMBER: _ClassVar[int]
+    PARAPHRASE_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    EXTRACT_STRUCTURED_FIELD_NUMBER: _ClassVar[int]
+    SYNTHESIZE_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    completion: _completion_service_pb2.CreateCompletionRequest
+    embeddings: _completion_service_pb2.CreateEmbeddingsRequest
+    transcription: _media_service_pb2.CreateTranscriptionRequest
+    speech: _media_service_pb2.CreateSpeechRequest
+    images: _media_service_pb2.CreateImagesRequest
+    execute_prompt: _prompt_service_pb2.ExecutePromptRequest
+    summarize: _capability_service_pb2.SummarizeRequest
+    extract: _capability_service_pb2.ExtractRequest
+    classify: _capability_service_pb2.ClassifyRequest
+    compare: _capability_service_pb2.CompareRequest
+    rewrite: _capability_service_pb2.RewriteRequest
+    infer_title: _capability_service_pb2.InferTitleRequest
+    generate_commit: _capability_service_pb2.GenerateCommitRequest
+    analyze_sentiment: _capability_service_pb2.AnalyzeSentimentRequest
+    answer_question: _capability_service_pb2.AnswerQuestionRequest
+    tag: _capability_service_pb2.TagRequest
+    detect_language: _capability_service_pb2.DetectLanguageRequest
+    translate: _capability_service_pb2.TranslateRequest
+    paraphrase: _capability_service_pb2.ParaphraseRequest
+    correct: _capability_service_pb2.CorrectRequest
+    extract_structured: _capability_service_pb2.ExtractStructuredRequest
+    synthesize: _capability_service_pb2.SynthesizeRequest
+    document_symbols: _symbol_service_pb2.DocumentSymbolsRequest
+    def __init__(self, completion: _Optional[_Union[_completion_service_pb2.CreateCompletionRequest, _Mapping]] = ..., embeddings: _Optional[_Union[_completion_service_pb2.CreateEmbeddingsRequest, _Mapping]] = ..., transcription: _Optional[_Union[_media_service_pb2.CreateTranscriptionRequest, _Mapping]] = ..., speech: _Optional[_Union[_media_service_pb2.CreateSpeechRequest, _Mapping]] = ..., images: _Optional[_Union[_media_service_pb2.CreateImagesRequest, _Mapping]] = ..., execute_prompt: _Optional[_Union[_prompt_service_pb2.ExecutePromptRequest, _Mapping]] = ..., summarize: _Optional[_Union[_capability_service_pb2.SummarizeRequest, _Mapping]] = ..., extract: _Optional[_Union[_capability_service_pb2.ExtractRequest, _Mapping]] = ..., classify: _Optional[_Union[_capability_service_pb2.ClassifyRequest, _Mapping]] = ..., compare: _Optional[_Union[_capability_service_pb2.CompareRequest, _Mapping]] = ..., rewrite: _Optional[_Union[_capability_service_pb2.RewriteRequest, _Mapping]] = ..., infer_title: _Optional[_Union[_capability_service_pb2.InferTitleRequest, _Mapping]] = ..., generate_commit: _Optional[_Union[_capability_service_pb2.GenerateCommitRequest, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[_capability_service_pb2.AnalyzeSentimentRequest, _Mapping]] = ..., answer_question: _Optional[_Union[_capability_service_pb2.AnswerQuestionRequest, _Mapping]] = ..., tag: _Optional[_Union[_capability_service_pb2.TagRequest, _Mapping]] = ..., detect_language: _Optional[_Union[_capability_service_pb2.DetectLanguageRequest, _Mapping]] = ..., translate: _Optional[_Union[_capability_service_pb2.TranslateRequest, _Mapping]] = ..., paraphrase: _Optional[_Union[_capability_service_pb2.ParaphraseRequest, _Mapping]] = ..., correct: _Optional[_Union[_capability_service_pb2.CorrectRequest, _Mapping]] = ..., extract_structured: _Optional[_Union[_capability_service_pb2.ExtractStructuredRequest, _Mapping]] = ..., synthesize: _Optional[_Union[_capability_service_pb2.SynthesizeRequest, _Mapping]] = ..., document_symbols: _Optional[_Union[_symbol_service_pb2.DocumentSymbolsRequest, _Mapping]] = ...) -> None: ...
+
+class ItemResponse(_message.Message):
+    __slots__ = ("completion", "embeddings", "transcription", "speech", "images", "execute_prompt", "summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "document_symbols")
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARIZE_FIELD_NUMBER: _ClassVar[int]
+    EXTRACT_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFY_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    REWRITE_FIELD_NUMBER: _ClassVar[int]
+    INFER_TITLE_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ANALYZE_SENTIMENT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_QUESTION_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    DETECT_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_FIELD_NUMBER: _ClassVar[int]
+    PARAPHRASE_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    EXTRACT_STRUCTURED_FIELD_NUMBER: _ClassVar[int]
+    SYNTHESIZE_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    completion: _completion_service_pb2.Completion
+    embeddings: _completion_service_pb2.CreateEmbeddingsResponse
+    transcription: _media_service_pb2.Transcription
+    speech: _media_service_pb2.SpeechChunk
+    images: _media_service_pb2.CreateImagesResponse
+    execute_prompt: _prompt_service_pb2.ExecutePromptResponse
+    summarize: _capability_service_pb2.SummarizeResponse
+    extract: _capability_service_pb2.ExtractResponse
+    classify: _capability_service_pb2.ClassifyResponse
+    compare: _capability_service_pb2.CompareResponse
+    rewrite: _capability_service_pb2.RewriteResponse
+    infer_title: _capability_service_pb2.InferTitleResponse
+    generate_commit: _capability_service_pb2.GenerateCommitResponse
+    analyze_sentiment: _capability_service_pb2.AnalyzeSentimentResponse
+    answer_question: _capability_service_pb2.AnswerQuestionResponse
+    tag: _capability_service_pb2.TagResponse
+    detect_language: _capability_service_pb2.DetectLanguageResponse
+    translate: _capability_service_pb2.TranslateResponse
+    paraphrase: _capability_service_pb2.ParaphraseResponse
+    correct: _capability_service_pb2.CorrectResponse
+    extract_structured: _capability_service_pb2.ExtractStructuredResponse
+    synthesize: _capability_service_pb2.SynthesizeResponse
+    document_symbols: _symbol_service_pb2.DocumentSymbolsResponse
+    def __init__(self, completion: _Optional[_Union[_completion_service_pb2.Completion, _Mapping]] = ..., embeddings: _Optional[_Union[_completion_service_pb2.CreateEmbeddingsResponse, _Mapping]] = ..., transcription: _Optional[_Union[_media_service_pb2.Transcription, _Mapping]] = ..., speech: _Optional[_Union[_media_service_pb2.SpeechChunk, _Mapping]] = ..., images: _Optional[_Union[_media_service_pb2.CreateImagesResponse, _Mapping]] = ..., execute_prompt: _Optional[_Union[_prompt_service_pb2.ExecutePromptResponse, _Mapping]] = ..., summarize: _Optional[_Union[_capability_service_pb2.SummarizeResponse, _Mapping]] = ..., extract: _Optional[_Union[_capability_service_pb2.ExtractResponse, _Mapping]] = ..., classify: _Optional[_Union[_capability_service_pb2.ClassifyResponse, _Mapping]] = ..., compare: _Optional[_Union[_capability_service_pb2.CompareResponse, _Mapping]] = ..., rewrite: _Optional[_Union[_capability_service_pb2.RewriteResponse, _Mapping]] = ..., infer_title: _Optional[_Union[_capability_service_pb2.InferTitleResponse, _Mapping]] = ..., generate_commit: _Optional[_Union[_capability_service_pb2.GenerateCommitResponse, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[_capability_service_pb2.AnalyzeSentimentResponse, _Mapping]] = ..., answer_question: _Optional[_Union[_capability_service_pb2.AnswerQuestionResponse, _Mapping]] = ..., tag: _Optional[_Union[_capability_service_pb2.TagResponse, _Mapping]] = ..., detect_language: _Optional[_Union[_capability_service_pb2.DetectLanguageResponse, _Mapping]] = ..., translate: _Optional[_Union[_capability_service_pb2.TranslateResponse, _Mapping]] = ..., paraphrase: _Optional[_Union[_capability_service_pb2.ParaphraseResponse, _Mapping]] = ..., correct: _Optional[_Union[_capability_service_pb2.CorrectResponse, _Mapping]] = ..., extract_structured: _Optional[_Union[_capability_service_pb2.ExtractStructuredResponse, _Mapping]] = ..., synthesize: _Optional[_Union[_capability_service_pb2.SynthesizeResponse, _Mapping]] = ..., document_symbols: _Optional[_Union[_symbol_service_pb2.DocumentSymbolsResponse, _Mapping]] = ...) -> None: ...
