@@ -191,8 +191,9 @@ class ServiceInterceptor:
     def _stream(self, method: str) -> Callable[[Message, Context], Awaitable[None]]:
         contract = described(method)
         # Of what costs money; others that have such a field number their messages themselves.
-        is_numbered = contract is not None and is_paid(contract)
-        is_numbered = is_numbered and "sequence" in contract.output_type.fields_by_name
+        is_numbered = (
+            contract is not None and is_paid(contract) and "sequence" in contract.output_type.fields_by_name
+        )
 
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._behaviours[method]

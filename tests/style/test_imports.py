@@ -20,7 +20,17 @@ BELOW = {
     "edge": {"openai_api", "access"},
     "openai_api": {"services"},
     "services": {
-        *("sessions", "prompts", "capabilities", "symbols", "access", "usage", "request_log", "budgets", "runs"),
+        *(
+            "sessions",
+            "prompts",
+            "capabilities",
+            "symbols",
+            "access",
+            "usage",
+            "request_log",
+            "budgets",
+            "runs",
+        ),
     },
     "runs": {"inference", "prompts", "capabilities"},
     "sessions": {"inference"},
