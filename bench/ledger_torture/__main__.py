@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def _tortured(options: Options, name: str) -> Report:
-    with tempfile.TemporaryDirectory(prefix="genai-spine-torture-") as folder, _url(name) as url:
+    with tempfile.TemporaryDirectory(prefix="genai-spine-torture-") as folder, scratch_url(name) as url:
         asyncio.run(schema.upgrade(url))
         return asyncio.run(torture(options, url, Path(folder)))
 
 
 @contextmanager
-def _url(name: str) -> Iterator[str]:
+def scratch_url(name: str) -> Iterator[str]:
     """A database of its own, which is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="genai-spine-torture-"))
     folder.chmod(0o755)  # PostgreSQL's own user reads it

@@ -28,6 +28,7 @@ class ServerProcess:
 
     process: asyncio.subprocess.Process
     channel: grpc.aio.Channel
+    server_id: str
     completions: Any = field(init=False)
     capabilities: Any = field(init=False)
     openai: Any = field(init=False)
@@ -85,6 +86,10 @@ class Servers:
             raise RuntimeError(f"a server did not start; see {self.log}") from self._failure
         return self._alive[number % len(self._alive)]
 
+    def by_id(self, server_id: str) -> ServerProcess | None:
+        """Living server that has, or began with, an id; None: there is none."""
+        return next((one for one in self._alive if server_id.startswith(one.server_id)), None)
+
     async def two_alive(self) -> None:
         """Returns when two servers live: one may be killed then, and the other one goes on."""
         while len(self._alive) < 2 and self._failure is None:
@@ -134,5 +139,5 @@ class Servers:
             process.kill()
             raise
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}", OPTIONS)
-        self._alive.append(ServerProcess(process, channel))
+        self._alive.append(ServerProcess(process, channel, said["server_id"]))
         self._ready.set()
