@@ -103,5 +103,6 @@ class _JsonRenderer:
         event["timestamp"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
         if "exc_info" in event:
             self.exceptions(logger, name, event)
-        known = {key: value for key, value in event.items() if value is not None}
-        return msgspec.json.encode(known, enc_hook=str)
+        if None in event.values():
+            event = {key: value for key, value in event.items() if value is not None}
+        return msgspec.json.encode(event, enc_hook=str)
