@@ -25,6 +25,7 @@ FINISH_REASONS = {
     pb.FINISH_REASON_TOOL_CALLS: "tool_calls",
     pb.FINISH_REASON_CONTENT_FILTER: "content_filter",
 }
+PROVENANCES = {value: name.removeprefix("PROVENANCE_") for name, value in usage_pb2.Provenance.items()}
 DONE = b"data: [DONE]\n\n"
 # One newline: openai-python takes a comment and a blank line for an event once an event had an id.
 PING = b": ping\n"
@@ -174,17 +175,17 @@ def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
         },
         "cost_usd": cost.cost_usd,
         "price_known": cost.price_known,
-        "provenance": usage_pb2.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
+        "provenance": PROVENANCES[counts.output_provenance],
     }
 
 
 def text_of(message: message_pb2.Message) -> str:
     """Text of a message."""
-    return "".join(part.text for part in message.content)
+    return "".join([part.text for part in message.content])
 
 
 def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
-    refusal = "".join(part.refusal for part in message.content) or None
+    refusal = "".join([part.refusal for part in message.content]) or None
     words = text_of(message)
     body: dict[str, Any] = {
         "role": "assistant",
