@@ -221,8 +221,8 @@ class ServiceInterceptor:
                 self._log(call, "OK", messages=sent, reason=told.reason_name, error_in_stream=told.logged)
                 await context.write(stream_end.last_message(last, sent, told, call))
                 return
-            error_in_stream = _logged(call.failure) if call.failure else None
-            self._log_soon(call, messages=sent, error_in_stream=error_in_stream)
+            failed = {"error_in_stream": _logged(call.failure)} if call.failure else {}
+            self._log_soon(call, messages=sent, **failed)
 
         return answer
 

@@ -362,11 +362,15 @@ class Attempt(Generic[R]):
 
     def _take_terms(self, answer: pb.Completion | pb.CompletionChunk) -> None:
         """Enters what decides the price beside the tokens, as the provider reports it."""
-        for name in TERMS:
-            if said := getattr(answer, name):
-                setattr(self.execution, name, said)
+        execution = self.execution
+        if tier := answer.service_tier:
+            execution.service_tier = tier
+        if speed := answer.speed:
+            execution.speed = speed
+        if place := answer.inference_geo:
+            execution.inference_geo = place
         if answer.HasField("units"):
-            self.execution.units.CopyFrom(answer.units)
+            execution.units.CopyFrom(answer.units)
 
     def _add_terms(self, last: pb.CompletionChunk) -> None:
         """Adds to the last chunk of a stream what came with its usage."""

@@ -13,7 +13,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.http import lenient_json
 from genai_spine.providers.raw_usage import tool_calls
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted, token_logprob
+from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 Index = Annotated[int, Meta(ge=0, le=1000)]
@@ -300,6 +301,20 @@ def tools(reported: Usage) -> dict[str, int]:
         reported.server_side_tool_usage_details,
         {"web_search": searched},
     )
+
+
+def add_logprobs(delta: pb.ChoiceDelta, logprobs: ChatLogprobs | TextLogprobs) -> None:
+    """Adds log probabilities; those of a text completion are parallel lists."""
+    content = delta.logprobs.content
+    if isinstance(logprobs, ChatLogprobs):
+        content.extend(token_logprob(token) for token in logprobs.content or ())
+        delta.logprobs.refusal.extend(token_logprob(token) for token in logprobs.refusal or ())
+        return
+    tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
+    for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=False):
+        entry = content.add(token=token, logprob=logprob or 0.0)
+        for other, value in (top or {}).items():
+            entry.top_logprobs.add(token=other, logprob=value)
 
 
 def _tokens(reported: int | None) -> int:
