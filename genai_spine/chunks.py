@@ -232,7 +232,7 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
     result.cache_status = whole.cache_status
     if whole.warnings:
         result.warnings.extend(whole.warnings)
-    for delta in sorted(whole.choices, key=attrgetter("index")):
+    for delta in sorted(whole.choices[:], key=attrgetter("index")):
         _set_choice(result.choices.add(), delta)
     return result
 

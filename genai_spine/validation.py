@@ -201,7 +201,12 @@ def _field_check(field: Any, rules: Rules, built: Compiled) -> Check | None:
         list_check = _list_check(rules, value_check, lambda value: value.items())
         return _key_check(re.compile(rules.key_pattern), list_check) if rules.key_pattern else list_check
     value_check = _value_check(field, rules, built)
-    return _list_check(rules, value_check, enumerate) if field.is_repeated else value_check
+    return _list_check(rules, value_check, _numbered) if field.is_repeated else value_check
+
+
+def _numbered(items: Any) -> Iterable[tuple[Any, Any]]:
+    # A slice is made in one step; a repeated field is read item by item, each with a call.
+    return enumerate(items[:])
 
 
 def _list_check(
@@ -366,8 +371,9 @@ def _response_format(form: pb.ResponseFormat) -> Sequence[Problem]:
 
 
 def _parts(request: pb.CreateCompletionRequest) -> Sequence[Problem]:
-    count = sum(len(message.content) for message in request.messages)
-    if count > MAX_PARTS and len(request.messages) <= MAX_MESSAGES:
+    messages = request.messages[:]
+    count = sum([len(message.content) for message in messages])
+    if count > MAX_PARTS and len(messages) <= MAX_MESSAGES:
         return [(".messages", f"must have at most {MAX_PARTS} parts of content in all, got {count}")]
     return ()
 

@@ -62,7 +62,7 @@ def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, A
             "logprobs": logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
             "finish_reason": finish(choice.finish_reason, before_tools=before_tools),
         }
-        for choice in completion.choices
+        for choice in completion.choices[:]
     ]
     return {
         "id": answer_id(completion.id, "chatcmpl-"),
@@ -185,8 +185,9 @@ def text_of(message: message_pb2.Message) -> str:
 
 
 def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
-    refusal = "".join([part.refusal for part in message.content]) or None
-    words = text_of(message)
+    parts = message.content[:]
+    refusal = "".join([part.refusal for part in parts]) or None
+    words = "".join([part.text for part in parts])
     body: dict[str, Any] = {
         "role": "assistant",
         "content": None if not words and (message.tool_calls or refusal) else words,
@@ -257,14 +258,14 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
 
 def _provenance(completion: pb.Completion) -> dict[str, Any]:
     """Fields of ours beside OpenAI's: ids and warnings."""
-    fingerprint, tier = completion.system_fingerprint, completion.service_tier
-    return {
-        "system_fingerprint": fingerprint or None,
-        "service_tier": tier or None,
+    found = {
+        "system_fingerprint": completion.system_fingerprint or None,
+        "service_tier": completion.service_tier or None,
         "provider": completion.provider,
         "request_id": completion.request_id,
         "execution_id": completion.execution_id,
-    } | warnings(completion.warnings)
+    }
+    return found | warnings(completion.warnings) if completion.warnings else found
 
 
 def warnings(found: Iterable[OptionWarning]) -> dict[str, Any]:
