@@ -28,12 +28,11 @@ from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
-from genai_spine.server.spending import alerts_of
+from genai_spine.server.spending import alerts_of, budget_rows
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.booking.chain import Chain
 from genai_spine.store.booking.lost_calls import LostCalls
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -98,6 +97,7 @@ class Foundation:
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
         entries = RequestLogRows(database)
+        budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
@@ -106,12 +106,14 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
+            "budget_counters": budgets.rows.sweep,
+            "budget_alerts": budgets.alerts.rows.sweep,
         }
         return cls(
             settings=settings,
             database=database,
             ledger=ledger,
-            budgets=Budgets(BudgetRows(database), ledger, alerts_of(settings, database)),
+            budgets=budgets,
             limits=RateLimiter(RateRows(database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,

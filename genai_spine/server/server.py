@@ -26,7 +26,6 @@ from genai_spine.server.upstreams import upstreams_of
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
@@ -72,7 +71,7 @@ class Server:
         await self._check_tables()
         await default_prompts.seed(self.foundation.prompts)
         audit = self.foundation.access.audit
-        await defaults.install(BudgetRows(self.database), audit, default_budgets(self.settings))
+        await defaults.install(self.foundation.budgets.rows, audit, default_budgets(self.settings))
         await self.ledger.start()
         self.foundation.budgets.alerts.start()
         if self.interceptor.authenticator is not None:
