@@ -1,6 +1,6 @@
 """Foundation of a server: what no reload replaces, and what is swept in it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -109,6 +109,8 @@ class Foundation:
             "budget_counters": budgets.rows.sweep,
             "budget_alerts": budgets.alerts.rows.sweep,
         }
+        interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
+        ledger.renewed.append(_counting(Leases(database), interceptor))
         return cls(
             settings=settings,
             database=database,
@@ -120,11 +122,21 @@ class Foundation:
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database), settings.shared_objects),
             idempotency=idempotency,
-            interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
+            interceptor=interceptor,
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
         )
+
+
+def _counting(leases: Leases, interceptor: ServiceInterceptor) -> Callable[[], Awaitable[None]]:
+    """Tells the interceptor how many servers live on its lane, each time that it is called."""
+
+    async def count() -> None:
+        lanes = list((await leases.live()).values())
+        interceptor.servers = lanes.count(interceptor.lane)
+
+    return count
 
 
 def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, blocks: StreamBlocks) -> Ledger:
