@@ -92,6 +92,9 @@ def told(report: Report, name: str) -> dict[str, Any]:
         },
         "replays": report.replays,
         "looks": report.watch.looks,
+        "verifications": report.watch.verifications,
+        "chains": len(report.watch.verified.heads),
+        "chained_versions": report.watch.verified.versions,
         "problems": report.problems,
         "took_s": round(report.took_s, 1),
     }
@@ -104,6 +107,8 @@ def printed(report: Report, name: str) -> str:
         f"{name}, seed {facts['seed']} (schedule {facts['schedule']}), {facts['took_s']} s",
         f"{facts['calls']} calls, sent {facts['sends']} times; {facts['replays']} replays; "
         f"{facts['looks']} looks at the invariants",
+        f"{facts['verifications']} verifications of the chain; {facts['chained_versions']} versions in "
+        f"{facts['chains']} chains at the end",
         "",
         *(f"{stage:<40}{count:>8} kills" for stage, count in sorted(facts["kills"].items())),
         f"{'no occasion came':<40}{facts['kills_left']:>8} kills",

@@ -14,6 +14,8 @@ from bench.processes import ROOT
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
+from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
+from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.acceptance.stack import environment
 
 START_S = 180.0
@@ -32,11 +34,15 @@ class ServerProcess:
     completions: Any = field(init=False)
     capabilities: Any = field(init=False)
     openai: Any = field(init=False)
+    prompts: Any = field(init=False)
+    sessions: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.completions = CompletionServiceStub(self.channel)
         self.capabilities = CapabilityServiceStub(self.channel)
         self.openai = OpenAIServiceStub(self.channel)
+        self.prompts = PromptServiceStub(self.channel)
+        self.sessions = SessionServiceStub(self.channel)
 
     @property
     def is_alive(self) -> bool:

@@ -26,6 +26,7 @@ TRACEPARENT = re.compile(
 )
 TRACESTATE_MEMBER = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 MAX_TRACESTATE_MEMBERS = 32
+ATTEMPT = "x-envoy-attempt-count"  # of Envoy, from 1
 RESUME_AFTER, LAST_EVENT_ID = "x-genai-resume-after", "last-event-id"
 EVENT_IDS, ON_LOST = "x-genai-event-ids", "x-genai-on-lost"
 RESUMING = frozenset((RESUME_AFTER, LAST_EVENT_ID, EVENT_IDS, ON_LOST))
@@ -73,6 +74,12 @@ def read_timeout_s(given: Mapping[str, str | bytes]) -> float | None:
     """Seconds that the caller's SDK waits for bytes, at most MAX_READ_TIMEOUT_S; None: it does not say."""
     found = [seconds for name in READ_TIMEOUTS if (seconds := _seconds(str(given.get(name, "")))) is not None]
     return min(*found, MAX_READ_TIMEOUT_S) if found else None
+
+
+def attempt(metadata: Sequence[tuple[str, str | bytes]]) -> int:
+    """Attempt of Envoy that a call is, from 1: how many servers it has asked. 1: without Envoy."""
+    count = str(dict(metadata).get(ATTEMPT, ""))
+    return int(count) if count.isdecimal() and len(count) < 4 else 1
 
 
 def chosen(tenant: str) -> Principal:

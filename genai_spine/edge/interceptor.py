@@ -33,6 +33,7 @@ from genai_spine.errors import (
     InternalError,
     InvalidRequest,
     PermissionDenied,
+    ServerFull,
     ServiceUnavailable,
     SpineError,
 )
@@ -114,6 +115,7 @@ class ServiceInterceptor:
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.calls = RunningCalls()
         self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
+        self.servers = 1  # that live on this lane, this one included
         self.streams = RunningStreams()
         self.request_log: RequestLog | None = None  # None: off
         self._handlers = Handlers()
@@ -279,8 +281,20 @@ class ServiceInterceptor:
         if call.method in self._paid:
             if call.principal.is_limited:
                 call.rate_admission = RateAdmission()
-            await self.queue.enter(call.principal.tenant_id)
+            await self._wait_for_turn(call, metadata)
             call.is_in_queue = True
+
+    async def _wait_for_turn(self, call: Call, metadata: Metadata) -> None:
+        """Returns when a call that costs money may run.
+
+        Errors: ServerFull; it lets Envoy ask another server as long as there is one that it has not asked.
+        """
+        try:
+            await self.queue.enter(call.principal.tenant_id)
+        except ServerFull as error:
+            if call_headers.attempt(metadata) >= self.servers:
+                error.metadata.pop("refused", None)
+            raise
 
     async def _principal(self, authenticator: Authenticator, method: str, metadata: Metadata) -> Principal:
         """Principal of a call, which has the scope that its method asks for.

@@ -32,7 +32,7 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.inference import budget_fallback
-from genai_spine.inference.estimate import ReserveRules, call_size, most_ticks
+from genai_spine.inference.estimate import InputCount, ReserveRules, call_size, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
@@ -137,14 +137,16 @@ class Attempt(Generic[R]):
         if may_refuse:
             self._bound_answer()
         rules, prices = accounting.reserve, accounting.prices
-        most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
+        count = InputCount(self.request, self.route.model)
+        most = most_ticks(self.request, self.route, prices, rules, count if applied else None)
         if most is not None:
             execution.reserved_ticks = most
         elif may_refuse and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
         counted = applied if most or may_refuse else ()
         if self.call.rate_admission is not None:
-            await accounting.limits.book(self.call, self._most_tokens(), partial(self._book_intent, counted))
+            tokens = self._most_tokens(count)
+            await accounting.limits.book(self.call, tokens, partial(self._book_intent, counted))
         elif most == 0 and not counted:
             accounting.ledger.begin(execution)
         else:
@@ -165,11 +167,11 @@ class Attempt(Generic[R]):
             tokens = accounting.reserve.answer_tokens(request)
             self._stream_reserve = StreamReserve(accounting.budgets, execution, tokens, self.route.model)
 
-    def _most_tokens(self) -> int:
+    def _most_tokens(self, count: InputCount) -> int:
         """Most tokens that the call uses; 0 where no rate limit counts them."""
         if not self.call.principal.limits_tokens:
             return 0
-        size = call_size(self.request, self.route.model, self.accounting.reserve, is_counted=True)
+        size = call_size(self.request, self.route.model, self.accounting.reserve, count)
         return size.input_tokens + size.output_tokens
 
     async def _book_intent(self, applied: Sequence[Applied], rates: RateReservation | None = None) -> None:

@@ -1,6 +1,6 @@
 """Foundation of a server: what no reload replaces, and what is swept in it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -29,12 +29,11 @@ from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
 from genai_spine.server.runs import Runs
-from genai_spine.server.spending import alerts_of
+from genai_spine.server.spending import alerts_of, budget_rows
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.booking.chain import Chain
 from genai_spine.store.booking.lost_calls import LostCalls
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -100,6 +99,7 @@ class Foundation:
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
         entries = RequestLogRows(database)
+        budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
@@ -108,24 +108,38 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
+            "budget_counters": budgets.rows.sweep,
+            "budget_alerts": budgets.alerts.rows.sweep,
         }
+        interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
+        ledger.renewed.append(_counting(Leases(database), interceptor))
         return cls(
             settings=settings,
             database=database,
             ledger=ledger,
-            budgets=Budgets(BudgetRows(database), ledger, alerts_of(settings, database)),
+            budgets=budgets,
             limits=RateLimiter(RateRows(database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database), settings.shared_objects),
             idempotency=idempotency,
-            interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
+            interceptor=interceptor,
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
             runs=Runs.of(settings, database, ledger),
         )
+
+
+def _counting(leases: Leases, interceptor: ServiceInterceptor) -> Callable[[], Awaitable[None]]:
+    """Tells the interceptor how many servers live on its lane, each time that it is called."""
+
+    async def count() -> None:
+        lanes = list((await leases.live()).values())
+        interceptor.servers = lanes.count(interceptor.lane)
+
+    return count
 
 
 def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, blocks: StreamBlocks) -> Ledger:

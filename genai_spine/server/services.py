@@ -48,7 +48,6 @@ from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
@@ -276,7 +275,7 @@ def _sessions(database: Database, inference: Inference, settings: Settings) -> S
 
 def _budgets(foundation: Foundation) -> BudgetService:
     settings, database = foundation.settings, foundation.database
-    library = BudgetLibrary(BudgetRows(database), foundation.budgets, foundation.access.audit)
+    library = BudgetLibrary(foundation.budgets.rows, foundation.budgets, foundation.access.audit)
     reports = UsageReports(UsageSums(database))
     thresholds = Thresholds(settings.budget_warn_daily, settings.budget_warn_monthly)
     return BudgetService(library, BudgetStatus(foundation.budgets, reports, thresholds))
