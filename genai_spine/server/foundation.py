@@ -38,6 +38,7 @@ from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
+from genai_spine.store.files.files import FileRows
 from genai_spine.store.idempotency.blocks import StreamBlocks
 from genai_spine.store.idempotency.calls import IdempotentCalls
 from genai_spine.store.idempotency.news import BlockNews
@@ -70,6 +71,7 @@ class Foundation:
     access: Access
     request_log: RequestLog
     runs: Runs
+    files: FileRows
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -99,7 +101,7 @@ class Foundation:
         ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
-        entries = RequestLogRows(database)
+        entries, files = RequestLogRows(database), FileRows(database)
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
@@ -108,6 +110,7 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
+            "stored_files": files.sweep,
         }
         return cls(
             settings=settings,
@@ -125,6 +128,7 @@ class Foundation:
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
             runs=Runs.of(settings, database, ledger),
+            files=files,
         )
 
 
