@@ -24,7 +24,7 @@ class ItemUpstream(OpenAIUpstream):
         """Reply to a call by its mark."""
         number = number_of(entry)
         drawn = random.Random(f"{self.seed}.{number}")
-        words = (answer(number), *(f" word{place}" for place in range(drawn.randrange(1, 12))))
+        words = [answer(number), *(f" word{place}" for place in range(drawn.randrange(1, 12)))]
         return Reply(words, first_delay_s=drawn.uniform(0.01, MAX_DELAY_S))
 
     @property

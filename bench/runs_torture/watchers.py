@@ -52,7 +52,9 @@ class RunWatch:
         found = []
         if numbers != list(range(1, len(numbers) + 1)):
             found.append(f"run {self.run_id}: the sequence has a gap or a repeat")
-        shares = [event.data["progress"] for event in self.events if event.event_type == "progress"]
+        shares = [
+            float(str(event.data["progress"])) for event in self.events if event.event_type == "progress"
+        ]
         if shares != sorted(shares):
             found.append(f"run {self.run_id}: its progress falls")
         return found
