@@ -37,6 +37,7 @@ from genai_spine.store.booking.lost_calls import LostCalls
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
+from genai_spine.store.files.files import FileRows
 from genai_spine.store.idempotency.blocks import StreamBlocks
 from genai_spine.store.idempotency.calls import IdempotentCalls
 from genai_spine.store.idempotency.news import BlockNews
@@ -69,6 +70,7 @@ class Foundation:
     access: Access
     request_log: RequestLog
     runs: Runs
+    files: FileRows
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -98,7 +100,7 @@ class Foundation:
         ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
-        entries = RequestLogRows(database)
+        entries, files = RequestLogRows(database), FileRows(database)
         budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
         sweeps = {
             "idempotent_calls": calls.sweep,
@@ -110,6 +112,7 @@ class Foundation:
             "request_logs": entries.sweep,
             "budget_counters": budgets.rows.sweep,
             "budget_alerts": budgets.alerts.rows.sweep,
+            "stored_files": files.sweep,
         }
         interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
         ledger.renewed.append(_counting(Leases(database), interceptor))
@@ -129,6 +132,7 @@ class Foundation:
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
             runs=Runs.of(settings, database, ledger),
+            files=files,
         )
 
 

@@ -17,6 +17,7 @@ from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
+from genai_spine.openai_api.batches.own import OwnProvider, OwnRuns
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
@@ -51,6 +52,7 @@ from genai_spine.settings import Settings
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
@@ -254,8 +256,9 @@ def _openai_services(foundation: Foundation, inference: Inference) -> list[Regis
     """Services of files, batches and stored completions, and OpenAI's API, which has paths for them."""
     database, router, owners = foundation.database, inference.router, foundation.owners
     settlement = BatchSettlement(inference.accounting, Executions(database), owners.objects)
-    files = ProviderFileService(router, owners)
-    batches = ProviderBatchService(router, settlement, owners)
+    own = OwnProvider(foundation.files, OwnRuns(foundation.runs.library, ItemRows(database)))
+    files = ProviderFileService(router, owners, own)
+    batches = ProviderBatchService(router, settlement, owners, own)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
         OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)
