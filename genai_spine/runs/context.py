@@ -17,7 +17,7 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.failures import error_of
-from genai_spine.store.runs.events import NewEvent, Output
+from genai_spine.store.runs.events import Output, PendingEvent
 from genai_spine.store.runs.steps import StepKey, StepRows
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb
@@ -28,12 +28,12 @@ Handler = Callable[[Any, Call, Write], Awaitable[Message]]
 
 
 class OwnerLost(Exception):
-    """This process does not make the run any more; another one does."""
+    """Ownership of the run is lost: another process makes it now."""
 
 
 @dataclass(slots=True)
 class RunContext:
-    """What the work of a run is given."""
+    """Context that the work of a run gets."""
 
     run: pb.Run
     owner: Owner
@@ -50,7 +50,7 @@ class RunContext:
 
     def event(self, event_type: str, **data: Any) -> None:
         """Reports an event."""
-        self.writer.event(self.run.run_id, NewEvent(event_type, data))
+        self.writer.event(self.run.run_id, PendingEvent(event_type, data))
 
     def write(self, step_id: str, begun: int) -> Write:
         """Writer of the text of a step's attempt."""
@@ -91,7 +91,7 @@ class RunContext:
 
     async def _end(self, key: StepKey, values: dict[str, Any], event_type: str) -> None:
         await self.writer.flush(self.run.run_id)
-        event = NewEvent(event_type, {"step": key.name, "step_id": key.step_id})
+        event = PendingEvent(event_type, {"step": key.name, "step_id": key.step_id})
         if not await self.steps.end(self.owner, key, values, event):
             raise OwnerLost
 

@@ -15,7 +15,7 @@ from genai_spine.errors import ServiceUnavailable, SpineError
 from genai_spine.runs import failures, names
 from genai_spine.runs.context import Handler, OwnerLost, RunContext, content_hash
 from genai_spine.runs.events import EventWriter
-from genai_spine.store.runs.events import NewEvent
+from genai_spine.store.runs.events import PendingEvent
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Failure, Owner, Transitions
@@ -95,7 +95,7 @@ class RunExecutor:
             if not limit.expired():
                 raise
             error = failures.timed_out(None if run.options.HasField("deadline") else _timeout_s(run))
-            events = [NewEvent("timed_out", {"reason": error.message})]
+            events = [PendingEvent("timed_out", {"reason": error.message})]
             await self._fail(entry, Failure(error, events))
             return
         except SpineError as error:

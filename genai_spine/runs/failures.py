@@ -67,7 +67,7 @@ def missing_handler(name: str) -> pb.RunError:
 
 
 def failure(run: pb.Run, error: pb.RunError, retry_after_s: float | None = None) -> Failure:
-    """What follows a failed attempt: a retry, the dead letters, or nothing."""
+    """Consequence of a failed attempt: a retry, the dead letters, or nothing."""
     if not error.is_retryable:
         return Failure(error)
     if run.attempt > run.options.max_retries:

@@ -45,7 +45,7 @@ DEFAULTS = pb.RunOptions(
 
 
 class Spending(Protocol):
-    """What the calls of a run cost, by the ledger."""
+    """Spending of runs, by the ledger."""
 
     async def fill(self, run: pb.Run) -> None:
         """Writes cost, usage and discarded cost of a run and its children into its message."""

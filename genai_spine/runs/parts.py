@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
@@ -40,10 +41,12 @@ class RunParts:
     async def events(self, request: pb.ListRunEventsRequest) -> pb.ListRunEventsResponse:
         """Page of a log, in its order."""
         size = request.page_size or DEFAULT_PAGE
-        found = await self.event_rows.after(request.run_id, request.after_sequence, size + 1)
+        place = page_tokens.place(request, page_tokens.NUMBER)
+        after = place[0] if place else request.after_sequence
+        found = await self.event_rows.after(request.run_id, after, size + 1)
         response = pb.ListRunEventsResponse(events=found[:size])
         if len(found) > size:
-            response.next_sequence = found[size - 1].sequence
+            response.next_page_token = page_tokens.token(request, found[size - 1].sequence)
         return response
 
     async def read_events(
@@ -58,7 +61,10 @@ class RunParts:
                 yield HttpBody(content_type=EVENTS, data=_frame(event))
             return
         listed = pb.ListRunEventsRequest(
-            run_id=request.run_id, after_sequence=after, page_size=request.limit or DEFAULT_PAGE
+            run_id=request.run_id,
+            after_sequence=after,
+            page_size=request.page_size or DEFAULT_PAGE,
+            page_token=request.page_token,
         )
         yield HttpBody(content_type=JSON, data=_json(await self.events(listed)).encode())
 
@@ -112,9 +118,20 @@ class RunParts:
             depth.workers = sum(depth.lane in worker.lanes or worker.serves_other_lanes for worker in workers)
         return stats
 
-    async def workers(self) -> pb.ListWorkersResponse:
-        """Living workers, the oldest first."""
-        return pb.ListWorkersResponse(workers=await self.worker_rows.live())
+    async def workers(self, request: pb.ListWorkersRequest) -> pb.ListWorkersResponse:
+        """Page of living workers, the oldest first."""
+        size = request.page_size or DEFAULT_PAGE
+        place = page_tokens.place(request, page_tokens.TIME, str)
+        found = [worker for worker in await self.worker_rows.live() if place is None or _age(worker) > place]
+        response = pb.ListWorkersResponse(workers=found[:size])
+        if len(found) > size:
+            response.next_page_token = page_tokens.token(request, *_age(found[size - 1]))
+        return response
+
+
+def _age(worker: pb.Worker) -> tuple[datetime, str]:
+    """Place of a worker in the list."""
+    return worker.start_time.ToDatetime(UTC), worker.worker_id
 
 
 def _json(message: object) -> str:

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class WorkerRules:
-    """What a worker serves."""
+    """Lanes and number of runs that a worker takes."""
 
     lanes: Sequence[str] = ()
     serves_others: bool = True  # every lane that no other living worker names
@@ -72,7 +72,7 @@ class RunWorker:
         if self._id != self.executor_id():
             await self._replace()
         workers = WorkerRows(self.database)
-        await workers.write(self._said())
+        await workers.write(self._message())
         living = await workers.live()
         others = [worker for worker in living if worker.worker_id != self._id]
         self._served = {lane for worker in others if not worker.is_draining for lane in worker.lanes}
@@ -107,7 +107,7 @@ class RunWorker:
         """Runs that it makes now."""
         return len(self._tasks)
 
-    def _said(self) -> pb.Worker:
+    def _message(self) -> pb.Worker:
         return pb.Worker(
             worker_id=self._id,
             lanes=self.rules.lanes,

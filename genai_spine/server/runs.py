@@ -84,7 +84,7 @@ class Runs:
 
 
 def worker_rules(settings: Settings) -> WorkerRules:
-    """What a process serves, by its settings."""
+    """Rules of a process's worker, by its settings."""
     return WorkerRules(
         settings.run_lanes,
         settings.run_other_lanes,
@@ -94,7 +94,7 @@ def worker_rules(settings: Settings) -> WorkerRules:
 
 
 def handlers(methods: Mapping[str, Any], inference: Inference) -> dict[str, Handler]:
-    """What does the work of each member of Work: the methods of the services that do it at once."""
+    """Handlers of the members of Work: the methods of the services that do it at once."""
     found: dict[str, Handler] = {}
     for member in names.MEMBERS:
         method = names.method_of(member)

@@ -98,5 +98,5 @@ class RunService:
         return await self._parts.stats(call)
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, call: Call) -> pb.ListWorkersResponse:
-        """Living workers."""
-        return await self._parts.workers()
+        """Page of living workers."""
+        return await self._parts.workers(request)

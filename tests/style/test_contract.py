@@ -94,7 +94,13 @@ def messages(found=None):
 
 
 # Names of events and columns that others have laid down.
-OTHERS_TIMES = {"genai_spine.v1.SymbolEvent.timestamp", "genai_spine.v1.ExecutionEntry.created_at"}
+OTHERS_TIMES = {
+    "genai_spine.v1.ExecutionEntry.created_at",
+    "genai_spine.v1.RunEvent.timestamp",
+    "genai_spine.v1.RunOptions.deadline",
+    "genai_spine.v1.RunOptions.not_before",
+    "genai_spine.v1.SymbolEvent.timestamp",
+}
 
 
 def test_times_are_timestamps_named_time():

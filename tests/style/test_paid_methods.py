@@ -9,6 +9,9 @@ NEVER_PAID = {  # with a request of a method that is
     "CountTokens",
     "EstimateDocumentSymbols",
     "EstimateCost",
+    # Submitting costs nothing: the calls of the run are paid, and its key is unique among runs.
+    "CreateRun",
+    "ListRuns",
 }
 BYTES = ".google.api.HttpBody"
 

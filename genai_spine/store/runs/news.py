@@ -77,7 +77,7 @@ class RunNews:
         self.is_alone = False  # with SQLite: no other process has the file open, so nobody tells anything
 
     @property
-    def _is_told(self) -> bool:
+    def _is_listening(self) -> bool:
         return self.is_alone if self._database.dialect == "sqlite" else self._connection is not None
 
     @contextmanager
@@ -97,7 +97,7 @@ class RunNews:
     async def wait(self, event: asyncio.Event, timeout_s: float = QUIET_S) -> None:
         """Returns when the event is set, which is cleared, or when it is time to look all the same."""
         try:
-            async with asyncio.timeout(timeout_s if self._is_told else min(timeout_s, POLL_S)):
+            async with asyncio.timeout(timeout_s if self._is_listening else min(timeout_s, POLL_S)):
                 await event.wait()
         except TimeoutError:
             return

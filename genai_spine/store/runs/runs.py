@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
-from genai_spine.store.runs.events import DISPATCHER, NewEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, run_items, runs
@@ -43,9 +43,9 @@ class RunRows:
     ) -> None:
         """Writes a run with its first events and its items, all or nothing. Raises KeyTaken."""
         row = row_of(run) | {"request_hash": request_hash, "permissions": permissions}
-        events = [NewEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
+        events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
-            events.append(NewEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
+            events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
         async with changing(self._database) as change:
             result = await change.execute(self._database.insert_once(runs, row))
             if not result.rowcount:
@@ -139,9 +139,9 @@ def _filters(request: ListRunsRequest, tenant_id: str) -> list[ColumnElement[boo
         found.append(columns.priority == PRIORITIES.index(request.priority))
     if request.HasField("name"):
         found.append(columns.name == f"genai.{request.name.removeprefix('genai.')}")
-    if (since := moment(request, "since")) is not None:
+    if (since := moment(request, "start_time")) is not None:
         found.append(columns.created_at >= since)
-    if (until := moment(request, "until")) is not None:
+    if (until := moment(request, "end_time")) is not None:
         found.append(columns.created_at < until)
     found += [columns.metadata[name].as_string() == value for name, value in request.metadata.items()]
     return found

@@ -1,4 +1,4 @@
-"""What runs cost: sums of the ledger's rows of a run and of all runs below it."""
+"""Spending of runs: sums of the ledger's rows of a run and of all runs below it."""
 
 from sqlalchemy import func, select
 

@@ -12509,6 +12509,11 @@ class ListRunEventsRequest(betterproto2.Message):
     Most events to return. Default 100.
     """
 
+    page_token: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before. Default: the first page.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListRunEventsRequest", ListRunEventsRequest)
 
@@ -12524,9 +12529,9 @@ class ListRunEventsResponse(betterproto2.Message):
     The events.
     """
 
-    next_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT64, optional=True)
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    after_sequence of the next page. Unset: this is the last page until now.
+    Token of the next page; empty: this is the last page until now.
     """
 
 
@@ -12614,14 +12619,14 @@ class ListRunsRequest(betterproto2.Message):
     Only children of this run. Default: any.
     """
 
-    since: "datetime.datetime | None" = betterproto2.field(
+    start_time: "datetime.datetime | None" = betterproto2.field(
         5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
     Only submitted at or after this time. Default: any.
     """
 
-    until: "datetime.datetime | None" = betterproto2.field(
+    end_time: "datetime.datetime | None" = betterproto2.field(
         6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
@@ -12682,10 +12687,28 @@ class ListRunsRequest(betterproto2.Message):
     Runs to leave out before the page. Not with page_token. Default 0.
     """
 
+    since: "datetime.datetime | None" = betterproto2.field(
+        17, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as start_time.
+    """
+
+    until: "datetime.datetime | None" = betterproto2.field(
+        18, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as end_time.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("limit"):
             warnings.warn("ListRunsRequest.limit is deprecated", DeprecationWarning)
+        if self.is_set("since"):
+            warnings.warn("ListRunsRequest.since is deprecated", DeprecationWarning)
+        if self.is_set("until"):
+            warnings.warn("ListRunsRequest.until is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ListRunsRequest", ListRunsRequest)
@@ -13084,10 +13107,18 @@ default_message_pool.register_message("genai_spine.v1", "ListTenantsResponse", L
 @dataclass(eq=False, repr=False)
 class ListWorkersRequest(betterproto2.Message):
     """
-    ListWorkersRequest asks for all workers.
+    ListWorkersRequest names a page.
     """
 
-    pass
+    page_size: "int | None" = betterproto2.field(1, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most workers to return. Default 100.
+    """
+
+    page_token: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before. Default: the first page.
+    """
 
 
 default_message_pool.register_message("genai_spine.v1", "ListWorkersRequest", ListWorkersRequest)
@@ -13096,12 +13127,17 @@ default_message_pool.register_message("genai_spine.v1", "ListWorkersRequest", Li
 @dataclass(eq=False, repr=False)
 class ListWorkersResponse(betterproto2.Message):
     """
-    ListWorkersResponse lists them.
+    ListWorkersResponse is one page.
     """
 
     workers: "list[Worker]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The workers, the oldest first.
+    """
+
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty on the last one.
     """
 
 
@@ -14703,7 +14739,7 @@ class ReadRunEventsRequest(betterproto2.Message):
     Only events after this sequence. Default: that of the header Last-Event-ID, otherwise 0.
     """
 
-    limit: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
+    page_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
     """
     Most events in a JSON list. Default 100.
     """
@@ -14712,6 +14748,21 @@ class ReadRunEventsRequest(betterproto2.Message):
     """
     true: server-sent events, whatever the caller accepts. Default: what it accepts.
     """
+
+    page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the list before. Default: the first page.
+    """
+
+    limit: "int | None" = betterproto2.field(6, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as page_size.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("limit"):
+            warnings.warn("ReadRunEventsRequest.limit is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ReadRunEventsRequest", ReadRunEventsRequest)
@@ -18639,13 +18690,18 @@ class UpdateScheduleRequest(betterproto2.Message):
     UpdateScheduleRequest is a change of one.
     """
 
-    schedule: "Schedule | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    schedule_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The schedule, by its schedule_id, with its new values. Required.
+    UUID or name. Required.
+    """
+
+    schedule: "Schedule | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The new values, and the etag that was read, if any. Required.
     """
 
     update_mask: "__google__protobuf__.FieldMask | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True
+        3, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
     Fields to take over, also where they are unset. Default: the fields that are set.
@@ -22511,7 +22567,7 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
 
     async def list_workers(
         self,
-        message: "ListWorkersRequest | None" = None,
+        message: "ListWorkersRequest",
         *,
         timeout: "float | None" = None,
         deadline: "Deadline | None" = None,
@@ -22520,9 +22576,6 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         """
         ListWorkers lists the worker processes that live, of all tenants' runs.
         """
-
-        if message is None:
-            message = ListWorkersRequest()
 
         return await self._unary_unary(
             "/genai_spine.v1.RunService/ListWorkers",
