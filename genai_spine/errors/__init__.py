@@ -56,6 +56,7 @@ SpineError
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
 ├── RunNotFound                   NOT_FOUND 404
+├── LaneNotServed                 UNAVAILABLE 503
 ├── NotCancellable                FAILED_PRECONDITION 409
 ├── WorkNotFound                  NOT_FOUND 404
 ├── ScheduleNotFound              NOT_FOUND 404
@@ -87,6 +88,7 @@ from genai_spine.errors.limits import ConcurrentLimitExceeded as ConcurrentLimit
 from genai_spine.errors.limits import RateLimited as RateLimited
 from genai_spine.errors.limits import ServerFull as ServerFull
 from genai_spine.errors.runs import DeadLetterNotFound as DeadLetterNotFound
+from genai_spine.errors.runs import LaneNotServed as LaneNotServed
 from genai_spine.errors.runs import NotCancellable as NotCancellable
 from genai_spine.errors.runs import RunNotFound as RunNotFound
 from genai_spine.errors.runs import RunState as RunState

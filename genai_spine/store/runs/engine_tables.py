@@ -6,6 +6,7 @@ are those of the version that is pinned; tests/contract/test_engine.py says when
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -48,7 +49,19 @@ def _version_of_file(path: str) -> int | None:
         connection.close()
 
 
+def tune(engine: sa.Engine) -> None:
+    """Has SQLite sync at checkpoints only, as in our own file: a power failure may take the last commits."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = NORMAL"))
+        engine.dispose()
+
+
 def _migrate(url: str) -> None:
     from dbos import DBOS
 
     DBOS.migrate(url)
+    if url.startswith("sqlite"):
+        path = Path(url.removeprefix("sqlite:///"))
+        path.chmod(0o600)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
