@@ -20,12 +20,6 @@ SpineError
 ├── RateLimited                   RESOURCE_EXHAUSTED 429
 ├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
 ├── ServerFull                    UNAVAILABLE 503
-├── RunNotFound                   NOT_FOUND 404
-├── NotCancellable                FAILED_PRECONDITION 409
-├── WorkNotFound                  NOT_FOUND 404
-├── ScheduleNotFound              NOT_FOUND 404
-├── DeadLetterNotFound            NOT_FOUND 404
-├── RunState                      FAILED_PRECONDITION 409
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -61,6 +55,13 @@ SpineError
 ├── MessageNotFound               NOT_FOUND 404
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
+├── RunNotFound                   NOT_FOUND 404
+├── LaneNotServed                 UNAVAILABLE 503
+├── NotCancellable                FAILED_PRECONDITION 409
+├── WorkNotFound                  NOT_FOUND 404
+├── ScheduleNotFound              NOT_FOUND 404
+├── DeadLetterNotFound            NOT_FOUND 404
+├── RunState                      FAILED_PRECONDITION 409
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
 ├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
@@ -87,6 +88,7 @@ from genai_spine.errors.limits import ConcurrentLimitExceeded as ConcurrentLimit
 from genai_spine.errors.limits import RateLimited as RateLimited
 from genai_spine.errors.limits import ServerFull as ServerFull
 from genai_spine.errors.runs import DeadLetterNotFound as DeadLetterNotFound
+from genai_spine.errors.runs import LaneNotServed as LaneNotServed
 from genai_spine.errors.runs import NotCancellable as NotCancellable
 from genai_spine.errors.runs import RunNotFound as RunNotFound
 from genai_spine.errors.runs import RunState as RunState

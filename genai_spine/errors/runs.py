@@ -61,3 +61,14 @@ class RunState(SpineError):
     http_status = 409
     rest_code = "CONFLICT"
     shows_reason = True
+
+
+class LaneNotServed(SpineError):
+    """no worker serves lane '{lane}'"""
+
+    code = code_pb2.UNAVAILABLE
+    reason = reasons.ERROR_REASON_LANE_NOT_SERVED
+    http_status = 503
+    rest_code = "SERVICE_UNAVAILABLE"
+    retryable = True
+    shows_reason = True

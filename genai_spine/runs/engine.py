@@ -1,9 +1,11 @@
 """Engine: DBOS, which holds each attempt of a run as a workflow that outlives its process.
 
 The only module that knows it. A workflow's id is `<run_id>.<attempt>`, its input the same, and its body is
-RunExecutor.execute(). DBOS says who executes an attempt: a process that comes back late cannot write its end,
-and of two that would recover it one does. It is started with the first run of a process, in a thread, because
-it costs half a second; its tables are made by `migrate`.
+RunExecutor.execute(). Who makes a run, its row says; the engine is asked to start its workflow or to go on
+with it, whatever state a death left it in, and of two processes that ask only one gets it. Where it knows no
+more than that the workflow has ended, and the row says that it has not, the attempt is made without it. It is
+started with the first run of a process, in a thread, because it costs half a second; its tables are made by
+`migrate`.
 
 Two functions of its system database are not part of its public interface: the conditional return of a
 workflow to a queue, and the claim from it. tests/contract/test_engine.py fails when a version changes them.
@@ -11,19 +13,26 @@ workflow to a queue, and the claim from it. tests/contract/test_engine.py fails 
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from genai_spine.store.runs import engine_tables
 from genai_spine.store.runs.transitions import Owner
 
 APPLICATION = "genai-spine"
 VERSION = "1"  # of the workflow: constant, so that runs of an older process are taken over by a newer one
-MAX_RECOVERIES = 3  # takeovers of an attempt; past that it has failed
 MAX_THREADS = 16
+ENDED_S = 3600.0  # after its end a workflow is deleted: its run's row says all that is asked for later
+MAX_DELETED = 500  # workflows at once
+ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 RECOVERY_QUEUE = "recovery"
 
+OPEN = ["PENDING", "ENQUEUED"]
+
 Execute = Callable[[Owner], Awaitable[None]]
+Running = Callable[[Collection[str]], Awaitable[set[str]]]
 
 
 class _Process:
@@ -59,34 +68,70 @@ class Engine:
         self._ended: dict[str, asyncio.Future[None]] = {}  # by workflow id: done with the work
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, owner: Owner) -> None:
-        """Makes an attempt of a run as a workflow, and returns with its end."""
-        await self._started(owner.executor_id)
-        from dbos import SetWorkflowID
+    async def make(self, owner: Owner, *, is_orphan: bool = False) -> None:
+        """Makes an attempt of a run as a workflow, and returns with the end of the work.
 
-        ended = self._expected(owner)
-        with SetWorkflowID(workflow_id(owner)):
-            handle = await self._dbos.start_workflow_async(_Process.workflow, owner.run_id, owner.attempt)
-        await handle.get_result()
-        if not ended.done():  # the engine had it as ended, and our row did not
+        is_orphan: another process has begun it, or may have.
+        """
+        await self._started(owner.executor_id)
+        ended = asyncio.get_running_loop().create_future()
+        self._ended[workflow_id(owner)] = ended
+        try:
+            has_begun = await self._begin(owner, is_orphan=is_orphan)
+        except BaseException:
+            self._ended.pop(workflow_id(owner), None)
+            raise
+        if not has_begun:  # the engine has it as ended, and our row has not
+            self._ended.pop(workflow_id(owner), None)
             await self._execute(owner)
-
-    async def recover(self, owner: Owner) -> None:
-        """Goes on with an attempt of a process that is gone, and that owner has taken over, to its end."""
-        await self._started(owner.executor_id)
-        ended = self._expected(owner)
-        if await asyncio.to_thread(self._recover, owner):
-            await ended
-        else:  # its process ended before the engine knew it
-            await self.run(owner)
+            return
+        await ended
 
     async def stop(self) -> None:
         """Ends the engine; workflows that have not ended are taken over by other processes."""
         async with self._starting:
             dbos, self._dbos = self._dbos, None
             if dbos is not None:
+                await self._write_ends()
                 await asyncio.to_thread(dbos.destroy)
                 _Process.engine = None
+
+    async def delete_ended(self, running: Running, older_s: float = ENDED_S) -> int:
+        """Deletes workflows that are not needed any more, in one batch; returns how many.
+
+        running: of some run ids, those that run. A workflow whose process died between the end of its run and
+        its own looks open for ever.
+        """
+        if self._dbos is None:
+            return 0
+        until = (datetime.now(UTC) - timedelta(seconds=older_s)).isoformat()
+        ids = await asyncio.to_thread(self._listed, {"status": ENDED, "completed_before": until})
+        open_ids = await asyncio.to_thread(self._listed, {"status": OPEN, "end_time": until})
+        if open_ids:
+            live = await running({_run_id(id) for id in open_ids})
+            ids += [id for id in open_ids if _run_id(id) not in live]
+        if ids:
+            await asyncio.to_thread(self._system().delete_workflows, ids)
+        return len(ids)
+
+    async def _begin(self, owner: Owner, *, is_orphan: bool) -> bool:
+        """Whether the engine executes the attempt now; otherwise it has no more to do with it."""
+        if is_orphan and await asyncio.to_thread(self._recover, owner):
+            return True
+        return await self._start(owner) or await asyncio.to_thread(self._recover, owner)
+
+    async def _start(self, owner: Owner) -> bool:
+        """Starts the workflow of an attempt; False: the engine has one already."""
+        from dbos import SetWorkflowID, WorkflowHandleAsync
+
+        with SetWorkflowID(workflow_id(owner)):
+            handle: WorkflowHandleAsync[str] = await self._dbos.start_workflow_async(
+                _Process.workflow, owner.run_id, owner.attempt
+            )
+        if not hasattr(handle, "task"):  # it polls for the end of one that others have started
+            return False
+        handle.task.add_done_callback(lambda _: self._resolve(owner))
+        return True
 
     async def _started(self, executor_id: str) -> None:
         """Starts the engine under a process's id; under another one anew."""
@@ -96,7 +141,8 @@ class Engine:
             if self._dbos is not None and self._executor_id == executor_id:
                 return
             if self._dbos is not None:
-                await asyncio.to_thread(self._dbos.destroy)
+                dbos, self._dbos = self._dbos, None
+                await asyncio.to_thread(dbos.destroy)
             self._loop = asyncio.get_running_loop()
             self._dbos = await asyncio.to_thread(self._launch, executor_id)
             self._executor_id = executor_id
@@ -108,11 +154,31 @@ class Engine:
             raise RuntimeError("the process has an engine already")
         _Process.engine = self
         DBOS(config=_config(self._url, executor_id))
-        if _Process.workflow is None:
-            _Process.workflow = DBOS.workflow(name="run", max_recovery_attempts=MAX_RECOVERIES)(_body)
+        if _Process.workflow is None:  # who may recover it how often, our row says
+            _Process.workflow = DBOS.workflow(name="run", max_recovery_attempts=None)(_body)
         DBOS.listen_queues([])
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except BaseException:  # the database is away
+            DBOS.destroy()
+            raise
+        engine_tables.tune(self._system().engine)
         return DBOS
+
+    def _system(self) -> Any:
+        """System database of the engine."""
+        from dbos import _dbos
+
+        instance: Any = _dbos._get_dbos_instance()
+        return instance._sys_db
+
+    async def _write_ends(self) -> None:
+        """Lets workflows write that they ended, whose work is done already."""
+        from dbos import _dbos
+
+        instance: Any = _dbos._get_dbos_instance()
+        if tasks := list(instance._workflow_tasks):
+            await asyncio.wait(tasks, timeout=1.0)
 
     async def execute(self, run_id: str, attempt: int) -> None:
         """Work of a workflow, from whatever loop: it is done on that of the server."""
@@ -127,16 +193,16 @@ class Engine:
         try:
             await self._execute(owner)
         finally:
-            ended = self._ended.pop(workflow_id(owner), None)
-            if ended is not None and not ended.done():
-                ended.set_result(None)
+            self._resolve(owner)
 
-    def _expected(self, owner: Owner) -> "asyncio.Future[None]":
-        """Future that the end of the work resolves."""
-        ended = self._ended[workflow_id(owner)] = asyncio.get_running_loop().create_future()
-        return ended
+    def _resolve(self, owner: Owner) -> None:
+        """The work of an attempt is done, or the engine has given up on it."""
+        ended = self._ended.pop(workflow_id(owner), None)
+        if ended is not None and not ended.done():
+            ended.set_result(None)
 
     def _recover(self, owner: Owner) -> bool:
+        """Goes on with the workflow of an attempt; False: there is none, or it is not ours."""
         from dbos import _core, _dbos, _queue
 
         dbos: Any = _dbos._get_dbos_instance()
@@ -152,9 +218,16 @@ class Engine:
         claimed, _ = database.start_queued_workflows(
             queue, owner.executor_id, VERSION, None, owner_xid=owner_xid
         )
-        for found in database.get_workflow_statuses(claimed):
-            _core.execute_dequeued_workflow(dbos, found, owner_xid)
-        return bool(claimed)
+        found = [one for one in database.get_workflow_statuses(claimed) if one["workflow_uuid"] == id]
+        for one in found:
+            _core.execute_dequeued_workflow(dbos, one, owner_xid)
+        return bool(found)
+
+    def _listed(self, filters: dict[str, Any]) -> list[str]:
+        found = self._system().list_workflows(
+            **filters, limit=MAX_DELETED, load_input=False, load_output=False
+        )
+        return [workflow.workflow_id for workflow in found]
 
 
 async def _body(run_id: str, attempt: int) -> str:
@@ -167,6 +240,10 @@ async def _body(run_id: str, attempt: int) -> str:
 def workflow_id(owner: Owner) -> str:
     """Id of an attempt in the engine."""
     return f"{owner.run_id}.{owner.attempt}"
+
+
+def _run_id(workflow: str) -> str:
+    return workflow.rpartition(".")[0]
 
 
 def _config(url: str, executor_id: str) -> Any:

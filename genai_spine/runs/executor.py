@@ -62,6 +62,7 @@ class RunExecutor:
     combinators: Mapping[str, Combinator] = field(default_factory=dict)  # by the member: batch
     lane: str = "cpu"  # that provider calls are booked on
     running: dict[str, RunningRun] = field(default_factory=dict)  # by run id
+    claimed: dict[str, pb.Run] = field(default_factory=dict)  # as their claims read them, by run id
     completed: int = 0
     failed: int = 0
 
@@ -69,9 +70,13 @@ class RunExecutor:
         """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged."""
         task = asyncio.current_task()
         assert task is not None
+        if owner.run_id in self.running:  # one at a time, whoever asks
+            return
         entry = self.running[owner.run_id] = RunningRun(owner, task)
         try:
-            run = await self._patiently(lambda: self.rows.get(owner.run_id))
+            run = self.claimed.pop(owner.run_id, None)
+            if run is None:
+                run = await self._patiently(lambda: self.rows.get(owner.run_id))
             if run is not None and run.status == "running" and run.worker_id == owner.executor_id:
                 await self._attempt(run, entry)
         except AttemptEnded:

@@ -1,6 +1,5 @@
 """Library of runs: submitted, found, listed, waited for, cancelled and retried by their tenant."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
@@ -52,6 +51,18 @@ class Spending(Protocol):
         ...
 
 
+class Lanes(Protocol):
+    """Lanes that workers serve."""
+
+    def default_lane(self, work: Work) -> str:
+        """Lane of work whose caller names none. Errors: LaneNotServed."""
+        ...
+
+    def serves(self, lane: str) -> bool:
+        """Whether a worker takes runs of a lane."""
+        ...
+
+
 @dataclass(slots=True)
 class RunLibrary:
     """Runs of all tenants; each method is about those of the call's tenant."""
@@ -60,7 +71,7 @@ class RunLibrary:
     rows: RunRows
     transitions: Transitions
     spending: Spending
-    default_lane: Callable[[Work], str]
+    lanes: Lanes
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
@@ -110,7 +121,13 @@ class RunLibrary:
         run = await self.rows.get(run_id, call.principal.tenant_id)
         if run is None:
             raise RunNotFound(run=run_id)
+        self.explain(run)
         return run
+
+    def explain(self, run: pb.Run) -> None:
+        """Says of a queued run whether it waits for a worker that is busy, or there is none."""
+        if run.waiting_reason == "BUSY" and not self.lanes.serves(run.lane):
+            run.waiting_reason = "NO_WORKER"
 
     async def page(self, request: service_pb.ListRunsRequest, call: Call) -> service_pb.ListRunsResponse:
         """Page of a list, the newest first. Errors: InvalidFields."""
@@ -121,6 +138,8 @@ class RunLibrary:
         tenant_id = call.principal.tenant_id
         end = None if place is None else PageEnd(*place)
         found = await self.rows.page(request, tenant_id, end, size)
+        for run in found:
+            self.explain(run)
         response = service_pb.ListRunsResponse(runs=found[:size])
         if len(found) > size:
             last = found[size - 1]
@@ -205,7 +224,7 @@ class RunLibrary:
             principal=principal.name,
             project_id=principal.project_id,
             priority=options.priority,
-            lane=options.lane or self.default_lane(work),
+            lane=options.lane or self.lanes.default_lane(work),
         )
         run.root_run_id = run.run_id
         for field in ("idempotency_key", "correlation_id", "parent_run_id"):

@@ -90,19 +90,13 @@ class Foundation:
         )
         rows = StoredCompletionRows(database)
         stored = StoredCompletions(rows, ttl_s=settings.stored_completions_days * 86400.0)
-        idempotency = Idempotency(
-            calls,
-            blocks,
-            BlockNews(database),
-            ledger,
-            grace_s=settings.keyed_grace_s,
-        )
+        idempotency = Idempotency(calls, blocks, BlockNews(database), ledger, grace_s=settings.keyed_grace_s)
         ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
         entries, files = RequestLogRows(database), FileRows(database)
         budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
-        sweeps = {
+        sweeps: dict[str, Callable[[], Awaitable[int]]] = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
             "completions": completions.sweep,
@@ -110,8 +104,7 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
-            "budget_counters": budgets.rows.sweep,
-            "budget_alerts": budgets.alerts.rows.sweep,
+            **_budget_sweeps(budgets),
             "stored_files": files.sweep,
         }
         interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
@@ -134,6 +127,11 @@ class Foundation:
             runs=Runs.of(settings, database, ledger),
             files=files,
         )
+
+
+def _budget_sweeps(budgets: Budgets) -> dict[str, Callable[[], Awaitable[int]]]:
+    """Sweeps of what budgets leave behind."""
+    return {"budget_counters": budgets.rows.sweep, "budget_alerts": budgets.alerts.rows.sweep}
 
 
 def _counting(leases: Leases, interceptor: ServiceInterceptor) -> Callable[[], Awaitable[None]]:

@@ -17,6 +17,7 @@ from genai_spine.runs.events import EventWriter
 from genai_spine.runs.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
+from genai_spine.runs.pools import Pools
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.services.run import RunService
@@ -35,7 +36,6 @@ from genai_spine.v1 import run_service_pb2
 from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
 from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
 from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
-from genai_spine.v1.work_pb2 import Work
 
 FILES = (run_service_pb2,)
 
@@ -55,16 +55,19 @@ class Runs:
         """Runs of a server, of which nothing is started yet."""
         rows, transitions, steps = RunRows(database), Transitions(database), StepRows(database)
         events = EventRows(database)
+        pools = Pools(WorkerRows(database), lambda: settings.lane_fallback == "refuse")
         executor = RunExecutor(rows, transitions, steps, EventWriter(events), lane=settings.lane)
         worker = RunWorker(
             database,
             Engine(database.engine_url, executor.execute),
             executor,
             worker_rules(settings),
-            lambda: ledger.server_id,
+            ledger,
+            pools,
         )
         ledger.renewed.append(worker.renewed)
-        library = RunLibrary(database, rows, transitions, RunSpending(database), _default_lane)
+        ledger.makes_run = worker.makes
+        library = RunLibrary(database, rows, transitions, RunSpending(database), pools)
         parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
         return cls(worker, library, RunWatcher(database), parts, database)
 
@@ -84,12 +87,12 @@ class Runs:
 
 
 def worker_rules(settings: Settings) -> WorkerRules:
-    """Rules of a process's worker, by its settings."""
+    """Rules of a worker by the settings: one of lane cpu takes all lanes that no other one names."""
+    others = settings.run_other_lanes
     return WorkerRules(
-        settings.run_lanes,
-        settings.run_other_lanes,
+        settings.run_lanes or (settings.lane,),
+        settings.lane == "cpu" and not settings.run_lanes if others is None else others,
         settings.run_concurrency,
-        settings.lease_ttl,
     )
 
 
@@ -140,8 +143,3 @@ def _speech(inference: Inference) -> Handler:
         return last
 
     return handle
-
-
-def _default_lane(work: Work) -> str:
-    """Lane of work whose caller names none."""
-    return "cpu"

@@ -16,10 +16,17 @@ class Processes(BaseModel):
     processes: int = Field(1, ge=1, le=256, description="Server processes, one port each.")
     lane: Lane = Field("cpu", description="Lane that this server serves.")
     run_lanes: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Lanes whose runs this process makes, with commas between them."
+        (), description="Lanes whose runs this process makes, with commas between them. Default: GENAI_LANE."
     )
-    run_other_lanes: bool = Field(
-        True, description="Runs of lanes that no other worker names are made as well."
+    run_other_lanes: bool | None = Field(
+        None,
+        description="Runs of lanes that no other worker names are made as well. Default: true on lane cpu "
+        "where GENAI_RUN_LANES is not set.",
+    )
+    lane_fallback: Literal["cpu", "refuse"] = Field(
+        "cpu",
+        description="What becomes of embeddings and images that are submitted as runs without a lane while "
+        "no worker serves lane gpu: lane cpu makes them, or they are refused.",
     )
     run_concurrency: int = Field(
         32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."

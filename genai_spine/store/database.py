@@ -289,6 +289,18 @@ class Database:
             raise
         return connection
 
+    @contextmanager
+    def versions(self) -> Iterator[Callable[[], int | None]]:
+        """Function that gives a number that is another one whenever somebody else has written. SQLite only.
+
+        It gives None while that cannot be known.
+        """
+        connection = sqlite3.connect(str(self._path), timeout=0.0, isolation_level=None)
+        try:
+            yield lambda: _data_version(connection)
+        finally:
+            connection.close()
+
     def upsert(self, table: sa.Table, row: Mapping[str, Any]) -> sa.Insert:
         """Inserts the row, or puts it in the place of the one with its primary key."""
         key = [column.name for column in table.primary_key]
@@ -352,6 +364,13 @@ class Database:
         self.time = _aware_time
         self._connect_postgresql = connect
         self._writer = PostgresqlWriter(connect)
+
+
+def _data_version(connection: sqlite3.Connection) -> int | None:
+    try:
+        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+    except sqlite3.Error:  # it is locked, or gone
+        return None
 
 
 @contextmanager

@@ -115,6 +115,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.RATE_LIMITED: RateLimited,
     ErrorReason.CONCURRENT_LIMIT_EXCEEDED: RateLimited,
     ErrorReason.SERVER_FULL: Unavailable,
+    ErrorReason.LANE_NOT_SERVED: Unavailable,
     ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
     ErrorReason.STREAM_LOST: Conflict,
     ErrorReason.CALL_LOST: Conflict,

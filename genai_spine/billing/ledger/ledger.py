@@ -78,6 +78,8 @@ class Ledger:
         self._lane = lane
         self._row_lane = Execution(lane=f"LANE_{lane.upper()}").lane
         self._lease_ttl_s = lease_ttl_s
+        self.lease_until = 0.0  # by time.monotonic(): others take it for dead after that
+        self.makes_run: Callable[[str], bool] = lambda _: True  # whether this process still makes a run
         self._timeouts = timeouts or LedgerTimeouts()
         self._replaced = 0
         self.writer = LedgerWriter(executions, self._timeouts, self._replace_lease)
@@ -90,7 +92,9 @@ class Ledger:
 
     async def start(self) -> None:
         """Takes the lease, and books as LOST what dead servers left. Raises when the database is away."""
+        until = time.monotonic() + self._lease_ttl_s
         await self._leases.take(self.server_id, self._lane, self._lease_ttl_s)
+        self.lease_until = until
         await self._executions.chain.open()
         await self._sweep()
         for renewed in self.renewed:
@@ -128,6 +132,7 @@ class Ledger:
         does not take the row within timeouts.row_s.
         """
         while True:
+            self._check_run(execution)
             row = self._begin(execution)
             row.is_guarded = bool(execution.budget_counters) or (rates is not None and rates.is_guarded)
             if rates is not None:
@@ -147,10 +152,21 @@ class Ledger:
                 self._withdraw(row, "the call was not sent: its ledger cannot be written")
                 raise ServiceUnavailable(cause="its ledger cannot be written")
             execution.attempt, execution.server_id = row.execution.attempt, row.execution.server_id
-            if time.monotonic() - row.committed <= self._lease_ttl_s / 2:
-                return
-            # This process stood still, and others may have booked the row as LOST by now.
-            self._withdraw(row, "the call was not sent: its process stood still")
+            if time.monotonic() - row.committed > self._lease_ttl_s / 2:
+                # This process stood still, and others may have booked the row as LOST by now.
+                self._withdraw(row, "the call was not sent: its process stood still")
+                continue
+            try:
+                self._check_run(execution)
+            except ServiceUnavailable:
+                self._withdraw(row, "the call was not sent: another process makes its run")
+                raise
+            return
+
+    def _check_run(self, execution: Execution) -> None:
+        """Raises ServiceUnavailable where another process may make the run of a call by now."""
+        if execution.run_id and not self.makes_run(execution.run_id):
+            raise ServiceUnavailable(cause="its run is made by another process")
 
     def book(self, execution: Execution) -> "asyncio.Future[None]":
         """Books a call that is over, under the id and time that it has; booked again, it changes nothing.
@@ -269,21 +285,28 @@ class Ledger:
             await asyncio.sleep(self._lease_ttl_s / RENEWALS)
             try:
                 async with asyncio.timeout(self._lease_ttl_s):
-                    if not await self._leases.renew(self.server_id, self._lease_ttl_s):
-                        await self._replace_lease()
+                    await self._renew_lease()
                     await self._sweep()
                     for renewed in self.renewed:
                         await renewed()
             except Exception as error:
                 log.warning("lease_not_renewed", server_id=self.server_id, cause=cause_of(error))
 
+    async def _renew_lease(self) -> None:
+        until = time.monotonic() + self._lease_ttl_s
+        if await self._leases.renew(self.server_id, self._lease_ttl_s):
+            self.lease_until = until
+        else:
+            await self._replace_lease()
+
     async def _replace_lease(self) -> str:
         """The id of this process from here on.
 
         Others may have booked our calls as LOST by now; their settlements will correct that.
         """
-        successor = f"{self._first_id}.{self._replaced + 1}"
+        successor, until = f"{self._first_id}.{self._replaced + 1}", time.monotonic() + self._lease_ttl_s
         await self._leases.take(successor, self._lane, self._lease_ttl_s)
+        self.lease_until = until
         log.error("lease_lost", server_id=self.server_id, successor=successor)
         self.server_id, self._replaced = successor, self._replaced + 1
         return successor

@@ -14,7 +14,7 @@ from genai_spine.errors import InvalidRequest, NotCancellable, ProviderObjectNot
 from genai_spine.openai_api.batches.lines import ENDPOINTS, answer_line, items_of
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.runs.library import RunLibrary
-from genai_spine.store.files.files import FileRows, NewFile
+from genai_spine.store.files.files import FileRows, FileUpload
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
@@ -66,7 +66,7 @@ class OwnProvider(Provider):
     async def upload_file(self, request: files.UploadFileRequest, call: Call) -> files.ProviderFile:
         id = f"file-{UUID(uuid7()).hex}"
         expires_s = request.expires_after_s if request.HasField("expires_after_s") else None
-        new = NewFile(id, call.principal.tenant_id, request.filename, request.purpose, expires_s)
+        new = FileUpload(id, call.principal.tenant_id, request.filename, request.purpose, expires_s)
         await self._files.write(new, _whole(request.data))
         return await self.get_file(id, call)
 
@@ -188,7 +188,7 @@ class OwnProvider(Provider):
         tenant_id = call.principal.tenant_id
         if await self._files.get(id, tenant_id) is None:
             name = f"{batch_id(run.run_id)}_{'error' if are_errors else 'output'}.jsonl"
-            new = NewFile(id, tenant_id, name, OUTPUT_PURPOSE)
+            new = FileUpload(id, tenant_id, name, OUTPUT_PURPOSE)
             await self._files.write(new, await self._answers(run, are_errors=are_errors))
 
     async def _answers(self, run: run_pb2.Run, *, are_errors: bool) -> AsyncIterator[bytes]:

@@ -21,8 +21,8 @@ MAX_EXPIRED = 200  # files that are deleted in one transaction
 
 
 @dataclass(frozen=True, slots=True)
-class NewFile:
-    """File that is to be kept."""
+class FileUpload:
+    """File that is to be kept, without its content."""
 
     id: str
     tenant_id: str
@@ -37,7 +37,7 @@ class FileRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write(self, file: NewFile, pieces: AsyncIterator[bytes]) -> None:
+    async def write(self, file: FileUpload, pieces: AsyncIterator[bytes]) -> None:
         """Keeps a file, all or nothing; one with its id that is there stays."""
         digest, size, number = sha256(), 0, 0
         waiting = bytearray()
@@ -70,13 +70,13 @@ class FileRows:
     async def get(self, id: str, tenant_id: str) -> ProviderFile | None:
         """File by id; None: the tenant has none, or it has expired."""
         async with self._database.connect() as connection:
-            row = (await connection.execute(self._kept(tenant_id, id=id))).mappings().first()
+            row = (await connection.execute(self._unexpired(tenant_id, id=id))).mappings().first()
         return None if row is None else _file(row)
 
     async def page(self, tenant_id: str, after: str, size: int, *, oldest_first: bool) -> list[ProviderFile]:
         """Files behind one of them, one more than a page holds where there are more."""
         columns = stored_files.c
-        query = self._kept(tenant_id)
+        query = self._unexpired(tenant_id)
         if after:
             place = select(columns.created_at).where(columns.id == after).scalar_subquery()
             beyond = columns.created_at > place if oldest_first else columns.created_at < place
@@ -96,7 +96,7 @@ class FileRows:
     async def read(self, id: str, tenant_id: str) -> AsyncGenerator[bytes]:
         """Content of a file, piece by piece; nothing where the tenant has none."""
         async with self._database.connect() as connection:
-            row = (await connection.execute(self._kept(tenant_id, id=id))).mappings().first()
+            row = (await connection.execute(self._unexpired(tenant_id, id=id))).mappings().first()
         number = 0
         while row is not None:
             of_it = (blobs.c.tenant_id == tenant_id, blobs.c.sha256 == row["sha256"])
@@ -131,12 +131,14 @@ class FileRows:
         return len(found)
 
     async def _write_piece(
-        self, connection: AsyncConnection, file: NewFile, mark: bytes, number: int, data: bytes
+        self, connection: AsyncConnection, file: FileUpload, mark: bytes, number: int, data: bytes
     ) -> None:
         row = {"tenant_id": file.tenant_id, "sha256": mark, "piece": number, "data": data}
         await connection.execute(insert(blobs).values(row))
 
-    async def _settle(self, connection: AsyncConnection, file: NewFile, mark: bytes, digest: bytes) -> None:
+    async def _settle(
+        self, connection: AsyncConnection, file: FileUpload, mark: bytes, digest: bytes
+    ) -> None:
         """Gives pieces the hash of their content, or drops them where that is there."""
         of_it = (blobs.c.tenant_id == file.tenant_id, blobs.c.sha256 == digest)
         there = (await connection.execute(select(blobs.c.piece).where(*of_it).limit(1))).first()
@@ -152,7 +154,7 @@ class FileRows:
             of_it = (blobs.c.tenant_id == tenant_id, blobs.c.sha256 == digest)
             await connection.execute(delete(blobs).where(*of_it))
 
-    def _kept(self, tenant_id: str, *, id: str | None = None) -> Any:
+    def _unexpired(self, tenant_id: str, *, id: str | None = None) -> Any:
         columns = stored_files.c
         query = select(stored_files).where(
             columns.tenant_id == tenant_id, columns.expires_at.is_(None) | (columns.expires_at > Now())

@@ -7,7 +7,7 @@ are those of the version that is pinned; tests/contract/test_engine.py says when
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ WAIT_S = 0.2  # before the next look, while another process upgrades
 async def upgrade(database: Database) -> bool:
     """Makes or upgrades the tables; False: nothing was to do. Of several processes one does it."""
     while await _version(database) != VERSIONS[database.dialect]:
-        async with _turn(database) as is_ours:
+        async with _upgrade_lock(database) as is_ours:
             if is_ours:
                 await asyncio.to_thread(_migrate, database.engine_url)
                 return True
@@ -31,7 +31,7 @@ async def upgrade(database: Database) -> bool:
 
 
 @asynccontextmanager
-async def _turn(database: Database) -> AsyncIterator[bool]:
+async def _upgrade_lock(database: Database) -> AsyncIterator[bool]:
     """Whether this process upgrades. Nobody waits inside a statement: DBOS makes indexes concurrently, which
     PostgreSQL lets wait for every statement that runs.
     """
@@ -76,7 +76,19 @@ def _version_of_file(path: str) -> int | None:
         connection.close()
 
 
+def tune(engine: sa.Engine) -> None:
+    """Has SQLite sync at checkpoints only, as in our own file: a power failure may take the last commits."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = NORMAL"))
+        engine.dispose()
+
+
 def _migrate(url: str) -> None:
     from dbos import DBOS
 
     DBOS.migrate(url)
+    if url.startswith("sqlite"):
+        path = Path(url.removeprefix("sqlite:///"))
+        path.chmod(0o600)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")

@@ -1,7 +1,7 @@
 """News of runs: who waits for work, watches a run or waits for its end is woken instead of asking again.
 
 Within a process at once; of other processes by NOTIFY of PostgreSQL. With SQLite other processes are not
-told: whoever waits looks by itself.
+told: while there are some, one look each 50 ms says whether any of them has written, and wakes all who wait.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ CHANNEL = "spine_runs"
 # What is told in the place of a run's id.
 QUEUE = "queue"  # a run waits for a worker
 CANCEL = "cancel"  # a running run is to be stopped
+ORPHANS = "orphans"  # a process has left its runs to others
 ALL = "all"  # too many to name
 MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes 8,000
-POLL_S = 0.05  # where other processes are not told
+POLL_S = 0.05  # where other processes tell nothing
 QUIET_S = 1.0  # whoever waits looks by itself after that
 
 _of: WeakKeyDictionary[Database, "RunNews"] = WeakKeyDictionary()
@@ -74,19 +75,25 @@ class RunNews:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._connection: Any = None
         self._keeper: asyncio.Task[None] | None = None
+        self._version = 0  # of an SQLite file: grows with every commit of another connection
+        self._has_version = False
         self.is_alone = False  # with SQLite: no other process has the file open, so nobody tells anything
 
     @property
     def _is_listening(self) -> bool:
-        return self.is_alone if self._database.dialect == "sqlite" else self._connection is not None
+        if self._database.dialect == "sqlite":
+            return self.is_alone or self._has_version
+        return self._connection is not None
 
     @contextmanager
     def subscribed(self, topic: str) -> Iterator[asyncio.Event]:
         """Event that is set whenever something of a run, or of QUEUE, is new."""
         event = asyncio.Event()
         self._waiting.setdefault(topic, set()).add(event)
-        if self._keeper is None and self._database.dialect == "postgresql":
-            self._keeper = asyncio.create_task(self._keep_listening())
+        if self._keeper is None:
+            is_sqlite = self._database.dialect == "sqlite"
+            work = self._keep_looking() if is_sqlite else self._keep_listening()
+            self._keeper = asyncio.create_task(work)
         try:
             yield event
         finally:
@@ -120,6 +127,17 @@ class RunNews:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+    async def _keep_looking(self) -> None:
+        """Looks whether another process has written to the SQLite file: microseconds, and no lock."""
+        with self._database.versions() as version:
+            while True:
+                await asyncio.sleep(POLL_S if not self.is_alone and self._waiting else QUIET_S / 4)
+                found = None if self.is_alone else version()
+                self._has_version = found is not None
+                if found is not None and found != self._version:
+                    self._version = found
+                    self.tell(ALL)
 
     async def _keep_listening(self) -> None:
         """Holds a connection that listens; while there is none, waiters look by themselves."""

@@ -2,43 +2,47 @@
 
 Order: priority, where a run rises one class for each minute that it waits, never above high; inside a class
 the tenant with the fewest running runs; of one tenant the one that waits longest. A claim skips what another
-worker is claiming.
+worker is claiming. It looks at the first run of each lane, class and tenant, and never at all that wait.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, null, or_, select, update
+from sqlalchemy import Select, func, insert, null, or_, select, tuple_, union_all, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
-from genai_spine.store.runs.news import QUEUE, Change, changing
-from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row
+from genai_spine.store.runs.news import QUEUE, changing
+from genai_spine.store.runs.rows import run_of
+from genai_spine.store.runs.tables import PRIORITIES, run_events, runs, stands
+from genai_spine.v1 import run_pb2 as pb
 
 AGING_S = 60.0  # after so long a waiting run rises one class
 HIGHEST_BY_AGE = PRIORITIES.index("high")
+REALTIME = PRIORITIES.index("realtime")
 MAX_PROMOTED = 500  # runs whose time has come, in one transaction
+MAX_CLAIMED = 64  # runs in one transaction
+_queue = (runs.c.lane, runs.c.priority, runs.c.tenant_id, runs.c.queued_at, runs.c.id)
 
 
 class Waiting(NamedTuple):
-    """Queued runs of one lane, class and tenant: how many, and since when the first one waits."""
+    """Queued run: the first one of its lane, class and tenant, or one of those that follow it."""
 
     lane: str
     priority: int
     tenant_id: str
     queued_at: datetime
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Run that this process makes from now on."""
-
     run_id: str
-    attempt: int
-    lane: str
+
+    @property
+    def group(self) -> tuple[str, int, str]:
+        """Lane, class and tenant."""
+        return self.lane, self.priority, self.tenant_id
+
+
+Load = Counter[tuple[str, str]]  # running runs by lane and tenant
 
 
 class RunQueue:
@@ -52,155 +56,168 @@ class RunQueue:
         due = (
             select(runs.c.id)
             .where(
-                runs.c.status == "pending",
+                stands("pending"),
                 runs.c.is_held.is_(False),
                 or_(runs.c.ready_at.is_(None), runs.c.ready_at <= Now()),
             )
             .order_by(runs.c.ready_at)
-            .limit(MAX_PROMOTED)
         )
         async with self._database.connect() as connection:
             if not (await connection.execute(due.limit(1))).first():
                 return 0
         async with changing(self._database) as change:
-            ids = (await change.execute(due.with_for_update(skip_locked=True))).scalars().all()
-            return await self._queue(change, ids)
-
-    async def _queue(self, change: Change, ids: Sequence[str]) -> int:
-        for run_id in ids:
+            picked = due.limit(MAX_PROMOTED).with_for_update(skip_locked=True).cte("picked")
             moved = await change.execute(
                 update(runs)
-                .where(runs.c.id == run_id, runs.c.status == "pending")
-                .values(status="queued", queued_at=Now())
-                .returning(runs.c.attempt)
+                .where(runs.c.id.in_(select(picked.c.id)), stands("pending"))
+                .values(status="queued", queued_at=Now(), last_sequence=runs.c.last_sequence + 1)
+                .returning(runs.c.id, runs.c.attempt, runs.c.last_sequence)
             )
-            attempt = moved.scalar_one()
-            await append(
-                change, run_id, PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)
-            )
-            change.topics.add(QUEUE)
-        return len(ids)
-
-    async def lanes(self) -> set[str]:
-        """Lanes in which a run waits."""
-        async with self._database.connect() as connection:
-            found = await connection.execute(select(runs.c.lane).where(runs.c.status == "queued").distinct())
-            return set(found.scalars())
+            rows = []
+            for run_id, attempt, sequence in moved:
+                event = PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)
+                rows.append(event_row(run_id, sequence, event))
+                change.topics |= {run_id, QUEUE}
+            if rows:
+                await change.execute(insert(run_events).values(at=Now()), rows)
+        return len(rows)
 
     async def claim(
-        self, executor_id: str, lanes: Collection[str], most: int, *, only_realtime: bool = False
-    ) -> list[Claim]:
-        """Takes up to so many runs of these lanes, in their order; they are running from then on."""
-        if not lanes or most < 1:
+        self, executor_id: str, serves: Callable[[str], bool], most: int, *, only_realtime: bool = False
+    ) -> list[pb.Run]:
+        """Takes up to so many runs of the lanes that it serves, in their order; they run from then on."""
+        most = min(most, MAX_CLAIMED)
+        if most < 1:
             return []
-        async with self._database.connect() as connection:
-            groups = await self._groups(connection, lanes, only_realtime)
-            if not groups:
-                return []
-            running = await self._running(connection)
-        claims: list[Claim] = []
-        async with changing(self._database) as change:
-            for group in _in_order(groups, running, most):
-                claims += await self._take(change, group, executor_id)
-        return claims
-
-    async def _groups(self, connection: Any, lanes: Collection[str], only_realtime: bool) -> list[Waiting]:
-        columns = runs.c
-        keys = (columns.lane, columns.priority, columns.tenant_id)
-        query = (
-            select(*keys, func.min(columns.queued_at), func.count())
-            .where(columns.status == "queued", columns.lane.in_(list(lanes)))
-            .group_by(*keys)
-        )
+        heads = [head for head in await self._heads() if serves(head.lane)]
         if only_realtime:
-            query = query.where(columns.priority == PRIORITIES.index("realtime"))
-        return [Waiting(*row) for row in await connection.execute(query)]
+            heads = [head for head in heads if head.priority == REALTIME]
+        if not heads:
+            return []
+        if len(heads) == 1:
+            picked = _first(heads[0], most).with_for_update(skip_locked=True)
+        else:
+            ids = await self._chosen(heads, most)
+            picked = select(runs.c.id).where(runs.c.id.in_(ids), stands("queued"))
+            picked = picked.with_for_update(skip_locked=True)
+        return await self._take(picked, executor_id)
 
-    async def _running(self, connection: Any) -> dict[tuple[str, str], int]:
-        """Running runs by lane and tenant."""
+    async def _heads(self) -> list[Waiting]:
+        """First run of each lane, class and tenant that has waiting ones: as many steps in the index."""
+        async with self._database.connect() as connection:
+            return [Waiting(*row) for row in await connection.execute(_all_heads)]
+
+    async def _chosen(self, heads: Sequence[Waiting], most: int) -> list[str]:
+        """Ids of the runs that start next."""
+        now = datetime.now(UTC)
+        load = await self._load() if len({head.tenant_id for head in heads}) > 1 else Counter()
+        heads = sorted(heads, key=lambda head: _place(head, load, now))[:most]
+        parts = [select(_first(head, most).with_only_columns(*_queue).subquery()) for head in heads]
+        async with self._database.connect() as connection:
+            waiting = [Waiting(*row) for row in await connection.execute(union_all(*parts))]
+        return [one.run_id for one in in_order(waiting, load, most, now)]
+
+    async def _load(self) -> Load:
         columns = runs.c
         query = (
             select(columns.lane, columns.tenant_id, func.count())
-            .where(columns.status == "running")
+            .where(stands("running"))
             .group_by(columns.lane, columns.tenant_id)
         )
-        return {(lane, tenant): count for lane, tenant, count in await connection.execute(query)}
+        async with self._database.connect() as connection:
+            found = await connection.execute(query)
+            return Counter({(lane, tenant): count for lane, tenant, count in found})
 
-    async def _take(self, change: Change, group: tuple[Waiting, int], executor_id: str) -> list[Claim]:
-        """Claims the longest-waiting runs of a group."""
-        waiting, count = group
-        columns = runs.c
-        picked = (
-            select(columns.id)
-            .where(
-                columns.status == "queued",
-                columns.lane == waiting.lane,
-                columns.priority == waiting.priority,
-                columns.tenant_id == waiting.tenant_id,
+    async def _take(self, picked: Select[Any], executor_id: str) -> list[pb.Run]:
+        columns, ids = runs.c, picked.cte("picked").c.id  # a common table is read once, so its limit holds
+        async with changing(self._database) as change:
+            taken = await change.execute(
+                update(runs)
+                .where(columns.id.in_(select(ids)), stands("queued"))
+                .values(
+                    status="running",
+                    executor_id=executor_id,
+                    recoveries=0,
+                    ended_at=null(),
+                    started_at=func.coalesce(columns.started_at, Now()),
+                    last_sequence=columns.last_sequence + 1,
+                )
+                .returning(*runs.c)
             )
-            .order_by(columns.queued_at, columns.id)
-            .limit(count)
-            .with_for_update(skip_locked=True)
+            claimed = [run_of(row) for row in taken.mappings()]
+            rows = []
+            for run in claimed:
+                event = PendingEvent("started", {"worker": executor_id, "attempt": run.attempt})
+                rows.append(event_row(run.run_id, run.last_sequence, event))
+                change.topics.add(run.run_id)
+            if rows:
+                await change.execute(insert(run_events).values(at=Now()), rows)
+        return claimed
+
+
+def in_order(waiting: Sequence[Waiting], running: Load, most: int, now: datetime) -> list[Waiting]:
+    """Runs that start next, the first one first."""
+    load = Counter(running)
+    groups: dict[tuple[str, int, str], list[Waiting]] = {}
+    for one in sorted(waiting, key=lambda one: (one.queued_at, one.run_id), reverse=True):
+        groups.setdefault(one.group, []).append(one)
+    chosen: list[Waiting] = []
+    while groups and len(chosen) < most:
+        group = min(groups, key=lambda group: _place(groups[group][-1], load, now))
+        one = groups[group].pop()
+        chosen.append(one)
+        load[one.lane, one.tenant_id] += 1
+        if not groups[group]:
+            del groups[group]
+    return chosen
+
+
+def _place(waiting: Waiting, load: Load, now: datetime) -> tuple[int, int, datetime]:
+    """Key of the order: class with age, running runs of its tenant, time."""
+    return _rank(waiting, now), load[waiting.lane, waiting.tenant_id], waiting.queued_at
+
+
+def _rank(waiting: Waiting, now: datetime) -> int:
+    """Class of a run, with its age."""
+    if waiting.priority <= HIGHEST_BY_AGE:
+        return waiting.priority
+    risen = int((now - waiting.queued_at).total_seconds() // AGING_S)
+    return max(HIGHEST_BY_AGE, waiting.priority - risen)
+
+
+def _first(head: Waiting, most: int) -> Select[Any]:
+    """Longest-waiting runs of a lane, class and tenant."""
+    columns = runs.c
+    return (
+        select(columns.id)
+        .where(
+            stands("queued"),
+            columns.lane == head.lane,
+            columns.priority == head.priority,
+            columns.tenant_id == head.tenant_id,
         )
-        ids = (await change.execute(picked)).scalars().all()
-        if not ids:
-            return []
-        taken = await change.execute(
-            update(runs)
-            .where(columns.id.in_(ids), columns.status == "queued")
-            .values(
-                status="running",
-                executor_id=executor_id,
-                recoveries=0,
-                ended_at=null(),
-                started_at=case(
-                    (columns.attempt == 1, Now()), else_=func.coalesce(columns.started_at, Now())
-                ),
-            )
-            .returning(columns.id, columns.attempt, columns.lane)
-        )
-        claims = [Claim(*row) for row in taken]
-        for claim in claims:
-            await append(
-                change,
-                claim.run_id,
-                PendingEvent("started", {"worker": executor_id, "attempt": claim.attempt}),
-            )
-        return claims
+        .order_by(columns.queued_at, columns.id)
+        .limit(most)
+    )
 
 
-def _in_order(
-    groups: Sequence[Waiting], running: dict[tuple[str, str], int], most: int
-) -> list[tuple[Waiting, int]]:
-    """Groups with how many runs of each are claimed, the first one first."""
-    now = datetime.now(UTC)
-    taken: dict[int, int] = {}
-    load = dict(running)
-    ranks = [(_rank(group, now), group.queued_at) for group in groups]
-    order: list[int] = []
-    for _ in range(most):
-        left = [place for place, group in enumerate(groups) if taken.get(place, 0) < group.size]
-        if not left:
-            break
-        best = min(
-            left,
-            key=lambda place: (
-                ranks[place][0],
-                load.get((groups[place].lane, groups[place].tenant_id), 0),
-                ranks[place][1],
-            ),
-        )
-        if best not in taken:
-            order.append(best)
-        taken[best] = taken.get(best, 0) + 1
-        of = (groups[best].lane, groups[best].tenant_id)
-        load[of] = load.get(of, 0) + 1
-    return [(groups[place], taken[place]) for place in order]
+def _heads_query() -> Select[Any]:
+    """First run of each lane, class and tenant: from one to the next in the index of the queue."""
+    first = select(runs.c.id).where(stands("queued")).order_by(*_queue).limit(1).scalar_subquery()
+    heads = select(*_queue).where(runs.c.id == first).cte("heads", recursive=True)
+    later, behind = runs.alias("later"), runs.alias("behind")
+    place = tuple_(later.c.lane, later.c.priority, later.c.tenant_id)
+    following = (
+        select(later.c.id)
+        .where(stands("queued", later), place > tuple_(heads.c.lane, heads.c.priority, heads.c.tenant_id))
+        .order_by(*(later.c[column.name] for column in _queue))
+        .limit(1)
+        .correlate(heads)
+        .scalar_subquery()
+    )
+    named = [behind.c[column.name] for column in _queue]
+    heads = heads.union_all(select(*named).join_from(heads, behind, behind.c.id == following))
+    return select(*(heads.c[column.name] for column in _queue))
 
 
-def _rank(group: Waiting, now: datetime) -> int:
-    """Class of a group's first run, with its age."""
-    if group.priority <= HIGHEST_BY_AGE:
-        return group.priority
-    risen = int((now - group.queued_at).total_seconds() // AGING_S)
-    return max(HIGHEST_BY_AGE, group.priority - risen)
+_all_heads = _heads_query()

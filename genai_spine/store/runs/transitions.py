@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, PendingEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
-from genai_spine.store.tables import leases
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
@@ -50,17 +49,6 @@ class Failure:
     response: bytes | None = None  # what there is of an answer
     retry_delay_s: float | None = None  # None: no retry follows
     is_final: bool = False  # its retries are used up: it goes to the dead letters
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """Running run whose process has no live lease."""
-
-    run_id: str
-    attempt: int
-    executor_id: str
-    lane: str
-    recoveries: int
 
 
 class Transitions:
@@ -161,45 +149,6 @@ class Transitions:
                 await append(change, run_id, PendingEvent("approved", {}, DISPATCHER))
                 change.topics.add(QUEUE)
         return bool(moved.rowcount)
-
-    async def orphans(self, lanes: Sequence[str] | None, limit: int) -> list[Orphan]:
-        """Running runs whose process has no live lease. lanes: None: of all."""
-        columns = runs.c
-        live = select(leases.c.server_id).where(leases.c.lease_until > Now())
-        query = (
-            select(columns.id, columns.attempt, columns.executor_id, columns.lane, columns.recoveries)
-            .where(columns.status == "running", columns.executor_id.not_in(live))
-            .order_by(columns.id)
-            .limit(limit)
-        )
-        if lanes is not None:
-            query = query.where(columns.lane.in_(list(lanes)))
-        async with self._database.connect() as connection:
-            return [Orphan(*row) for row in await connection.execute(query)]
-
-    async def take_over(self, orphan: Orphan, executor_id: str) -> bool:
-        """Makes another process the one that makes a run; False: somebody else did, or its process lives."""
-        columns = runs.c
-        live = select(leases.c.server_id).where(leases.c.lease_until > Now())
-        lost = (
-            columns.id == orphan.run_id,
-            columns.attempt == orphan.attempt,
-            columns.status == "running",
-            columns.executor_id == orphan.executor_id,
-            columns.executor_id.not_in(live),
-        )
-        async with changing(self._database) as change:
-            taken = await change.execute(
-                update(runs).where(*lost).values(executor_id=executor_id, recoveries=columns.recoveries + 1)
-            )
-            if taken.rowcount:
-                events = (
-                    PendingEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
-                    PendingEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
-                    PendingEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
-                )
-                await append(change, orphan.run_id, *events)
-        return bool(taken.rowcount)
 
     async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> datetime | None:
         """When the attempt that ends had started; None: the process does not make it any more."""

@@ -1436,6 +1436,14 @@ class ErrorReason(betterproto2.Enum):
      "details": {"reason": "RUN_STATE", "run": "0192...", "status": "completed"}}
     """
 
+    LANE_NOT_SERVED = 79
+    """
+    No worker serves the lane, and GENAI_LANE_FALLBACK says that its work is not done elsewhere. HTTP 503.
+    Safe to repeat. Nothing was done.
+    {"code": "SERVICE_UNAVAILABLE", "message": "no worker serves lane 'gpu'", "details": {"reason":
+     "LANE_NOT_SERVED", "lane": "gpu"}}
+    """
+
     REQUEST_LOG_NOT_FOUND = 90
     """
     The request log has no such entry. HTTP 404.
@@ -1501,6 +1509,7 @@ class ErrorReason(betterproto2.Enum):
             73: "ERROR_REASON_SCHEDULE_NOT_FOUND",
             74: "ERROR_REASON_DEAD_LETTER_NOT_FOUND",
             75: "ERROR_REASON_RUN_STATE",
+            79: "ERROR_REASON_LANE_NOT_SERVED",
             90: "ERROR_REASON_REQUEST_LOG_NOT_FOUND",
         }
 
@@ -1563,6 +1572,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_SCHEDULE_NOT_FOUND": 73,
             "ERROR_REASON_DEAD_LETTER_NOT_FOUND": 74,
             "ERROR_REASON_RUN_STATE": 75,
+            "ERROR_REASON_LANE_NOT_SERVED": 79,
             "ERROR_REASON_REQUEST_LOG_NOT_FOUND": 90,
         }
 
