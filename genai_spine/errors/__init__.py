@@ -20,6 +20,13 @@ SpineError
 ├── RateLimited                   RESOURCE_EXHAUSTED 429
 ├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
 ├── ServerFull                    UNAVAILABLE 503
+├── RunNotFound                   NOT_FOUND 404
+├── NotCancellable                FAILED_PRECONDITION 409
+├── WorkNotFound                  NOT_FOUND 404
+├── ScheduleNotFound              NOT_FOUND 404
+├── DeadLetterNotFound            NOT_FOUND 404
+├── RunState                      FAILED_PRECONDITION 409
+├── LaneNotServed                 UNAVAILABLE 503
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -55,13 +62,6 @@ SpineError
 ├── MessageNotFound               NOT_FOUND 404
 ├── ExecutionNotFound             NOT_FOUND 404
 ├── RequestLogNotFound            NOT_FOUND 404
-├── RunNotFound                   NOT_FOUND 404
-├── LaneNotServed                 UNAVAILABLE 503
-├── NotCancellable                FAILED_PRECONDITION 409
-├── WorkNotFound                  NOT_FOUND 404
-├── ScheduleNotFound              NOT_FOUND 404
-├── DeadLetterNotFound            NOT_FOUND 404
-├── RunState                      FAILED_PRECONDITION 409
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
 ├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
