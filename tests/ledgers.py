@@ -1,5 +1,6 @@
 """Ledgers for tests, and the calls that they book."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -17,6 +18,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
+from tests.databases import PostgresServer
 
 
 class CountedExecutions(Executions):
@@ -44,6 +46,27 @@ async def running(
         yield ledger
     finally:
         await ledger.stop()
+
+
+async def calls_through_a_restart(
+    executions: Executions, database: Database, server: PostgresServer, calls: int = 60
+) -> int:
+    """Number of calls that were begun and settled around a restart of PostgreSQL."""
+
+    async def one(number: int) -> None:
+        row = call()
+        ledger.begin(row)
+        await asyncio.sleep(number / 50)
+        await ledger.settle(succeed(row))
+
+    async with running(executions, database, ttl_s=1.0) as ledger:
+        tasks = [asyncio.create_task(one(number)) for number in range(calls)]
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(server.stop)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*tasks)
+    return calls
 
 
 KEY = b"a key of thirty-two bytes: tests"  # of chains

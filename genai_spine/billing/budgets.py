@@ -17,6 +17,7 @@ from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.budgets.budgets import BudgetRows, Revision
+from genai_spine.store.budgets.messages import names_of
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -160,10 +161,11 @@ class Budgets:
         level = refusal.level
         over = max(0, level.used + estimate_ticks - level.limit)
         self.alerts.give(refusal.counter, budget, key, level, Passed(100, "blocked", over))
+        names = names_of(budget)
         error = BudgetExceeded(
-            node=pb.BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_").lower(),
+            node=names.node,
             key=key,
-            period=pb.BudgetPeriod.Name(budget.period).removeprefix("BUDGET_PERIOD_").lower(),
+            period=names.period,
             limit_usd=_usd(level.limit),
             used_usd=_usd(level.used),
             estimate_usd=_usd(estimate_ticks),

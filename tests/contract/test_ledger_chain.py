@@ -17,7 +17,7 @@ from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.usage_pb2 import Cost
 from tests.databases import PostgresServer
-from tests.ledgers import KEY, call, chained, running, states, succeed, verified
+from tests.ledgers import KEY, call, calls_through_a_restart, chained, running, states, succeed, verified
 from tests.waiting import until
 
 LOST = execution_pb2.EXECUTION_STATE_LOST
@@ -262,21 +262,9 @@ async def test_process_says_so_when_its_own_chain_was_cut(database):
 async def test_postgresql_that_dies_leaves_a_chain_that_agrees(
     postgres_server: PostgresServer, postgres_url: str
 ):
-    async def one(number: int) -> None:
-        row = call()
-        ledger.begin(row)
-        await asyncio.sleep(number / 50)
-        await ledger.settle(succeed(row))
-
     database = Database(postgres_url)
-    async with running(chained(database), database, ttl_s=1.0) as ledger:
-        tasks = [asyncio.create_task(one(number)) for number in range(60)]
-        await asyncio.sleep(0.2)
-        await asyncio.to_thread(postgres_server.stop)
-        await asyncio.sleep(0.2)
-        await asyncio.to_thread(postgres_server.start)
-        await asyncio.gather(*tasks)
-    assert await states(database) == {"SUCCEEDED": 60}
+    count = await calls_through_a_restart(chained(database), database, postgres_server)
+    assert await states(database) == {"SUCCEEDED": count}
     assert (await verified(database)).findings == []
     await database.close()
 

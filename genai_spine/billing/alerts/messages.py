@@ -1,8 +1,9 @@
 """Messages about budgets: the event of an alert, and what a webhook is sent of it.
 
 `generic` sends the event as it is. Slack's incoming webhooks take `text` and blocks
-(https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks), those of Teams' workflows an
-adaptive card (https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
+(https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, 2026-11-30), those of Teams'
+workflows an adaptive card, 2026-11-30
+(https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
 Names that callers give are never markup in them.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from genai_spine.costs import TICKS_PER_USD, usd_of
 from genai_spine.store.booking.entries import Level
-from genai_spine.store.budgets.messages import percent
+from genai_spine.store.budgets.messages import names_of, percent
 from genai_spine.v1 import budget_pb2 as pb
 
 Event = dict[str, Any]
@@ -38,10 +39,8 @@ def event_of(budget: pb.Budget, key: str, level: Level, passed: Passed) -> Event
     data = {
         "budget_id": str(budget.id),
         "tenant_id": key if budget.node == pb.BUDGET_NODE_TENANT else budget.tenant_id,  # of a default: *
-        "node": pb.BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_").lower(),
+        **names_of(budget)._asdict(),
         "node_key": key,
-        "period": pb.BudgetPeriod.Name(budget.period).removeprefix("BUDGET_PERIOD_").lower(),
-        "policy": pb.BudgetPolicy.Name(budget.policy).removeprefix("BUDGET_POLICY_").lower(),
         "budget_limit_usd": usd_of(level.limit),
         "current_spend_usd": usd_of(level.used),
         "limit_ticks": str(level.limit),

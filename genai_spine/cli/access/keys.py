@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from genai_spine.cli.access import limits
 from genai_spine.cli.client import connected
@@ -174,19 +173,15 @@ def limit(
     as_json: Json = False,
 ) -> None:
     """Set the rate limits of a key; they replace those before. Without options: as the setting says."""
-    request = pb.UpdateKeyRequest(key_id=id, update_mask=FieldMask(paths=["limits"]))
-    request.key.SetInParent()
-    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
-        request.key.limits.CopyFrom(own)
+    request = pb.UpdateKeyRequest(key_id=id, update_mask=limits.MASK)
+    limits.put(request.key, limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls))
 
     async def changed() -> pb.ApiKey:
         async with _service(address, tenant) as keys:
             found: pb.ApiKey = await keys.UpdateKey(request)
             return found
 
-    key = run(changed())
-    said = limits.shown(key.limits) if key.HasField("limits") else "as the setting says"
-    print_json(key) if as_json else typer.echo(plain(f"{key.id} ({key.name}): {said}"))
+    limits.show(run(changed()), without="as the setting says", as_json=as_json)
 
 
 @group.command()

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from genai_spine.cli.access import limits
 from genai_spine.cli.client import connected
@@ -92,13 +91,9 @@ def limit_tenant(
     as_json: Json = False,
 ) -> None:
     """Set the rate limits of a tenant with all its keys; they replace those before. Without options: none."""
-    request = pb.UpdateTenantRequest(tenant_id=id, update_mask=FieldMask(paths=["limits"]))
-    request.tenant.SetInParent()
-    if own := limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls):
-        request.tenant.limits.CopyFrom(own)
-    found = run(_asked(address, None, "UpdateTenant", request))
-    said = limits.shown(found.limits)
-    print_json(found) if as_json else typer.echo(plain(f"{found.id} ({found.name}): {said}"))
+    request = pb.UpdateTenantRequest(tenant_id=id, update_mask=limits.MASK)
+    limits.put(request.tenant, limits.chosen(tier, requests_per_minute, tokens_per_minute, concurrent_calls))
+    limits.show(run(_asked(address, None, "UpdateTenant", request)), as_json=as_json)
 
 
 @projects.command("create")

@@ -189,9 +189,9 @@ def _show_status(found: pb.GetBudgetStatusResponse, *, as_json: bool) -> None:
 
 
 def _row(budget: budget_pb2.Budget) -> tuple[str, ...]:
-    node = budget_pb2.BudgetNode.Name(budget.node).removeprefix("BUDGET_NODE_").lower()
-    period = budget_pb2.BudgetPeriod.Name(budget.period).removeprefix("BUDGET_PERIOD_").lower()
-    policy = budget_pb2.BudgetPolicy.Name(budget.policy).removeprefix("BUDGET_POLICY_").lower()
+    from genai_spine.store.budgets.messages import names_of
+
+    node, period, policy = names_of(budget)
     counter = budget.counter
     if not budget.HasField("counter"):
         counter = budget_pb2.BudgetCounter(limit_usd=budget.limit_usd, remaining_usd=budget.limit_usd)

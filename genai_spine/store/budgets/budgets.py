@@ -13,7 +13,7 @@ from genai_spine.store.access.audit import SealedEntry
 from genai_spine.store.budgets import counter_opening
 from genai_spine.store.budgets.counter_opening import CounterKey
 from genai_spine.store.budgets.extensions import LIMIT, Extensions
-from genai_spine.store.budgets.messages import PERIOD, budget_of, budget_values, counter_of
+from genai_spine.store.budgets.messages import NODE, PERIOD, budget_of, budget_values, counter_of
 from genai_spine.store.budgets.periods import period_start
 from genai_spine.store.database import Database, Now
 from genai_spine.store.sweeper import delete_expired
@@ -62,7 +62,7 @@ class BudgetRows:
         """Budgets of a tenant that the request's filters let through, behind an id, by their ids."""
         query = sa.select(budgets).where(_budget.tenant_id == tenant_id, _budget.id > after)
         if request.node:
-            query = query.where(_budget.node == BudgetNode.Name(request.node).removeprefix("BUDGET_NODE_"))
+            query = query.where(_budget.node == BudgetNode.Name(request.node).removeprefix(NODE))
         if request.HasField("node_key"):
             query = query.where(_budget.node_key == request.node_key)
         async with self._database.connect() as connection:

@@ -1,7 +1,7 @@
 """Budgets and counters as messages: the mapping of a row to a message, and back."""
 
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 
 from genai_spine.costs import usd_of
 from genai_spine.store.budgets.periods import period_end
@@ -12,6 +12,20 @@ PLAIN = (
     *("id", "tenant_id", "node_key", "limit_ticks", "warn_percent", "raise_ticks", "enabled", "revision"),
     "from_settings",
 )
+
+
+class BudgetNames(NamedTuple):
+    """Words for what a budget is of, as callers are told: `end_user`, `daily`, `hard_block`."""
+
+    node: str
+    period: str
+    policy: str
+
+
+def names_of(budget: Budget) -> BudgetNames:
+    """Words for the node, the period and the policy of a budget."""
+    values = budget_values(budget)
+    return BudgetNames(*(values[name].lower() for name in BudgetNames._fields))
 
 
 def budget_values(budget: Budget) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from tests.databases import PostgresServer
-from tests.ledgers import call, running, states, succeed
+from tests.ledgers import call, calls_through_a_restart, running, states, succeed
 from tests.waiting import until
 
 PENDING = execution_pb2.EXECUTION_STATE_PENDING
@@ -125,21 +125,9 @@ async def test_database_that_goes_and_comes_back_loses_and_doubles_nothing(execu
 async def test_postgresql_that_is_restarted_loses_and_doubles_nothing(
     postgres_server: PostgresServer, postgres_url: str
 ):
-    async def one(number: int) -> None:
-        execution = call()
-        ledger.begin(execution)
-        await asyncio.sleep(number / 50)
-        await ledger.settle(succeed(execution))
-
     database = Database(postgres_url)
-    async with running(Executions(database), database, ttl_s=1.0) as ledger:
-        tasks = [asyncio.create_task(one(number)) for number in range(60)]
-        await asyncio.sleep(0.2)
-        await asyncio.to_thread(postgres_server.stop)
-        await asyncio.sleep(0.2)
-        await asyncio.to_thread(postgres_server.start)
-        await asyncio.gather(*tasks)
-    assert await states(database) == {"SUCCEEDED": 60}
+    count = await calls_through_a_restart(Executions(database), database, postgres_server)
+    assert await states(database) == {"SUCCEEDED": count}
     await database.close()
 
 
