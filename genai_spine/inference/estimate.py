@@ -110,8 +110,8 @@ def call_size(request: Any, model: str, rules: ReserveRules, count: InputCount |
 def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:
     """Most tokens of the input: one has at least a byte, but for images, which may be mere addresses."""
     tokens = request.ByteSize()
-    for message in request.messages:
-        for part in message.content:
+    for message in request.messages[:]:  # a slice is read faster than the field
+        for part in message.content[:]:
             if part.HasField("image"):
                 tokens += images.count(part.image, model)[0]
     return tokens

@@ -72,7 +72,7 @@ def arrange(messages: Sequence[message_pb2.Message], rules: CallRules) -> list[E
 
 def called_names(messages: Sequence[message_pb2.Message]) -> list[str]:
     """Names of the tools that were called in the conversation, each once."""
-    return list({name_of(call): None for message in messages for call in message.tool_calls})
+    return list({name_of(call): None for message in messages for call in message.tool_calls[:]})
 
 
 def name_of(call: message_pb2.ToolCall) -> str:

@@ -34,10 +34,10 @@ def marks(request: pb.CreateCompletionRequest, room: int = MAX_MARKS) -> Marks:
 
 def _is_marked(request: pb.CreateCompletionRequest) -> bool:
     """Whether there may be a mark: most requests have none."""
-    for message in request.messages:
+    for message in request.messages[:]:  # a slice is read faster than the field
         if message.prompt_cache:
             return True
-        for part in message.content:
+        for part in message.content[:]:
             if part.prompt_cache:
                 return True
     return bool(request.tools)

@@ -76,7 +76,7 @@ def write_conversation(request: pb.CreateCompletionRequest, marks: prompt_cache.
         return Conversation([], [{"role": "user", "content": [text]}])
     system: list[Block] = []
     turns: list[dict[str, Any]] = []
-    for entry in arrange(request.messages, CALLS):
+    for entry in arrange(request.messages[:], CALLS):
         blocks = _blocks(entry, marks)
         if entry.message.role in SYSTEM:
             system += blocks
@@ -110,7 +110,7 @@ def _blocks(entry: Entry, marks: prompt_cache.Marks) -> list[Block]:
     message = entry.message
     content: list[dict[str, Any]] = []
     ttl = None
-    for at, part in enumerate(message.content):
+    for at, part in enumerate(message.content[:]):
         if text := part.text or part.refusal:
             if not text.isspace():  # the API refuses blocks of white space
                 content.append({"type": "text", "text": text})
@@ -131,7 +131,7 @@ def _blocks(entry: Entry, marks: prompt_cache.Marks) -> list[Block]:
         return [_mark(result, ttl) if ttl else result]
     calls = [
         _tool_use(call, f"{entry.path}.tool_calls[{at}]", entry.call_ids[at])
-        for at, call in enumerate(message.tool_calls)
+        for at, call in enumerate(message.tool_calls[:])
     ]
     said = [*content, *calls]
     if ended and said:

@@ -117,7 +117,7 @@ def write_request(request: pb.CreateCompletionRequest, model: str, *, stream: bo
     system, body["messages"] = conversation
     if request.tools or "tools" in body:
         _write_tools(body, request, marks)
-    elif names := called_names(request.messages):
+    elif names := called_names(request.messages[:]):
         _write_called_tools(body, names)
     _write_thinking(body, request, model)
     _check_thinking(body, conversation)
@@ -136,7 +136,11 @@ def countable(request: pb.CreateCompletionRequest, model: str) -> dict[str, Any]
 
 def names_files(request: pb.CreateCompletionRequest) -> bool:
     """Whether a message refers to a file that was uploaded, which needs a beta header."""
-    return any(part.file.file_id for message in request.messages for part in message.content)
+    return any(
+        part.HasField("file") and part.file.file_id
+        for message in request.messages[:]
+        for part in message.content[:]
+    )
 
 
 def _write_tools(

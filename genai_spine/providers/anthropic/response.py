@@ -367,19 +367,15 @@ def usage(reported: Usage, *, whole: bool) -> usage_pb2.Usage:
             for_5m, for_1h = for_5m + more_5m, for_1h + more_1h
             output_tokens += _tokens(turn.output_tokens)
     input_tokens = uncached + cached + for_1h + for_5m
-    counts = usage_pb2.Usage(
-        input_tokens=input_tokens,
-        total_tokens=input_tokens,
-        uncached_input_tokens=uncached,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=for_5m,
-        cache_write_1h_tokens=for_1h,
-        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-    )
+    counts = usage_pb2.Usage()  # fields given by name cost more
+    counts.input_tokens = counts.total_tokens = input_tokens
+    counts.uncached_input_tokens, counts.cache_read_tokens = uncached, cached
+    counts.cache_write_5m_tokens, counts.cache_write_1h_tokens = for_5m, for_1h
+    counts.input_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     if whole:
         details = reported.output_tokens_details
-        counts.reasoning_tokens = min(output_tokens, _tokens(details.thinking_tokens)) if details else 0
-        counts.visible_output_tokens = output_tokens - counts.reasoning_tokens
+        thinking = min(output_tokens, _tokens(details.thinking_tokens)) if details else 0
+        counts.reasoning_tokens, counts.visible_output_tokens = thinking, output_tokens - thinking
         counts.output_tokens, counts.total_tokens = output_tokens, input_tokens + output_tokens
         counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
     return counts

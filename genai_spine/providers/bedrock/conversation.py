@@ -85,7 +85,7 @@ class ConversationWriter:
         """system and messages: instructions stand apart, and the two speakers take turns."""
         system: list[dict[str, Any]] = []
         turns: list[dict[str, Any]] = []
-        messages: Sequence[message_pb2.Message] = self._request.messages
+        messages: Sequence[message_pb2.Message] = self._request.messages[:]
         if self._request.HasField("prompt"):
             text = message_pb2.ContentPart(text=self._request.prompt.text)
             messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=[text])]
@@ -110,7 +110,7 @@ class ConversationWriter:
         message = entry.message
         content: list[dict[str, Any]] = []
         inner: str | None = None  # mark within a result, which has none inside it
-        for at, part in enumerate(message.content):
+        for at, part in enumerate(message.content[:]):
             content += self._part(part, f"{entry.path}.content[{at}]", message.role)
             if ttl := self._marks.get((entry.number, at)):
                 inner = ttl
@@ -129,7 +129,7 @@ class ConversationWriter:
 
     def _calls(self, entry: Entry) -> Iterator[dict[str, Any]]:
         """Blocks of the calls that a message made."""
-        for at, call in enumerate(entry.message.tool_calls):
+        for at, call in enumerate(entry.message.tool_calls[:]):
             used = {"toolUseId": entry.call_ids[at]}
             if call.HasField("custom"):  # which another provider made; Converse knows objects only
                 named: dict[str, Any] = {"name": call.custom.name, "input": {"input": call.custom.input}}

@@ -106,7 +106,7 @@ def answers_by_tool(request: pb.CreateCompletionRequest, model: str) -> bool:
 def tools(request: pb.CreateCompletionRequest, route: Route, marks: prompt_cache.Marks) -> dict[str, Any]:
     """toolConfig; empty where there are no tools, and none in the conversation."""
     if not request.tools and not request.HasField("response_format"):  # as most are
-        called = [_called_tool(name) for name in called_names(request.messages)]
+        called = [_called_tool(name) for name in called_names(request.messages[:])]
         return {"tools": called} if called else {}
     choice, form = request.tool_choice, request.response_format
     none = choice.mode == message_pb2.ToolChoice.MODE_NONE
@@ -130,7 +130,7 @@ def tools(request: pb.CreateCompletionRequest, route: Route, marks: prompt_cache
         option = "tool_choice none in a conversation with tool calls"
         raise UnsupportedOption(field="tool_choice", provider=route.provider.name, option=option)
     elif not offered:
-        offered = [_called_tool(name) for name in called_names(request.messages)]
+        offered = [_called_tool(name) for name in called_names(request.messages[:])]
     return {"tools": offered} | how if offered else {}
 
 

@@ -241,18 +241,14 @@ def usage(reported: Usage) -> usage_pb2.Usage:
     hour = sum(detail.input_tokens for detail in details if detail.ttl == "1h")
     written = max(written, sum(detail.input_tokens for detail in details))
     input_tokens = fresh + read + written
-    return usage_pb2.Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=input_tokens + output_tokens,
-        uncached_input_tokens=fresh,
-        cache_read_tokens=read,
-        cache_write_5m_tokens=written - hour,
-        cache_write_1h_tokens=hour,
-        visible_output_tokens=output_tokens,  # thinking is among it, and not counted apart
-        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-    )
+    counts = usage_pb2.Usage()  # fields given by name cost more
+    counts.input_tokens, counts.output_tokens = input_tokens, output_tokens
+    counts.total_tokens = input_tokens + output_tokens
+    counts.uncached_input_tokens, counts.cache_read_tokens = fresh, read
+    counts.cache_write_5m_tokens, counts.cache_write_1h_tokens = written - hour, hour
+    counts.visible_output_tokens = output_tokens  # thinking is among it, and not counted apart
+    counts.input_provenance = counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
+    return counts
 
 
 def _arguments(given: Raw) -> str:

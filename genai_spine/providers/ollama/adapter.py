@@ -357,7 +357,7 @@ class Ollama(Provider):
                 if request.prompt.HasField(name):
                     self._refuse(f"prompt.{name}")
             return [{"role": "user", "content": request.prompt.text}]
-        return [self._message(entry) for entry in arrange(request.messages, CALLS)]
+        return [self._message(entry) for entry in arrange(request.messages[:], CALLS)]
 
     def _message(self, entry: Entry) -> dict[str, Any]:
         """Message as Ollama has it: text apart from images."""
@@ -365,9 +365,10 @@ class Ollama(Provider):
         role = "system" if message.role == message_pb2.ROLE_DEVELOPER else ROLES[message.role]
         if entry.result_of:
             role = "tool"
-        text = "\n".join(part.text or part.refusal for part in message.content if not part.HasField("image"))
+        parts = message.content[:]
+        text = "\n".join([part.text or part.refusal for part in parts if not part.HasField("image")])
         body: dict[str, Any] = {"role": role, "content": text}
-        images = [self._image(part.image) for part in message.content if part.HasField("image")]
+        images = [self._image(part.image) for part in parts if part.HasField("image")]
         if images:
             body["images"] = images
         if message.tool_calls:
