@@ -1,5 +1,7 @@
 """`python -m bench.bookkeeping`: what authentication, budget and ledger together add to a unary call.
 
+And how long commits of the ledger take, whose rows come at a fixed rate.
+
 One server asks for a key, reserves each call in a daily budget and books it; the other (bench/unbooked.py)
 does the same without all three. Both run at the same time in front of one mock, and are measured in turn.
 """
@@ -15,7 +17,7 @@ from statistics import median
 
 import uvloop
 
-from bench import load
+from bench import commits, load
 from bench.processes import ROOT, Running, address, cpu_s, output, process, serving
 from bench.targets import Typed
 from genai_spine.call import DEFAULT_TENANT
@@ -30,6 +32,7 @@ ROUNDS = 5
 LIMIT_TICKS = 10**16  # of a budget that is never full
 MOST_ADDED_MS = {"sqlite": 0.6, "postgresql": 1.0}
 MOST_CPU = 1.2
+MOST_COMMIT_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Added:
     cpu: float  # of the CPU time of a call without
     us: float  # CPU time of a call without
     p50_ms: float
+    commit_p99_ms: float  # of the ledger alone
 
 
 async def measured() -> Added:
@@ -48,7 +52,7 @@ async def measured() -> Added:
         url = settings["GENAI_DATABASE_URL"]
         output("-m", "genai_spine", "migrate", tree=ROOT, **settings)
         said = output("-m", "genai_spine", "keys", "bootstrap", "--json", tree=ROOT, **settings)
-        await _limit(url)
+        budget = await _limit(url)
         booking = settings | {"GENAI_AUTH": "on", "GENAI_RATE_LIMIT_REQUESTS_PER_MINUTE": "0"}
         with (
             process("bench.unbooked", "serve", "--port", "0", tree=ROOT, **settings) as bare,
@@ -56,8 +60,9 @@ async def measured() -> Added:
         ):
             async with _sides({"bare": (bare, ""), "booked": (booked, json.loads(said)["secret"])}) as sides:
                 cpu_us, added_ms = await _cpu_us(sides), await _added_ms(sides)
+        commit_p99_ms = await commits.p99_ms(url, budget)
     ratio = median(more / less for less, more in zip(cpu_us["bare"], cpu_us["booked"], strict=True))
-    return Added(url.partition(":")[0], ratio, median(cpu_us["bare"]), added_ms)
+    return Added(url.partition(":")[0], ratio, median(cpu_us["bare"]), added_ms, commit_p99_ms)
 
 
 Sides = dict[str, tuple[int, Typed]]  # process and its caller
@@ -109,11 +114,11 @@ def _settings() -> Iterator[dict[str, str]]:
         yield settings
 
 
-async def _limit(url: str) -> None:
+async def _limit(url: str) -> pb.Budget:
     """A daily budget of the tenant that all calls are of."""
     database = Database(url)
     try:
-        await BudgetRows(database).upsert(
+        return await BudgetRows(database).upsert(
             pb.Budget(
                 tenant_id=DEFAULT_TENANT,
                 node=pb.BUDGET_NODE_TENANT,
@@ -133,3 +138,4 @@ if __name__ == "__main__":
     added = uvloop.run(measured())
     print(f"{added.database}: CPU of a call without {added.us:.0f} us, with {added.cpu:.3f} of it")
     print(f"{added.database}: added p50 at {PER_S:g}/s {added.p50_ms:.2f} ms")
+    print(f"{added.database}: p99 of commits at {commits.PER_S:g}/s {added.commit_p99_ms:.2f} ms")

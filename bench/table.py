@@ -108,6 +108,7 @@ async def booked() -> list[Row]:
     return [
         row("CPU with key, budget and ledger, of without", added.cpu, bookkeeping.MOST_CPU),
         row(name, added.p50_ms, bookkeeping.MOST_ADDED_MS[added.database]),
+        row("p99 of ledger commits at 1,000/s, ms", added.commit_p99_ms, bookkeeping.MOST_COMMIT_MS),
     ]
 
 

@@ -61,6 +61,7 @@ class SqliteWriter:
     SWITCH_INTERVAL_S = 0.0001
     MAX_LOOP_ROWS = 64  # rows that are written on the event loop's thread
     CHECKPOINT_ROWS = 1000  # after so many rows of that kind the log is copied into the database
+    LONG_LOG = 16_000  # pages of 4 KiB: of a log that is begun anew, for which the writer has to wait
 
     def __init__(self, path: str, set_pragmas: Callable[[sqlite3.Connection], None]) -> None:
         sys.setswitchinterval(self.SWITCH_INTERVAL_S)
@@ -70,7 +71,8 @@ class SqliteWriter:
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-checkpoint")
         self._connections: dict[str, sqlite3.Connection] = {}  # by the thread that uses it
         self._since_checkpoint = 0
-        self._checkpointing: asyncio.Future[None] | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
+        self._last_part: asyncio.Future[int] | None = None  # of a long log; the writer waits for it
 
     async def run(self, job: Callable[[sqlite3.Connection], T], rows: int, *, atomic: bool = True) -> T:
         """Result of the job, in one transaction. atomic: it has several statements.
@@ -78,6 +80,8 @@ class SqliteWriter:
         Raises RowsRefused when a row breaks a rule of the table; nothing is written then.
         """
         loop = asyncio.get_running_loop()
+        if self._last_part is not None:
+            await asyncio.wait((self._last_part,))
         if rows <= self.MAX_LOOP_ROWS:
             with suppress(sqlite3.OperationalError):  # whatever is wrong, the thread will meet it, too
                 result = self._run("loop", job, atomic)
@@ -92,6 +96,8 @@ class SqliteWriter:
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._checkpointing is not None:
+            await asyncio.wait((self._checkpointing,))
         self._drop("loop")
         await loop.run_in_executor(self._thread, self._drop, "thread")
         await loop.run_in_executor(self._checkpointer, self._drop, "checkpoint")
@@ -129,11 +135,26 @@ class SqliteWriter:
         is_running = self._checkpointing is not None and not self._checkpointing.done()
         if self._since_checkpoint >= self.CHECKPOINT_ROWS and not is_running:
             self._since_checkpoint = 0
-            self._checkpointing = loop.run_in_executor(self._checkpointer, self._checkpoint)
+            self._checkpointing = loop.create_task(self._checkpoint(loop))
 
-    def _checkpoint(self) -> None:
+    async def _checkpoint(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Copies the log while the writer goes on. SQLite begins it anew only when all of it is copied, which
+        under load never is; so where it is long, the writer waits for the few pages that came meanwhile.
+        """
+        if await loop.run_in_executor(self._checkpointer, self._copy) < self.LONG_LOG:
+            return
+        self._last_part = loop.run_in_executor(self._checkpointer, self._copy)
+        try:
+            await self._last_part
+        finally:
+            self._last_part = None
+
+    def _copy(self) -> int:
+        """Pages that the log has."""
         with suppress(sqlite3.OperationalError):  # another process does it
-            self._connection("checkpoint").execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            row = self._connection("checkpoint").execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return int(row[1])
+        return 0
 
     def _drop(self, thread: str) -> None:
         connection = self._connections.pop(thread, None)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import schema
-from genai_spine.store.booking.writers import RowsRefused
+from genai_spine.store.booking.writers import RowsRefused, SqliteWriter
 from genai_spine.store.database import Database, DatabaseUnreachable, sqlite_path
 from genai_spine.store.executions import Executions
 from tests.bulk import write_many
 from tests.databases import PostgresServer
+from tests.waiting import until
 
 INSERT = "INSERT INTO leases (server_id, lane, lease_until, started_at) VALUES {values}"
 
@@ -40,6 +43,18 @@ async def test_sqlite_file_is_made_with_its_folders_and_a_log_that_survives_a_ki
     assert await scalar(database, "PRAGMA busy_timeout") == 5000
     await database.close()
     assert (tmp_path / "a/b/spine.db").is_file()
+
+
+async def test_sqlite_file_that_another_process_makes_is_waited_for(tmp_path: Path):
+    other = sqlite3.connect(tmp_path / "spine.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    leaving = threading.Timer(0.3, other.execute, ("COMMIT",))
+    leaving.start()
+    database = Database(f"sqlite:///{tmp_path}/spine.db")
+    assert await scalar(database, "PRAGMA journal_mode") == "wal"
+    await database.close()
+    leaving.join()
+    other.close()
 
 
 async def test_sqlite_file_its_log_and_its_folder_are_of_this_user_alone(tmp_path: Path):
@@ -99,6 +114,29 @@ async def test_writer_of_sqlite_waits_for_another_process_that_writes(sqlite_url
         await connection.rollback()
         await writing
     await other.close()
+    await database.close()
+
+
+async def test_writer_of_sqlite_waits_until_a_long_log_is_copied_whole(sqlite_url, monkeypatch):
+    """Otherwise the log would grow as long as rows come."""
+    copies, may_end = [], threading.Event()
+
+    def copy(_: SqliteWriter) -> int:
+        copies.append(len(copies))
+        if len(copies) == 2:
+            may_end.wait(10.0)
+        return SqliteWriter.LONG_LOG
+
+    monkeypatch.setattr(SqliteWriter, "CHECKPOINT_ROWS", 1)
+    monkeypatch.setattr(SqliteWriter, "_copy", copy)
+    database = Database(sqlite_url)
+    await write_many(database, INSERT, [lease(database, "a")])
+    await until(lambda: len(copies) == 2)
+    writing = asyncio.create_task(write_many(database, INSERT, [lease(database, "b")]))
+    await asyncio.sleep(0.1)
+    assert not writing.done()
+    may_end.set()
+    await writing
     await database.close()
 
 
