@@ -208,7 +208,8 @@ def joined(chunks: Sequence[pb.CompletionChunk]) -> pb.CompletionChunk:
 
 def completion(whole: pb.CompletionChunk) -> pb.Completion:
     """Completion from a chunk into which the whole stream was merged; choices in the order of their index."""
-    result = pb.Completion(id=whole.id, model=whole.model, provider=whole.provider)
+    result = pb.Completion()  # fields given by name cost more
+    result.id, result.model, result.provider = whole.id, whole.model, whole.provider
     result.request_id, result.execution_id = whole.request_id, whole.execution_id
     if whole.HasField("create_time"):
         result.create_time.CopyFrom(whole.create_time)
@@ -231,7 +232,8 @@ def completion(whole: pb.CompletionChunk) -> pb.Completion:
     result.cache_status = whole.cache_status
     if whole.warnings:
         result.warnings.extend(whole.warnings)
-    result.choices.extend(map(_choice, sorted(whole.choices, key=attrgetter("index"))))
+    for delta in sorted(whole.choices[:], key=attrgetter("index")):
+        _set_choice(result.choices.add(), delta)
     return result
 
 
@@ -302,27 +304,27 @@ def _delta(choice: pb.Choice) -> pb.ChoiceDelta:
     return delta
 
 
-def _choice(delta: pb.ChoiceDelta) -> pb.Choice:
-    """Choice from the merged delta; tool calls in the order of their index."""
-    message = message_pb2.Message(role=message_pb2.ROLE_ASSISTANT)
-    if delta.content:
-        message.content.add(text=delta.content)
-    if delta.refusal:
-        message.content.add(refusal=delta.refusal)
-    if delta.reasoning:
-        message.reasoning = delta.reasoning
+def _set_choice(choice: pb.Choice, delta: pb.ChoiceDelta) -> None:
+    """Fills a choice from the merged delta; tool calls in the order of their index."""
+    choice.index, choice.finish_reason = delta.index, delta.finish_reason
+    message = choice.message
+    message.role = message_pb2.ROLE_ASSISTANT
+    if content := delta.content:
+        message.content.add().text = content
+    if refusal := delta.refusal:
+        message.content.add().refusal = refusal
+    if reasoning := delta.reasoning:
+        message.reasoning = reasoning
     if delta.HasField("annotations_json"):
         message.annotations_json = delta.annotations_json
     if delta.HasField("reasoning_state_json"):
         message.reasoning_state_json = delta.reasoning_state_json
     if delta.tool_calls:
         message.tool_calls.extend(map(_tool_call, sorted(delta.tool_calls, key=attrgetter("index"))))
-    choice = pb.Choice(index=delta.index, message=message, finish_reason=delta.finish_reason)
     if delta.HasField("logprobs"):
         choice.logprobs.CopyFrom(delta.logprobs)
     if delta.HasField("parsed_json"):
         choice.parsed_json = delta.parsed_json
-    return choice
 
 
 def _tool_call(call_delta: pb.ToolCallDelta) -> message_pb2.ToolCall:

@@ -72,11 +72,9 @@ def _invalid(problems: Iterable[Problem]) -> InvalidFields:
 class _MessageCheck:
     """Checks messages of one type."""
 
-    KEY = "number"  # what of a field is the key in `fields`
-
     def __init__(self, together: Check | None, first: Check | None = None) -> None:
         self.first = first
-        self.fields: dict[int | str, tuple[str, Check]] = {}  # fields that no rule concerns are not here
+        self.fields: dict[int, tuple[str, Check]] = {}  # by number; those that no rule concerns are not here
         self.needed: list[tuple[Callable[[Any], Any], Problem]] = []  # whether it is there, and if not
         self.together = together
 
@@ -101,14 +99,27 @@ class _MessageCheck:
 
 
 class _UnionCheck(_MessageCheck):
-    """Checks messages that are one required oneof and nothing else, without reading a long text."""
+    """Checks messages that are mostly one required oneof, without reading a long text."""
 
-    KEY = "name"
+    def __init__(self, together: Check | None, first: Check | None = None) -> None:
+        super().__init__(together, first)
+        self.members: dict[str, tuple[str, Check]] = {}  # of the oneof, by name
+        self.others: list[str] = []  # names of the fields beside it, which few messages have
+
+    def note(self, name: str, path: str, check: Check | None, *, is_member: bool) -> None:
+        """Takes one field. check: None: no rule concerns it."""
+        if not is_member:
+            self.others.append(name)
+        elif check:
+            self.members[name] = (path, check)
 
     def check(self, message: Any) -> Sequence[Problem]:
+        for name in self.others:
+            if message.HasField(name):
+                return super().check(message)
         which, problem = self.needed[0]
         member = which(message)
-        rule = self.fields.get(member)
+        rule = self.members.get(member)
         if rule:
             found = rule[1](getattr(message, member))
             return _under(rule[0], found) if found else ()
@@ -143,7 +154,8 @@ def _compile(descriptor: Descriptor, built: Compiled) -> _MessageCheck:
         return known
     together = TOGETHER.get(descriptor.full_name)
     oneof = descriptor.oneofs_by_name.get(ONE_OF.get(descriptor.full_name))
-    is_union = oneof and not together and len(oneof.fields) == len(descriptor.fields)
+    others = [field for field in descriptor.fields if oneof and field not in oneof.fields]
+    is_union = oneof and not together and all(map(_may_be_absent, others))
     kind = _UnionCheck if is_union else _MessageCheck
     checker = built[descriptor] = kind(together, FIRST.get(descriptor.full_name))
     if oneof:
@@ -154,12 +166,18 @@ def _compile(descriptor: Descriptor, built: Compiled) -> _MessageCheck:
         path = f".{field.name}"
         field_check = _field_check(field, rules, built)
         if field_check:
-            checker.fields[getattr(field, checker.KEY)] = (path, field_check)
+            checker.fields[field.number] = (path, field_check)
+        if isinstance(checker, _UnionCheck):
+            checker.note(field.name, path, field_check, is_member=field not in others)
         if rules.required:
             checker.needed.append((_presence(field, rules), (path, "is required")))
         elif rules.min_items:
             checker.needed.append((_presence(field, rules), (path, _too_few(rules.min_items, 0))))
     return checker
+
+
+def _may_be_absent(field: Any) -> bool:
+    return field.has_presence and not field.GetOptions().Extensions[field_rules_pb2.rules].required
 
 
 def _presence(field: Any, rules: Rules) -> Callable[[Any], Any]:
@@ -183,7 +201,12 @@ def _field_check(field: Any, rules: Rules, built: Compiled) -> Check | None:
         list_check = _list_check(rules, value_check, lambda value: value.items())
         return _key_check(re.compile(rules.key_pattern), list_check) if rules.key_pattern else list_check
     value_check = _value_check(field, rules, built)
-    return _list_check(rules, value_check, enumerate) if field.is_repeated else value_check
+    return _list_check(rules, value_check, _numbered) if field.is_repeated else value_check
+
+
+def _numbered(items: Any) -> Iterable[tuple[Any, Any]]:
+    # A slice is made in one step; a repeated field is read item by item, each with a call.
+    return enumerate(items[:])
 
 
 def _list_check(
@@ -348,8 +371,9 @@ def _response_format(form: pb.ResponseFormat) -> Sequence[Problem]:
 
 
 def _parts(request: pb.CreateCompletionRequest) -> Sequence[Problem]:
-    count = sum(len(message.content) for message in request.messages)
-    if count > MAX_PARTS and len(request.messages) <= MAX_MESSAGES:
+    messages = request.messages[:]
+    count = sum([len(message.content) for message in messages])
+    if count > MAX_PARTS and len(messages) <= MAX_MESSAGES:
         return [(".messages", f"must have at most {MAX_PARTS} parts of content in all, got {count}")]
     return ()
 

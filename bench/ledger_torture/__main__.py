@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def _tortured(options: Options, name: str) -> Report:
-    with tempfile.TemporaryDirectory(prefix="genai-spine-torture-") as folder, _url(name) as url:
+    with tempfile.TemporaryDirectory(prefix="genai-spine-torture-") as folder, scratch_url(name) as url:
         asyncio.run(schema.upgrade(url))
         return asyncio.run(torture(options, url, Path(folder)))
 
 
 @contextmanager
-def _url(name: str) -> Iterator[str]:
+def scratch_url(name: str) -> Iterator[str]:
     """A database of its own, which is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="genai-spine-torture-"))
     folder.chmod(0o755)  # PostgreSQL's own user reads it
@@ -92,6 +92,9 @@ def told(report: Report, name: str) -> dict[str, Any]:
         },
         "replays": report.replays,
         "looks": report.watch.looks,
+        "verifications": report.watch.verifications,
+        "chains": len(report.watch.verified.heads),
+        "chained_versions": report.watch.verified.versions,
         "problems": report.problems,
         "took_s": round(report.took_s, 1),
     }
@@ -104,6 +107,8 @@ def printed(report: Report, name: str) -> str:
         f"{name}, seed {facts['seed']} (schedule {facts['schedule']}), {facts['took_s']} s",
         f"{facts['calls']} calls, sent {facts['sends']} times; {facts['replays']} replays; "
         f"{facts['looks']} looks at the invariants",
+        f"{facts['verifications']} verifications of the chain; {facts['chained_versions']} versions in "
+        f"{facts['chains']} chains at the end",
         "",
         *(f"{stage:<40}{count:>8} kills" for stage, count in sorted(facts["kills"].items())),
         f"{'no occasion came':<40}{facts['kills_left']:>8} kills",

@@ -13,22 +13,16 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from bench.ledger_torture.kills import Kills
+from bench.ledger_torture.requests import Metadata, Requests
 from bench.ledger_torture.schedule import Kind, PlannedCall, Schedule, Stage
 from bench.ledger_torture.servers import ServerProcess, Servers
-from genai_spine.v1 import capability_service_pb2, message_pb2
 from genai_spine.v1 import completion_service_pb2 as pb
+from genai_spine.v1.prompt_service_pb2 import ExecutePromptResponse
+from genai_spine.v1.session_service_pb2 import SendMessageResponse
 
-CHAT_MODEL, EMBEDDING_MODEL = "gpt-4o", "text-embedding-3-small"
 PATIENCE_S = 45.0  # a call that takes longer is stuck
 PAUSE_S = 0.05  # before a call with a key is repeated
-USERS = 7
 UNREADABLE = "a message that cannot be read"
-METHODS = {
-    Kind.UNARY: "CreateCompletion",
-    Kind.STREAM: "StreamCompletion",
-    Kind.EMBEDDING: "CreateEmbeddings",
-}
-Metadata = list[tuple[str, str]]
 
 
 class Ending(StrEnum):
@@ -64,10 +58,12 @@ class Callers:
         self._servers = servers
         self._kills = kills
         self._name = name
+        self.requests = Requests()
         self.heard: dict[int, Heard] = {}
 
     async def all(self, at_once: int) -> None:
         """Makes all calls, so many at once."""
+        await self.requests.prepare(self._servers.pick(0))
         left = iter(self._schedule.calls)
 
         async def work() -> None:
@@ -121,7 +117,7 @@ class Callers:
         if planned.kind is not Kind.STREAM:
             heard.text, heard.messages = "", []  # a repeat tells all of it again
         heard.reason = ""
-        call = asked(planned, server, self._metadata(heard))
+        call = self.requests.begun(planned, server, self._metadata(heard))
         self._kills.reached(Stage.SEND, planned.number)
         async for message in _messages(call):
             if message is None:
@@ -143,29 +139,6 @@ class Callers:
         if heard.sequence is not None:
             found.append(("x-genai-resume-after", str(heard.sequence)))
         return found
-
-
-def asked(planned: PlannedCall, server: ServerProcess, metadata: Metadata) -> Any:
-    """The RPC of a call, begun."""
-    user = f"user-{planned.number % USERS}"
-    if planned.kind is Kind.SUMMARY:
-        summary = capability_service_pb2.SummarizeRequest(content=planned.prompt, model=CHAT_MODEL)
-        return server.capabilities.Summarize(summary, metadata=metadata)
-    if planned.kind in (Kind.CHAT, Kind.CHAT_STREAM):
-        messages = [{"role": "user", "content": planned.prompt}]
-        body = {"model": CHAT_MODEL, "user": user, "messages": messages, "stream": planned.streams}
-        data = HttpBody(data=msgspec.json.encode(body), content_type="application/json")
-        path = [("x-envoy-original-path", "/v1/chat/completions")]
-        return server.openai.CreateChatCompletion(data, metadata=metadata + path)
-    request: Any
-    if planned.kind is Kind.EMBEDDING:
-        request = pb.CreateEmbeddingsRequest(model=EMBEDDING_MODEL, user=user)
-        request.inputs.add(text=planned.prompt)
-    else:
-        said = message_pb2.Message(role=message_pb2.ROLE_USER)
-        said.content.add(text=planned.prompt)
-        request = pb.CreateCompletionRequest(model=CHAT_MODEL, messages=[said], user=user)
-    return getattr(server.completions, METHODS[planned.kind])(request, metadata=metadata)
 
 
 async def _messages(call: Any) -> AsyncIterator[Any]:
@@ -191,6 +164,10 @@ def _hear(heard: Heard, message: Any) -> None:
             heard.cost_ticks = message.cost.cost_ticks
         case pb.CreateEmbeddingsResponse():
             heard.cost_ticks = message.cost.cost_ticks
+        case SendMessageResponse():
+            heard.text, heard.cost_ticks = message.response.content, message.message_cost.cost_ticks
+        case ExecutePromptResponse():
+            heard.text, heard.cost_ticks = message.output, message.result.cost.cost_ticks
         case HttpBody():
             for body in _bodies(message.data):
                 heard.text += _said(body)

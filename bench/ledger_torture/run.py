@@ -14,12 +14,15 @@ from bench.ledger_torture.schedule import Schedule, drawn
 from bench.ledger_torture.servers import Servers
 from bench.ledger_torture.upstream import BilledUpstream
 from bench.ledger_torture.watch import SLACK_S, Watch
+from genai_spine.access.secrets import LEDGER, parsed
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2
 
 BUDGET_TICKS = 10**15  # nobody reaches it; its counters must be right all the same
 REPLAYS = 100  # answered calls with a key that are asked again at the end
+SECRET_KEY = "70" * 32  # of the servers; the chain is sealed with a key of it
+CHAIN_KEYS = parsed(SECRET_KEY).keys(LEDGER)
 FAULTS = ("Traceback", '"internal_error"')  # in a line of a log
 
 
@@ -74,7 +77,7 @@ async def torture(
         async with BilledUpstream(schedule) as upstream:
             variables = _variables(options, database_url, upstream.base_url)
             async with Servers(options.servers, folder, variables) as servers:
-                kills, watch = Kills(schedule.kills, servers), Watch(database, options.lease_s)
+                kills, watch = Kills(schedule.kills, servers), Watch(database, options.lease_s, CHAIN_KEYS)
                 upstream.reached = kills.reached
                 callers = Callers(schedule, servers, kills, f"s{options.seed}")
                 watching = asyncio.create_task(watch.run())
@@ -90,6 +93,7 @@ async def torture(
                 with suppress(asyncio.CancelledError):
                     await watching
                 await watch.look()
+                await watch.verify()
                 found = await verdict.found(database, upstream, callers.heard)
     finally:
         await database.close()
@@ -102,6 +106,7 @@ def _variables(options: Options, database_url: str, base_url: str) -> dict[str, 
         "GENAI_OPENAI_BASE_URL": base_url,
         "GENAI_OPENAI_API_KEY": "torture",
         "GENAI_DATABASE_URL": database_url,
+        "GENAI_SECRET_KEY": SECRET_KEY,
         "GENAI_LEASE_TTL": str(options.lease_s),
         "GENAI_CIRCUIT_FAILURES": "0",  # the provider fails on purpose
         "GENAI_DRAIN_DELAY": "0",

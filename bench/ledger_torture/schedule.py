@@ -23,6 +23,8 @@ class Kind(StrEnum):
     SUMMARY = "capability"
     CHAT = "OpenAI's chat"
     CHAT_STREAM = "OpenAI's stream"
+    SEND = "session"
+    PROMPT = "prompt"
 
 
 class Stage(StrEnum):
@@ -44,12 +46,14 @@ class Fault(StrEnum):
 
 
 KINDS = {
-    Kind.UNARY: 30,
-    Kind.STREAM: 30,
+    Kind.UNARY: 25,
+    Kind.STREAM: 25,
     Kind.EMBEDDING: 10,
     Kind.SUMMARY: 10,
     Kind.CHAT: 10,
     Kind.CHAT_STREAM: 10,
+    Kind.SEND: 5,
+    Kind.PROMPT: 5,
 }
 STREAMED = (Kind.STREAM, Kind.CHAT_STREAM)
 FAULTS = {Fault.NONE: 94, Fault.BUSY: 2, Fault.BROKEN: 2, Fault.CUT: 2}

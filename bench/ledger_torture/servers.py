@@ -14,6 +14,8 @@ from bench.processes import ROOT
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from genai_spine.v1.completion_service_pb2_grpc import CompletionServiceStub
 from genai_spine.v1.openai_service_pb2_grpc import OpenAIServiceStub
+from genai_spine.v1.prompt_service_pb2_grpc import PromptServiceStub
+from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.acceptance.stack import environment
 
 START_S = 180.0
@@ -28,14 +30,19 @@ class ServerProcess:
 
     process: asyncio.subprocess.Process
     channel: grpc.aio.Channel
+    server_id: str
     completions: Any = field(init=False)
     capabilities: Any = field(init=False)
     openai: Any = field(init=False)
+    prompts: Any = field(init=False)
+    sessions: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.completions = CompletionServiceStub(self.channel)
         self.capabilities = CapabilityServiceStub(self.channel)
         self.openai = OpenAIServiceStub(self.channel)
+        self.prompts = PromptServiceStub(self.channel)
+        self.sessions = SessionServiceStub(self.channel)
 
     @property
     def is_alive(self) -> bool:
@@ -84,6 +91,10 @@ class Servers:
         if self._failure is not None:
             raise RuntimeError(f"a server did not start; see {self.log}") from self._failure
         return self._alive[number % len(self._alive)]
+
+    def by_id(self, server_id: str) -> ServerProcess | None:
+        """Living server that has, or began with, an id; None: there is none."""
+        return next((one for one in self._alive if server_id.startswith(one.server_id)), None)
 
     async def two_alive(self) -> None:
         """Returns when two servers live: one may be killed then, and the other one goes on."""
@@ -134,5 +145,5 @@ class Servers:
             process.kill()
             raise
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}", OPTIONS)
-        self._alive.append(ServerProcess(process, channel))
+        self._alive.append(ServerProcess(process, channel, said["server_id"]))
         self._ready.set()

@@ -58,9 +58,9 @@ class BilledUpstream(OpenAIUpstream):
             self.reached(Stage.SETTLEMENT, number)
 
     def planned(self, entry: Entry) -> PlannedCall | None:
-        """Call that an entry of the bill is for."""
-        found = MARK.search(entry.raw)
-        return self.schedule.calls[int(found[1])] if found else None
+        """Call that an entry of the bill is for: of a session's messages the last one."""
+        found = MARK.findall(entry.raw)
+        return self.schedule.calls[int(found[-1])] if found else None
 
     def billed_ticks(self, entry: Entry) -> int:
         """Ticks that the entry costs."""

@@ -17,6 +17,7 @@ ROWS = sa.text(
     "SELECT request_id, attempt, state, output_provenance AS provenance, resolution, cost_ticks, held_ticks,"
     " input_tokens, output_tokens FROM executions ORDER BY created_at, id"
 )
+ANSWERS = sa.text("SELECT content FROM session_messages WHERE role = 'assistant'")
 REPORTED = "PROVIDER_REPORTED"
 Row = Mapping[str, Any]
 
@@ -53,6 +54,7 @@ async def found(database: Database, upstream: BilledUpstream, heard: Mapping[int
     """Verdict on all calls, once nothing runs any more."""
     async with database.engine.connect() as connection:
         rows = [dict(row) for row in (await connection.execute(ROWS)).mappings()]
+        answers = Counter((await connection.execute(ANSWERS)).scalars())
     calls = {id: one.planned.number for one in heard.values() for id in one.request_ids}
     by_call: dict[int | None, list[Row]] = defaultdict(list)
     for row in rows:
@@ -70,6 +72,7 @@ async def found(database: Database, upstream: BilledUpstream, heard: Mapping[int
             *_compared(verdict, upstream, by_call[number], entries[number]),
             *_repeated(one, entries[number]),
             *_told(one, by_call[number], len(entries[number])),
+            *_kept(one, answers),
         ]
         verdict.problems += [f"call {number} ({one.planned.kind}): {problem}" for problem in wrong]
     return verdict
@@ -137,6 +140,14 @@ def _told(heard: Heard, rows: Sequence[Row], sends: int) -> list[str]:
     if planned.kind not in (Kind.EMBEDDING, Kind.SUMMARY) and heard.text not in texts:
         problems.append(f"told {heard.text!r}")
     return problems
+
+
+def _kept(heard: Heard, answers: Mapping[str, int]) -> list[str]:
+    """What is wrong with the session that an answered send belongs to."""
+    if heard.planned.kind is not Kind.SEND or heard.ending is not Ending.ANSWERED:
+        return []
+    kept = answers.get(heard.text, 0)
+    return [] if kept == 1 else [f"its answer is {kept} times in its session"]
 
 
 def _kind(row: Row) -> str:

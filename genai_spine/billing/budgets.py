@@ -36,7 +36,7 @@ class Budgets:
 
     def __init__(self, rows: BudgetRows, ledger: Ledger, alerts: BudgetAlerts) -> None:
         self.alerts = alerts
-        self._rows = rows
+        self.rows = rows
         self._ledger = ledger
         self._revision: Revision | None = None
         self._by_node: dict[tuple[str, int, str], list[pb.Budget]] = {}
@@ -53,11 +53,11 @@ class Budgets:
 
     async def refresh(self) -> None:
         """Reads the budgets again when they have changed."""
-        revision = await self._rows.revision()
+        revision = await self.rows.revision()
         if revision == self._revision:
             return
         found: dict[tuple[str, int, str], list[pb.Budget]] = {}
-        for budget in await self._rows.find():
+        for budget in await self.rows.find():
             if budget.enabled:
                 found.setdefault((budget.tenant_id, budget.node, budget.node_key), []).append(budget)
         self._by_node, self._revision = found, revision
@@ -113,7 +113,7 @@ class Budgets:
         set_now(execution.create_time)
         await self._open(execution, applied)
         at = execution.create_time.ToDatetime(UTC)
-        for counter in await self._rows.counters([budget.id for budget, _ in applied], at):
+        for counter in await self.rows.counters([budget.id for budget, _ in applied], at):
             level = Level(counter.spent_ticks + counter.reserved_ticks, counter.limit_ticks, blocks=True)
             if counter.id in execution.budget_counters and level.room <= 0:
                 raise self._exceeded(Refusal(counter.id, level), 0)
@@ -130,7 +130,7 @@ class Budgets:
         which stops at its next step. Errors: ServiceUnavailable.
         """
         hard = self._hard(execution)
-        extension = await self._rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
+        extension = await self.rows.extensions.extend(execution, ticks, hard or execution.budget_counters)
         refusal = extension.refusal
         if refusal is None:
             execution.reserved_ticks += ticks

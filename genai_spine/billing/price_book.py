@@ -258,13 +258,10 @@ class PriceBook:
         ticks = None if price is None else price.ticks(usage, units)
         if price is None or ticks is None:
             return usage_pb2.Cost(price_book=self.version)
-        return usage_pb2.Cost(
-            cost_usd=ticks / TICKS_PER_USD,
-            cost_ticks=ticks,
-            price_known=True,
-            is_free=price.is_free,
-            price_book=self.version,
-        )
+        cost = usage_pb2.Cost()  # fields given by name cost more
+        cost.cost_usd, cost.cost_ticks = ticks / TICKS_PER_USD, ticks
+        cost.price_known, cost.is_free, cost.price_book = True, price.is_free, self.version
+        return cost
 
     def _seller(self, owner: str) -> Seller:
         return self._stated.sellers.get(owner, NO_SELLER)

@@ -48,6 +48,9 @@ RELOADED = frozenset(
         *("endpoints", "fallbacks", "stated_prices", "other_lanes", "behaviour", "strict_options"),
         *("access_groups", "rate_limit_requests_per_minute"),
         *("max_concurrent_calls", "max_waiting_calls", "max_call_wait"),
+        *("budget_daily", "budget_monthly", "budget_policy", "budget_action"),
+        *("budget_warn_daily", "budget_warn_monthly", "budget_unknown_price", "reserve_max_tokens"),
+        *("budget_webhook_url", "budget_webhook_secret", "budget_webhook_format", "budget_webhook_private"),
     }
 )
 

@@ -7,8 +7,9 @@ tenant, which the caller writes, is refused.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from genai_spine.call import ANONYMOUS, TENANT_ID, Principal, ResumeHeaders
+from genai_spine.call import ANONYMOUS, TENANT_ID, Call, Principal, ResumeHeaders
 from genai_spine.errors import InvalidRequest
 
 MAX_READ_TIMEOUT_S = 3600.0
@@ -25,29 +26,60 @@ TRACEPARENT = re.compile(
 )
 TRACESTATE_MEMBER = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 MAX_TRACESTATE_MEMBERS = 32
+ATTEMPT = "x-envoy-attempt-count"  # of Envoy, from 1
 RESUME_AFTER, LAST_EVENT_ID = "x-genai-resume-after", "last-event-id"
 EVENT_IDS, ON_LOST = "x-genai-event-ids", "x-genai-on-lost"
 RESUMING = frozenset((RESUME_AFTER, LAST_EVENT_ID, EVENT_IDS, ON_LOST))
+IDEMPOTENCY_KEY, IF_MATCH = "idempotency-key", "if-match"
+CORRELATION, TRACE = "x-correlation-id", "traceparent"
+PROVIDER, CACHE_CONTROL = "x-genai-provider", "x-cache-control"
+# All that read_into() looks for.
+NAMES = RESUMING.union(
+    (TENANT, CORRELATION, IDEMPOTENCY_KEY, PROVIDER, CACHE_CONTROL, TRACE, *READ_TIMEOUTS),
+    (RETRY_COUNT, IF_MATCH, REQUEST_LOG),
+)
+
+
+def read_into(call: Call, given: Mapping[str, Any], metadata: Sequence[tuple[str, str | bytes]]) -> None:
+    """Enters what the headers say into a call that has just come in. given: metadata, by name."""
+    call.tenant_header = given.get(TENANT)
+    call.correlation_id = correlation_id(given)
+    call.idempotency_key = given.get(IDEMPOTENCY_KEY)
+    call.provider = given.get(PROVIDER, "")[:64]
+    call.cache_control = given.get(CACHE_CONTROL)
+    if TRACE in given:
+        call.trace_headers = trace(metadata)
+    call.read_timeout_s = read_timeout_s(given)
+    call.client_retries = client_retries(given)
+    call.if_match = given.get(IF_MATCH)
+    call.resume = None if RESUMING.isdisjoint(given) else resume(given)
+    call.is_log_declined = given.get(REQUEST_LOG) == "off"
 
 
 def trace(metadata: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str], ...]:
     """Headers of the caller's trace, to be sent on; none where it says none, or says it wrongly."""
-    parents = [str(value) for name, value in metadata if name == "traceparent"]
+    parents = [str(value) for name, value in metadata if name == TRACE]
     if len(parents) != 1 or not TRACEPARENT.fullmatch(parents[0]):
         return ()
     state = ",".join(str(value) for name, value in metadata if name == "tracestate")
     members = [member for part in state.split(",") if (member := part.strip(" \t"))]
     if not members or len(members) > MAX_TRACESTATE_MEMBERS:
-        return (("traceparent", parents[0]),)
+        return ((TRACE, parents[0]),)
     if not all(map(TRACESTATE_MEMBER.fullmatch, members)):
-        return (("traceparent", parents[0]),)
-    return (("traceparent", parents[0]), ("tracestate", ",".join(members)))
+        return ((TRACE, parents[0]),)
+    return ((TRACE, parents[0]), ("tracestate", ",".join(members)))
 
 
 def read_timeout_s(given: Mapping[str, str | bytes]) -> float | None:
     """Seconds that the caller's SDK waits for bytes, at most MAX_READ_TIMEOUT_S; None: it does not say."""
     found = [seconds for name in READ_TIMEOUTS if (seconds := _seconds(str(given.get(name, "")))) is not None]
     return min(*found, MAX_READ_TIMEOUT_S) if found else None
+
+
+def attempt(metadata: Sequence[tuple[str, str | bytes]]) -> int:
+    """Attempt of Envoy that a call is, from 1: how many servers it has asked. 1: without Envoy."""
+    count = str(dict(metadata).get(ATTEMPT, ""))
+    return int(count) if count.isdecimal() and len(count) < 4 else 1
 
 
 def chosen(tenant: str) -> Principal:
@@ -62,7 +94,7 @@ def chosen(tenant: str) -> Principal:
 
 def correlation_id(given: Mapping[str, str | bytes]) -> str | None:
     """Correlation id that ties the call to others; None: the caller does not say."""
-    text = given.get("x-correlation-id")
+    text = given.get(CORRELATION)
     return str(text) if text is not None and CORRELATION_ID.fullmatch(str(text)) else None
 
 

@@ -33,6 +33,7 @@ from genai_spine.errors import (
     InternalError,
     InvalidRequest,
     PermissionDenied,
+    ServerFull,
     ServiceUnavailable,
     SpineError,
 )
@@ -41,8 +42,6 @@ from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-TIMEOUTS = frozenset(call_headers.READ_TIMEOUTS)
-RESUMING = call_headers.RESUMING
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # A grpc client takes 8 KiB of metadata without question, http_answer.MAX_BODY_BYTES among them.
 MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII takes 3
@@ -116,6 +115,7 @@ class ServiceInterceptor:
         self.draining = False  # set when the server stops: what runs may finish, nothing new starts
         self.calls = RunningCalls()
         self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
+        self.servers = 1  # that live on this lane, this one included
         self.streams = RunningStreams()
         self.request_log: RequestLog | None = None  # None: off
         self._handlers = Handlers()
@@ -226,8 +226,8 @@ class ServiceInterceptor:
                 self._log(call, "OK", messages=sent, reason=told.reason_name, error_in_stream=told.logged)
                 await context.write(stream_end.last_message(last, sent, told, call))
                 return
-            error_in_stream = _logged(call.failure) if call.failure else None
-            self._log_soon(call, messages=sent, error_in_stream=error_in_stream)
+            failed = {"error_in_stream": _logged(call.failure)} if call.failure else {}
+            self._log_soon(call, messages=sent, **failed)
 
         return answer
 
@@ -239,27 +239,19 @@ class ServiceInterceptor:
         if request_id is None or not REQUEST_ID.fullmatch(request_id):
             request_id = uuid7()
         context.set_trailing_metadata((("x-request-id", request_id),))
-        return Call(
+        call = Call(
             request_id=request_id,
             method=method,
             path=given.get("x-envoy-original-path"),
             user_agent=given.get("user-agent", "")[:256],
-            tenant_header=given.get(call_headers.TENANT),
-            correlation_id=call_headers.correlation_id(given) if "x-correlation-id" in given else None,
             lane=self.lane,
             generation=self.calls.begin(),
-            idempotency_key=given.get("idempotency-key"),
-            provider=given.get("x-genai-provider", "")[:64],
-            cache_control=given.get("x-cache-control"),
-            trace_headers=call_headers.trace(metadata) if "traceparent" in given else (),
-            read_timeout_s=None if TIMEOUTS.isdisjoint(given) else call_headers.read_timeout_s(given),
-            client_retries=call_headers.client_retries(given) if call_headers.RETRY_COUNT in given else None,
-            if_match=given.get("if-match"),
             accept=given.get("accept", ""),
-            resume=None if RESUMING.isdisjoint(given) else call_headers.resume(given),
-            is_log_declined=given.get(call_headers.REQUEST_LOG) == "off",
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
+        if not call_headers.NAMES.isdisjoint(given):  # most calls have none of them
+            call_headers.read_into(call, given, metadata)
+        return call
 
     async def _admit(self, request: "Message | UndecodableMessage", call: Call, metadata: Metadata) -> None:
         """Admission: not while draining, only with a key that may, and only with valid fields; of what costs
@@ -289,8 +281,20 @@ class ServiceInterceptor:
         if call.method in self._paid:
             if call.principal.is_limited:
                 call.rate_admission = RateAdmission()
-            await self.queue.enter(call.principal.tenant_id)
+            await self._wait_for_turn(call, metadata)
             call.is_in_queue = True
+
+    async def _wait_for_turn(self, call: Call, metadata: Metadata) -> None:
+        """Returns when a call that costs money may run.
+
+        Errors: ServerFull; it lets Envoy ask another server as long as there is one that it has not asked.
+        """
+        try:
+            await self.queue.enter(call.principal.tenant_id)
+        except ServerFull as error:
+            if call_headers.attempt(metadata) >= self.servers:
+                error.metadata.pop("refused", None)
+            raise
 
     async def _principal(self, authenticator: Authenticator, method: str, metadata: Metadata) -> Principal:
         """Principal of a call, which has the scope that its method asks for.
@@ -338,18 +342,16 @@ class ServiceInterceptor:
             self.queue.leave(call.principal.tenant_id)
         if call.recording is not None:
             call.recording.end(code, more.get("reason"), more.get("error") or more.get("error_in_stream"))
-        log.info(
-            "call",
-            method=call.method,
-            path=call.path and call.path.partition("?")[0],  # a query may hold what is searched for
-            code=code,
-            latency_ms=call.latency_ms,
-            request_id=call.replay_id or call.request_id,
-            caller=call.user_agent,
-            **({"replay_of": call.request_id} if call.replay_id else {}),
-            **({} if call.principal is ANONYMOUS else {"principal": call.principal.name}),
-            **more,
-        )
+        line: dict[str, Any] = {"method": call.method}
+        if call.path:
+            line["path"] = call.path.partition("?")[0]  # a query may hold what is searched for
+        line["code"], line["latency_ms"] = code, call.latency_ms
+        line["request_id"], line["caller"] = call.replay_id or call.request_id, call.user_agent
+        if call.replay_id:
+            line["replay_of"] = call.request_id
+        if call.principal is not ANONYMOUS:
+            line["principal"] = call.principal.name
+        log.info("call", **line, **more)
 
 
 def _current_task() -> "asyncio.Task[Any]":

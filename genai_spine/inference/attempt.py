@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
 from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.access.rate_limits import RateLimiter
@@ -32,7 +32,7 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.inference import budget_fallback
-from genai_spine.inference.estimate import ReserveRules, call_size, most_ticks
+from genai_spine.inference.estimate import InputCount, ReserveRules, call_size, most_ticks
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
@@ -42,10 +42,13 @@ from genai_spine.store.booking.rates import RateReservation
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2, usage_pb2
+from genai_spine.v1 import execution_pb2, operation_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
+OPERATIONS: dict[str, Any] = {  # by the kind of an Operation
+    name.removeprefix("OPERATION_").lower(): value for name, value in operation_pb2.Operation.items()
+}
 TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
 # Errors after which the upstream may have worked, and billed it, although no answer came of it.
 MAY_HAVE_BILLED = (
@@ -95,28 +98,31 @@ class Attempt(Generic[R]):
         self._usage: usage_pb2.Usage | None = None
         self._text = StreamedText()
         self._stream_reserve: StreamReserve | None = None  # None: no budget counts what is streamed
-        self.execution = execution_pb2.Execution(
-            request_id=operation.call.request_id,
-            user_agent=operation.call.user_agent,
-            operation=f"OPERATION_{operation.kind.upper()}",
-            provider=self.provider.name,
-            model=self.route.model,
-            requested_model=operation.request.model,
-            attempt=next(operation.call.attempts),
-            streamed=operation.streamed,
-            end_user=request.user if request.HasField("user") else None,
-        )
-        operation.call.charge(self.execution)
-        if operation.call.cost_labels:
-            self.execution.cost_labels.update(operation.call.cost_labels)
-        if operation.call.attribution is not None:
-            self.execution.MergeFrom(operation.call.attribution)
+        self.execution = self._intent()
         self.warnings = self.route.adaptation.warnings if self.route.adaptation else ()
         if operation.budget_refusal is not None:
             refusal = operation.budget_refusal
             self.warnings = (*self.warnings, budget_fallback.warning(refusal, operation, self.route))
         if self.warnings:
             self.execution.warnings.extend(self.warnings)
+
+    def _intent(self) -> execution_pb2.Execution:
+        """Row of the ledger, as far as it is known before the call."""
+        operation, call, request = self.operation, self.call, self.request
+        execution = execution_pb2.Execution()  # fields given by name cost more
+        execution.request_id, execution.user_agent = call.request_id, call.user_agent
+        execution.operation = OPERATIONS[operation.kind]
+        execution.provider, execution.model = self.provider.name, self.route.model
+        execution.requested_model = operation.request.model
+        execution.attempt, execution.streamed = next(call.attempts), operation.streamed
+        if request.HasField("user"):
+            execution.end_user = request.user
+        call.charge(execution)
+        if call.cost_labels:
+            execution.cost_labels.update(call.cost_labels)
+        if call.attribution is not None:
+            execution.MergeFrom(call.attribution)
+        return execution
 
     async def open(self) -> "Attempt[R]":
         """Puts the intent on the books, with the most that it may cost; only then may the provider be called.
@@ -127,18 +133,20 @@ class Attempt(Generic[R]):
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
         applied = budgets.applying(execution) if budgets.any else ()
-        may_refuse = blocks(applied)
+        may_refuse = bool(applied) and blocks(applied)
         if may_refuse:
             self._bound_answer()
         rules, prices = accounting.reserve, accounting.prices
-        most = most_ticks(self.request, self.route, prices, rules, is_counted=bool(applied))
+        count = InputCount(self.request, self.route.model)
+        most = most_ticks(self.request, self.route, prices, rules, count if applied else None)
         if most is not None:
             execution.reserved_ticks = most
         elif may_refuse and not rules.allows_unknown_price:
             raise PriceUnknown(provider=execution.provider, model=execution.model)
         counted = applied if most or may_refuse else ()
         if self.call.rate_admission is not None:
-            await accounting.limits.book(self.call, self._most_tokens(), partial(self._book_intent, counted))
+            tokens = self._most_tokens(count)
+            await accounting.limits.book(self.call, tokens, partial(self._book_intent, counted))
         elif most == 0 and not counted:
             accounting.ledger.begin(execution)
         else:
@@ -159,11 +167,11 @@ class Attempt(Generic[R]):
             tokens = accounting.reserve.answer_tokens(request)
             self._stream_reserve = StreamReserve(accounting.budgets, execution, tokens, self.route.model)
 
-    def _most_tokens(self) -> int:
+    def _most_tokens(self, count: InputCount) -> int:
         """Most tokens that the call uses; 0 where no rate limit counts them."""
         if not self.call.principal.limits_tokens:
             return 0
-        size = call_size(self.request, self.route.model, self.accounting.reserve, is_counted=True)
+        size = call_size(self.request, self.route.model, self.accounting.reserve, count)
         return size.input_tokens + size.output_tokens
 
     async def _book_intent(self, applied: Sequence[Applied], rates: RateReservation | None = None) -> None:
@@ -289,18 +297,19 @@ class Attempt(Generic[R]):
     async def settle(self, answer: T) -> T:
         """Settles a unary answer and completes it with ids, cost and latency."""
         execution = self.execution
-        self.model = answer.model or execution.model
+        self.model = answer.model or self.route.model
         if isinstance(answer, pb.Completion):
             self._take_terms(answer)
-            answer.warnings.extend(self.warnings)
-            self._set_header()
+            if self.warnings:
+                answer.warnings.extend(self.warnings)
+                self._set_header()
             if (cutter := self._cutter()) is not None:
                 cutter.completion(answer)
-        if isinstance(answer, DATED):
-            answer.create_time.seconds = answer.create_time.seconds or int(time())
-        if isinstance(answer, MEASURED):
+        elif isinstance(answer, MEASURED):
             execution.units.CopyFrom(answer.units)
-        answer.model, answer.provider = self.model, execution.provider
+        if isinstance(answer, DATED) and not answer.create_time.seconds:
+            answer.create_time.seconds = int(time())
+        answer.model, answer.provider = self.model, self.provider.name
         answer.request_id, answer.execution_id = self.call.request_id, execution.id
         answer.cost.CopyFrom(self._price(answer.usage))
         took_ms = (monotonic() - self.started) * 1000
@@ -355,11 +364,15 @@ class Attempt(Generic[R]):
 
     def _take_terms(self, answer: pb.Completion | pb.CompletionChunk) -> None:
         """Enters what decides the price beside the tokens, as the provider reports it."""
-        for name in TERMS:
-            if said := getattr(answer, name):
-                setattr(self.execution, name, said)
+        execution = self.execution
+        if tier := answer.service_tier:
+            execution.service_tier = tier
+        if speed := answer.speed:
+            execution.speed = speed
+        if place := answer.inference_geo:
+            execution.inference_geo = place
         if answer.HasField("units"):
-            self.execution.units.CopyFrom(answer.units)
+            execution.units.CopyFrom(answer.units)
 
     def _add_terms(self, last: pb.CompletionChunk) -> None:
         """Adds to the last chunk of a stream what came with its usage."""
@@ -434,13 +447,12 @@ class Attempt(Generic[R]):
     def _price(self, usage: usage_pb2.Usage) -> usage_pb2.Cost:
         """Enters usage and cost; by the price of the model that answered, else of the one asked for."""
         execution = self.execution
-        execution.usage.CopyFrom(usage)
-        if self.model and self.model != execution.model:
-            execution.answered_model = self.model
         if usage.HasField("reported_json"):  # for the books, and not for the caller
             execution.usage_json = usage.reported_json
-            execution.usage.ClearField("reported_json")
             usage.ClearField("reported_json")
+        execution.usage.CopyFrom(usage)
+        if self.model and self.model != self.route.model:
+            execution.answered_model = self.model
         cost = self.accounting.prices.rate(execution, local=self.provider.local)
         if (
             usage.input_provenance == usage_pb2.PROVENANCE_UNKNOWN
@@ -448,7 +460,7 @@ class Attempt(Generic[R]):
             and not cost.is_free
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
-        if execution.budget_counters and execution.reserved_ticks and not cost.is_free:
+        if execution.reserved_ticks and execution.budget_counters and not cost.is_free:
             cost = self._at_least_reserve(cost)
         execution.cost.CopyFrom(cost)
         return cost
@@ -470,9 +482,9 @@ class Attempt(Generic[R]):
         self.execution.latency_ms = int((monotonic() - self.started) * 1000)
         return self.accounting.ledger.settle(self.execution)
 
-    async def _book(self) -> None:
+    def _book(self) -> "asyncio.Future[None]":
         # A caller that goes away now takes only this future along; the row is booked all the same.
-        await self._close()
+        return self._close()
 
 
 def _nothing() -> usage_pb2.Usage:

@@ -4,7 +4,7 @@ from typing import Any
 
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.errors import BudgetExceeded
-from genai_spine.inference.estimate import ReserveRules, most_ticks
+from genai_spine.inference.estimate import InputCount, ReserveRules, most_ticks
 from genai_spine.inference.operation import Operation
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -20,7 +20,8 @@ def cheaper(operation: Operation[Any], refused: Route, prices: PriceBook, rules:
         return []
     costs: dict[Route, int] = {}
     for route in operation.routes:
-        ticks = most_ticks(operation.request, route, prices, rules, is_counted=True)
+        count = InputCount(operation.request, route.model)
+        ticks = most_ticks(operation.request, route, prices, rules, count)
         if ticks is not None:
             costs[route] = ticks
     limit = costs.get(refused, 0)

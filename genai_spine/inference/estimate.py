@@ -29,13 +29,32 @@ class ReserveRules:
         return (request.max_tokens or self.max_answer_tokens) * max(1, request.choice_count)
 
 
+class InputCount:
+    """Most tokens of a request's input, counted with the model's encoding when they are first asked for."""
+
+    __slots__ = ("_model", "_request", "_tokens")
+
+    def __init__(self, request: Any, model: str) -> None:
+        self._request, self._model = request, model
+        self._tokens: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        if self._tokens is None:
+            if isinstance(self._request, pb.CreateCompletionRequest):
+                tokens = counts.estimate_input(self._request, self._model)
+            else:
+                tokens = counts.estimate_inputs(self._request, self._model)
+            self._tokens = int(tokens * COUNT_MARGIN) + 1
+        return self._tokens
+
+
 def most_ticks(
-    request: Any, route: Route, prices: PriceBook, rules: ReserveRules, *, is_counted: bool
+    request: Any, route: Route, prices: PriceBook, rules: ReserveRules, count: InputCount | None
 ) -> int | None:
     """Most that the call costs, in ticks; None where the price book cannot tell.
 
-    is_counted: the input is counted with the model's encoding; otherwise its bytes stand for tokens, which is
-    more and costs no time.
+    count: of the input; None: its bytes stand for tokens, which is more and costs no time.
     """
     provider, local = route.provider.name, route.provider.local
     listed = prices.listed(provider, route.model, local=local)
@@ -45,9 +64,9 @@ def most_ticks(
         return None
     is_completion = isinstance(request, pb.CreateCompletionRequest)
     if is_completion and listed.text is not None and not request.provider_options_json:
-        return _most_of_text(request, route.model, listed, rules, is_counted=is_counted)
-    size = call_size(request, route.model, rules, is_counted=is_counted)
-    if not is_counted and listed.context_length:
+        return _most_of_text(request, route.model, listed, rules, count)
+    size = call_size(request, route.model, rules, count)
+    if count is None and listed.context_length:
         size = replace(size, input_tokens=min(size.input_tokens, listed.context_length))
     return prices.most_ticks(provider, route.model, size, local=local)
 
@@ -57,29 +76,27 @@ def _most_of_text(
     model: str,
     listed: Listing,
     rules: ReserveRules,
-    *,
-    is_counted: bool,
+    count: InputCount | None,
 ) -> int:
     """Most ticks of a completion of a model whose calls cost no more than their tokens."""
     rates, answer = listed.text, rules.answer_tokens(request)
     assert rates is not None
     tokens = _by_bytes(request, model)
-    if not is_counted:
+    if count is None:
         return rates.ticks(min(tokens, listed.context_length or tokens), answer)
     if tokens * rates.input > answer * rates.output * (COUNT_MARGIN - 1):  # else a count would add nothing
-        tokens = min(tokens, _counted(request, model))
+        tokens = min(tokens, count.tokens)
     return rates.ticks(tokens, answer)
 
 
-def call_size(request: Any, model: str, rules: ReserveRules, *, is_counted: bool) -> CallSize:
-    """Upper bounds of tokens and units of a request."""
+def call_size(request: Any, model: str, rules: ReserveRules, count: InputCount | None) -> CallSize:
+    """Upper bounds of tokens and units of a request. count: as most_ticks() takes it."""
     match request:
         case pb.CreateCompletionRequest():
-            tokens = _counted(request, model) if is_counted else _by_bytes(request, model)
+            tokens = _by_bytes(request, model) if count is None else count.tokens
             return upper_bound.call_size(request, tokens, rules.answer_tokens(request))
         case pb.CreateEmbeddingsRequest():
-            given = counts.estimate_inputs(request, model) * COUNT_MARGIN if is_counted else 0
-            return CallSize(int(given) + 1 if is_counted else request.ByteSize())
+            return CallSize(request.ByteSize() if count is None else count.tokens)
         case media.CreateImagesRequest():
             return upper_bound.image_size(request, Tokenizer.if_loaded(model).count(request.prompt))
         case media.CreateSpeechRequest():
@@ -88,10 +105,6 @@ def call_size(request: Any, model: str, rules: ReserveRules, *, is_counted: bool
             seconds = len(request.data) // AUDIO_BYTES_PER_S + 1
             return CallSize(units=usage_pb2.UnitUsage(audio_ms=seconds * 1000))
     raise TypeError(f"{type(request).__name__} is no call of a provider")
-
-
-def _counted(request: pb.CreateCompletionRequest, model: str) -> int:
-    return int(counts.estimate_input(request, model) * COUNT_MARGIN) + 1
 
 
 def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:

@@ -16,6 +16,7 @@ from genai_spine.call import Call
 from genai_spine.errors import InvalidFields, InvalidRequest
 from genai_spine.openai_api import multipart, requests
 from genai_spine.openai_api.admission import admit
+from genai_spine.openai_api.batches import own
 from genai_spine.openai_api.headers import JSON
 from genai_spine.openai_api.schemas import Batch
 from genai_spine.services.provider_batch import ProviderBatchService
@@ -24,13 +25,15 @@ from genai_spine.v1 import openai_service_pb2 as openai
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 
-DEFAULT_PROVIDER = "openai"
+DEFAULT_PROVIDER = own.NAME
 BATCH_TIMES = {"create_time": "created_at", "expire_time": "expires_at"}  # the others: x_time, x_at
 
 
 @dataclass(frozen=True, slots=True)
 class FilesFacade:
-    """Handlers of files and batches; the provider is that of the header x-genai-provider."""
+    """Handlers of files and batches; the provider is that of the header x-genai-provider, or this
+    service itself.
+    """
 
     files: ProviderFileService
     batches: ProviderBatchService

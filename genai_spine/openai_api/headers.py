@@ -30,18 +30,21 @@ def set_headers(call: Call, content_type: str, answer: BilledAnswer, *, whole: b
     whole: the answer is complete, so its cost is known before the body.
     """
     call.content_type = content_type
-    call.headers["x-genai-execution-id"] = answer.execution_id
-    call.headers["x-genai-provider"] = answer.provider
-    call.headers["openai-version"] = "2020-10-01"
-    call.headers["openai-processing-ms"] = str(call.latency_ms)
-    call.headers["server-timing"] = f"total;dur={call.latency_ms}"
+    headers, latency_ms = call.headers, call.latency_ms
+    headers["x-genai-execution-id"] = answer.execution_id
+    headers["x-genai-provider"] = answer.provider
+    headers["openai-version"] = "2020-10-01"
+    headers["openai-processing-ms"] = str(latency_ms)
+    headers["server-timing"] = f"total;dur={latency_ms}"
     if content_type == EVENTS:
-        call.headers["cache-control"] = "no-cache"
+        headers["cache-control"] = "no-cache"
     elif whole:
-        call.headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / TICKS_PER_USD:.10f}"
+        headers["x-genai-cost-usd"] = f"{answer.cost.cost_ticks / TICKS_PER_USD:.10f}"
 
 
 def first_message(data: bytes, call: Call) -> HttpBody:
     """First HttpBody of an answer, which carries its headers."""
     headers, call.headers = call.headers, {}
-    return HttpBody(data=data, content_type=carrying(call.content_type, headers if call.path else {}))
+    message = HttpBody()
+    message.data, message.content_type = data, carrying(call.content_type, headers if call.path else {})
+    return message

@@ -56,7 +56,7 @@ def message_into(into: message_pb2.Message, message: ChatMessage, number: int) -
     """Chat message with its role, content parts and tool calls."""
     into.role = ROLES[message.role]
     if isinstance(message.content, str):
-        into.content.add(text=message.content)
+        into.content.add().text = message.content
     thoughts: list[ThinkingPart | RedactedThinkingPart] = []
     for at, part in enumerate(message.content if isinstance(message.content, list) else ()):
         if isinstance(part, ThinkingPart | RedactedThinkingPart):

@@ -6,6 +6,7 @@ Errors: InvalidRequest naming the field (broken JSON, wrong types).
 
 import re
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,6 +56,9 @@ EFFORTS = {
     "max": pb.REASONING_EFFORT_MAX,
 }
 
+# Sampling options that are in the contract by the same name and type.
+SCALARS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options")
+scalars_of = attrgetter(*SCALARS)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
@@ -202,15 +206,21 @@ def _sampling(given: Sampling) -> pb.CreateCompletionRequest:
     """Sampling options in the contract's names."""
     if not given.model:
         raise InvalidRequest(field="model", problem="is required")
-    request = pb.CreateCompletionRequest(
-        model=given.model, provider=given.provider or None, cost_labels=given.cost_labels
-    )
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options"):
-        if (value := getattr(given, name)) is not None:
+    request = pb.CreateCompletionRequest()  # fields given by name cost more
+    request.model = given.model
+    if given.provider:
+        request.provider = given.provider
+    if given.cost_labels:
+        request.cost_labels.update(given.cost_labels)
+    for name, value in zip(SCALARS, scalars_of(given), strict=True):
+        if value is not None:
             setattr(request, name, value)
-    for name, ours in (("max_tokens", "max_tokens"), ("top_k", "top_k"), ("n", "choice_count")):
-        if (value := getattr(given, name)) is not None:
-            setattr(request, ours, count(name, value))
+    if given.max_tokens is not None:
+        request.max_tokens = count("max_tokens", given.max_tokens)
+    if given.top_k is not None:
+        request.top_k = count("top_k", given.top_k)
+    if given.n is not None:
+        request.choice_count = count("n", given.n)
     if given.seed is not None:
         request.seed = count("seed", given.seed, -(2**63), 2**63 - 1)
     if given.stop is not None:

@@ -25,6 +25,7 @@ FINISH_REASONS = {
     pb.FINISH_REASON_TOOL_CALLS: "tool_calls",
     pb.FINISH_REASON_CONTENT_FILTER: "content_filter",
 }
+PROVENANCES = {value: name.removeprefix("PROVENANCE_") for name, value in usage_pb2.Provenance.items()}
 DONE = b"data: [DONE]\n\n"
 # One newline: openai-python takes a comment and a blank line for an event once an event had an id.
 PING = b": ping\n"
@@ -61,7 +62,7 @@ def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, A
             "logprobs": logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
             "finish_reason": finish(choice.finish_reason, before_tools=before_tools),
         }
-        for choice in completion.choices
+        for choice in completion.choices[:]
     ]
     return {
         "id": answer_id(completion.id, "chatcmpl-"),
@@ -174,18 +175,19 @@ def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:
         },
         "cost_usd": cost.cost_usd,
         "price_known": cost.price_known,
-        "provenance": usage_pb2.Provenance.Name(counts.output_provenance).removeprefix("PROVENANCE_"),
+        "provenance": PROVENANCES[counts.output_provenance],
     }
 
 
 def text_of(message: message_pb2.Message) -> str:
     """Text of a message."""
-    return "".join(part.text for part in message.content)
+    return "".join([part.text for part in message.content])
 
 
 def _message(message: message_pb2.Message, before_tools: bool) -> dict[str, Any]:
-    refusal = "".join(part.refusal for part in message.content) or None
-    words = text_of(message)
+    parts = message.content[:]
+    refusal = "".join([part.refusal for part in parts]) or None
+    words = "".join([part.text for part in parts])
     body: dict[str, Any] = {
         "role": "assistant",
         "content": None if not words and (message.tool_calls or refusal) else words,
@@ -256,14 +258,14 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
 
 def _provenance(completion: pb.Completion) -> dict[str, Any]:
     """Fields of ours beside OpenAI's: ids and warnings."""
-    fingerprint, tier = completion.system_fingerprint, completion.service_tier
-    return {
-        "system_fingerprint": fingerprint or None,
-        "service_tier": tier or None,
+    found = {
+        "system_fingerprint": completion.system_fingerprint or None,
+        "service_tier": completion.service_tier or None,
         "provider": completion.provider,
         "request_id": completion.request_id,
         "execution_id": completion.execution_id,
-    } | warnings(completion.warnings)
+    }
+    return found | warnings(completion.warnings) if completion.warnings else found
 
 
 def warnings(found: Iterable[OptionWarning]) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class Asked:
         # Options for kinds of parts, with the first field that needs it and what it is in words.
         self.parts: dict[str, tuple[str, str]] = {}
         self.file_ids: tuple[str, ...] = ()  # of the provider's files among its parts
-        for index, message in enumerate(request.messages):
-            for part in message.content:
+        for index, message in enumerate(request.messages[:]):  # a slice is read faster than the field
+            for part in message.content[:]:
                 if not part.HasField("text") and (kind := part.WhichOneof("part")) != "refusal":
                     self._needs(f"messages.{kind}", f"messages[{index}].content", f"{kind} content")
                     if kind == "file" and part.file.file_id:

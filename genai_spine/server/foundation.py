@@ -1,6 +1,6 @@
 """Foundation of a server: what no reload replaces, and what is swept in it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -29,15 +29,15 @@ from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
 from genai_spine.server.runs import Runs
-from genai_spine.server.spending import alerts_of
+from genai_spine.server.spending import alerts_of, budget_rows
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.booking.chain import Chain
 from genai_spine.store.booking.lost_calls import LostCalls
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
+from genai_spine.store.files.files import FileRows
 from genai_spine.store.idempotency.blocks import StreamBlocks
 from genai_spine.store.idempotency.calls import IdempotentCalls
 from genai_spine.store.idempotency.news import BlockNews
@@ -70,6 +70,7 @@ class Foundation:
     access: Access
     request_log: RequestLog
     runs: Runs
+    files: FileRows
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -99,7 +100,8 @@ class Foundation:
         ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
         keyed = KeyedCalls(idempotency)
-        entries = RequestLogRows(database)
+        entries, files = RequestLogRows(database), FileRows(database)
+        budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
         sweeps = {
             "idempotent_calls": calls.sweep,
             "response_cache": responses.sweep,
@@ -108,24 +110,40 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
+            "budget_counters": budgets.rows.sweep,
+            "budget_alerts": budgets.alerts.rows.sweep,
+            "stored_files": files.sweep,
         }
+        interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
+        ledger.renewed.append(_counting(Leases(database), interceptor))
         return cls(
             settings=settings,
             database=database,
             ledger=ledger,
-            budgets=Budgets(BudgetRows(database), ledger, alerts_of(settings, database)),
+            budgets=budgets,
             limits=RateLimiter(RateRows(database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database), settings.shared_objects),
             idempotency=idempotency,
-            interceptor=ServiceInterceptor(settings.lane, server, keyed, access.authenticator),
+            interceptor=interceptor,
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
             runs=Runs.of(settings, database, ledger),
+            files=files,
         )
+
+
+def _counting(leases: Leases, interceptor: ServiceInterceptor) -> Callable[[], Awaitable[None]]:
+    """Tells the interceptor how many servers live on its lane, each time that it is called."""
+
+    async def count() -> None:
+        lanes = list((await leases.live()).values())
+        interceptor.servers = lanes.count(interceptor.lane)
+
+    return count
 
 
 def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, blocks: StreamBlocks) -> Ledger:

@@ -21,12 +21,11 @@ from genai_spine.routing.upstream import Upstream
 from genai_spine.server import services
 from genai_spine.server.foundation import Foundation
 from genai_spine.server.services import ModelFacts
-from genai_spine.server.spending import default_budgets
+from genai_spine.server.spending import default_budgets, webhook_of
 from genai_spine.server.upstreams import upstreams_of
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store import schema
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 
 STREAM_END_S = 1.0  # for the streams that a stop cuts to end with the reason
@@ -71,8 +70,7 @@ class Server:
         """Start of ledger, sweeper and listener, once the tables are checked."""
         await self._check_tables()
         await default_prompts.seed(self.foundation.prompts)
-        audit = self.foundation.access.audit
-        await defaults.install(BudgetRows(self.database), audit, default_budgets(self.settings))
+        await self._install_budgets(self.settings)
         await self.ledger.start()
         self.foundation.budgets.alerts.start()
         if self.interceptor.authenticator is not None:
@@ -100,11 +98,15 @@ class Server:
     async def reload(self, settings: Settings) -> None:
         """New configuration for calls that begin from now on; those that run keep theirs.
 
-        settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, which leave the old
-        configuration in force.
+        settings: as `loader.reloaded` gives them. Errors: those of adapters and prices, of a webhook that
+        cannot be and of a database that is away, which leave the old configuration in force.
         """
         facts = await asyncio.to_thread(ModelFacts.load, settings)
+        webhook = webhook_of(settings)
         upstreams = upstreams_of(settings, self.settings, self.upstreams)
+        await self._install_budgets(settings)
+        await self.foundation.budgets.refresh()
+        self.foundation.budgets.alerts.webhook = webhook
         self.foundation.settings = settings
         services.attach(self.foundation, facts, upstreams, self.symbols)
         older = self.interceptor.calls.next_generation()
@@ -116,6 +118,11 @@ class Server:
         await asyncio.sleep(0)  # it has begun: cancelled now, it closes them all the same
         self.replaced.add(task)
         task.add_done_callback(self.replaced.discard)
+
+    async def _install_budgets(self, settings: Settings) -> None:
+        """Default budgets of the settings in the database, for all servers. Errors: ServiceUnavailable."""
+        budgets, audit = self.foundation.budgets, self.foundation.access.audit
+        await defaults.install(budgets.rows, audit, default_budgets(settings))
 
     async def stop(self) -> None:
         """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""

@@ -17,6 +17,7 @@ from genai_spine.inference.batch_settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
+from genai_spine.openai_api.batches.own import OwnProvider, OwnRuns
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
@@ -48,10 +49,10 @@ from genai_spine.services.usage import UsageService
 from genai_spine.sessions.send import MessageSender
 from genai_spine.sessions.sessions import SessionLibrary
 from genai_spine.settings import Settings
-from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
@@ -255,8 +256,9 @@ def _openai_services(foundation: Foundation, inference: Inference) -> list[Regis
     """Services of files, batches and stored completions, and OpenAI's API, which has paths for them."""
     database, router, owners = foundation.database, inference.router, foundation.owners
     settlement = BatchSettlement(inference.accounting, Executions(database), owners.objects)
-    files = ProviderFileService(router, owners)
-    batches = ProviderBatchService(router, settlement, owners)
+    own = OwnProvider(foundation.files, OwnRuns(foundation.runs.library, ItemRows(database)))
+    files = ProviderFileService(router, owners, own)
+    batches = ProviderBatchService(router, settlement, owners, own)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
         OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)
@@ -276,7 +278,7 @@ def _sessions(database: Database, inference: Inference, settings: Settings) -> S
 
 def _budgets(foundation: Foundation) -> BudgetService:
     settings, database = foundation.settings, foundation.database
-    library = BudgetLibrary(BudgetRows(database), foundation.budgets, foundation.access.audit)
+    library = BudgetLibrary(foundation.budgets.rows, foundation.budgets, foundation.access.audit)
     reports = UsageReports(UsageSums(database))
     thresholds = Thresholds(settings.budget_warn_daily, settings.budget_warn_monthly)
     return BudgetService(library, BudgetStatus(foundation.budgets, reports, thresholds))

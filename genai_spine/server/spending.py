@@ -10,15 +10,26 @@ from genai_spine.security.fetch import Fetcher, Limits
 from genai_spine.security.webhook_signature import secret_bytes
 from genai_spine.settings import Settings
 from genai_spine.store.budgets.alerts import AlertRows
+from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
 
 MAX_ANSWER_BYTES = 1 << 20  # of a webhook, whose answer nobody reads
 
 
+def budget_rows(settings: Settings, database: Database) -> BudgetRows:
+    """Budgets and their counters over one database."""
+    return BudgetRows(database, counters_days=settings.budget_counters_days)
+
+
+def alert_rows(settings: Settings, database: Database) -> AlertRows:
+    """Alerts as rows over one database."""
+    return AlertRows(database, days=settings.budget_alerts_days)
+
+
 def alerts_of(settings: Settings, database: Database) -> BudgetAlerts:
     """Alerts of budgets over one database. Errors: InvalidRequest (no URL of a webhook)."""
-    return BudgetAlerts(AlertRows(database), webhook_of(settings))
+    return BudgetAlerts(alert_rows(settings, database), webhook_of(settings))
 
 
 def webhook_of(settings: Settings) -> Webhook | None:

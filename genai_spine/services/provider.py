@@ -23,8 +23,12 @@ class ProviderService:
         self.catalog = catalog
 
     async def ListProviders(self, request: pb.ListProvidersRequest, call: Call) -> pb.ListProvidersResponse:
-        """Page of providers, narrowed by capability or quality tier."""
-        found = [self._now(info) for info in self.registry.all()]
+        """Page of providers that the caller's key may use, narrowed by capability or quality tier.
+
+        Errors: NotPermittedToKey (lane).
+        """
+        allow = self.catalog.router.permissions.allow_provider
+        found = [self._now(info) for info in self.registry.all() if allow(info.provider_name, call)]
         if request.capability or request.quality_tier:
             found = _narrowed(found, request)
         names = [info.provider_name for info in found]

@@ -17,10 +17,14 @@ DEFAULT_PAGE_SIZE = 20  # of a list that is made of our own rows
 class ProviderBatchService:
     """RPCs of batches. A batch of another tenant is ProviderObjectNotFound, like one that is not there."""
 
-    def __init__(self, router: Router, books: BatchSettlement, owners: ObjectOwners) -> None:
+    def __init__(
+        self, router: Router, books: BatchSettlement, owners: ObjectOwners, own: Provider | None = None
+    ) -> None:
+        """own: this service itself, whose batches are runs."""
         self.router = router
         self.books = books
         self.owners = owners
+        self.own = own
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
         """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
@@ -45,7 +49,8 @@ class ProviderBatchService:
         provider = await self._checked(request, call)
         batch = await provider.get_batch(request.batch_id, call)
         await self._record_outputs(batch, provider, call)
-        await self.books.settle(batch, provider, call)
+        if provider is not self.own:  # whose calls are on the books as they are made
+            await self.books.settle(batch, provider, call)
         return batch
 
     async def ListBatches(self, request: pb.ListBatchesRequest, call: Call) -> pb.ListBatchesResponse:
@@ -87,6 +92,8 @@ class ProviderBatchService:
 
         Errors: InvalidRequest (unknown, or not configured), NotPermittedToKey.
         """
+        if self.own is not None and name == self.own.name:
+            return self.own
         provider = self.router.resolve(name, "any").provider
         self.router.permissions.check_provider(provider.name, call)
         return provider

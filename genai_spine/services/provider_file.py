@@ -20,9 +20,11 @@ MAX_PAGE_SIZE = 100  # of a list that is made of our own rows: each file is aske
 class ProviderFileService:
     """RPCs of files. A file of another tenant is ProviderObjectNotFound, like one that is not there."""
 
-    def __init__(self, router: Router, owners: ObjectOwners) -> None:
+    def __init__(self, router: Router, owners: ObjectOwners, own: Provider | None = None) -> None:
+        """own: this service itself, which keeps files by its own means."""
         self.router = router
         self.owners = owners
+        self.own = own
 
     async def UploadFile(self, request: pb.UploadFileRequest, call: Call) -> pb.ProviderFile:
         """Upload of a file to a provider.
@@ -90,6 +92,8 @@ class ProviderFileService:
 
         Errors: InvalidRequest (unknown, or not configured), NotPermittedToKey.
         """
+        if self.own is not None and name == self.own.name:
+            return self.own
         provider = self.router.resolve(name, "any").provider
         self.router.permissions.check_provider(provider.name, call)
         return provider

@@ -70,6 +70,19 @@ class Spending(BaseModel):
         description="In the place of `GENAI_BUDGET_POLICY`: `warn`, `block` (as `hard_block`) or `fallback`, "
         "which calls the cheapest candidate that fits.",
     )
+    budget_counters_days: int = Field(
+        400,
+        ge=7,
+        le=3650,
+        description="Days that what was spent in a period of a budget is kept after its end, and of a period "
+        "without an end after its budget was deleted.",
+    )
+    budget_alerts_days: int = Field(
+        90,
+        ge=32,
+        le=3650,
+        description="Days that alerts of budgets are kept which were delivered or given up.",
+    )
 
     @property
     def default_policy(self) -> str:

@@ -84,6 +84,7 @@ class Executions:
             + " WHERE executions.state = 'PENDING'"
             " OR (executions.state = 'LOST' AND excluded.state NOT IN ('PENDING', 'LOST'))"
         )
+        self._sqlite = sqlite.Statements.of(self._upsert, columns, [*changed, "resolution"])
         self._postgresql = postgresql.Booking(columns, self._upsert, JSON_COLUMNS, self._sealing)
 
     async def save(self, rows: Sequence[Execution]) -> None:
@@ -133,7 +134,7 @@ class Executions:
         ]
         job = partial(
             self._database.write,
-            lambda connection: sqlite.book(connection, self._upsert, entries, self._sealing),
+            lambda connection: sqlite.book(connection, self._sqlite, entries, self._sealing),
             lambda connection: self._postgresql.book(connection, entries),
             len(entries),
         )

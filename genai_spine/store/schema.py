@@ -28,8 +28,8 @@ async def upgrade(database: str | Database) -> list[str]:
         async with opened.engine.begin() as connection:
             await opened.lock_for_upgrade(connection)
             applied = await connection.run_sync(_upgrade)
-            await engine_tables.upgrade(opened)  # by one process as well
-            return applied
+        await engine_tables.upgrade(opened)
+        return applied
 
 
 async def current(database: str | Database) -> str | None:

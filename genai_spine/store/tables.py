@@ -185,8 +185,10 @@ budget_counters = sa.Table(
     _number("spent_ticks"),
     _number("reserved_ticks"),
     _number("opening_ticks"),  # of spent_ticks: of rows that were settled before the budget was made
+    sa.Column("expires_at", Utc),  # NULL: of TOTAL, while its budget is there
     sa.UniqueConstraint("budget_id", "node_key", "period_start", name="uq_budget_counters_period"),
     sa.Index("ix_budget_counters_period", "budget_id", "period_start", "id"),
+    _partial("ix_budget_counters_expires_at", "expires_at IS NOT NULL", "expires_at"),
     sqlite_autoincrement=True,
     postgresql_with={"fillfactor": "50"},  # updates stay on their page
 )
@@ -206,6 +208,7 @@ budget_alerts = sa.Table(
     _added_number("attempts"),
     sa.Column("next_attempt_at", Utc),  # of PENDING; while one is made, when it counts as given up
     _partial("ix_budget_alerts_pending", "state = 'PENDING'", "next_attempt_at"),
+    sa.Index("ix_budget_alerts_at", "at"),
 )
 
 # Files and batches at providers that were made through this service: whose they are, and what they are for.

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from time import time_ns
 from typing import Any, BinaryIO
 
 import msgspec
@@ -97,11 +98,22 @@ class _JsonRenderer:
 
     def __init__(self, exceptions: structlog.processors.ExceptionRenderer) -> None:
         self.exceptions = exceptions
+        self._second = 0, ""  # of the newest line: Unix time, and as text
 
     def __call__(self, logger: Any, name: str, event: MutableMapping[str, Any]) -> bytes:
         structlog.processors.add_log_level(logger, name, event)
-        event["timestamp"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
+        event["timestamp"] = self._timestamp()
         if "exc_info" in event:
             self.exceptions(logger, name, event)
-        known = {key: value for key, value in event.items() if value is not None}
-        return msgspec.json.encode(known, enc_hook=str)
+        if None in event.values():
+            event = {key: value for key, value in event.items() if value is not None}
+        return msgspec.json.encode(event, enc_hook=str)
+
+    def _timestamp(self) -> str:
+        """The time, whose seconds are written once for all lines of them."""
+        second, microsecond = divmod(time_ns() // 1000, 1_000_000)
+        known, text = self._second
+        if known != second:
+            text = datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+            self._second = second, text
+        return f"{text}.{microsecond:06d}Z"

@@ -52,8 +52,8 @@ class ProviderServiceServicer:
     """
 
     def ListProviders(self, request, context):
-        """ListProviders lists every configured provider with what it offers and how its last calls went. It
-        calls no provider. Errors: none.
+        """ListProviders lists every configured provider that the caller's key may use, with what it offers and
+        how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

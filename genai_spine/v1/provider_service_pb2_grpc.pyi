@@ -34,8 +34,8 @@ class ProviderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProviderServiceAsyncStub: ...
     ListProviders: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.ListProvidersRequest, _provider_service_pb2.ListProvidersResponse]
-    """ListProviders lists every configured provider with what it offers and how its last calls went. It
-    calls no provider. Errors: none.
+    """ListProviders lists every configured provider that the caller's key may use, with what it offers and
+    how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
     """
     PullModel: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.PullModelRequest, _provider_service_pb2.PullModelResponse]
     """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
@@ -49,8 +49,8 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListProviders: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.ListProvidersRequest, _provider_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
-    """ListProviders lists every configured provider with what it offers and how its last calls went. It
-    calls no provider. Errors: none.
+    """ListProviders lists every configured provider that the caller's key may use, with what it offers and
+    how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
     """
     PullModel: _aio.UnaryStreamMultiCallable[_provider_service_pb2.PullModelRequest, _provider_service_pb2.PullModelResponse]  # type: ignore[assignment]
     """PullModel fetches a model onto a provider that keeps models on its own disk (Ollama), and streams
@@ -67,8 +67,8 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.ListProvidersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.ListProvidersResponse, _abc.Awaitable[_provider_service_pb2.ListProvidersResponse]]:
-        """ListProviders lists every configured provider with what it offers and how its last calls went. It
-        calls no provider. Errors: none.
+        """ListProviders lists every configured provider that the caller's key may use, with what it offers and
+        how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
         """
 
     @_abc_1.abstractmethod

@@ -10,9 +10,9 @@ import pytest
 
 from bench.ledger_torture import verdict
 from bench.ledger_torture.callers import Callers, Ending
-from bench.ledger_torture.run import Options, torture
-from bench.ledger_torture.schedule import Fault, Stage, drawn
-from bench.ledger_torture.watch import Watch
+from bench.ledger_torture.run import CHAIN_KEYS, Options, torture
+from bench.ledger_torture.schedule import Fault, Kind, Stage, drawn
+from bench.ledger_torture.watch import CHAIN, Watch
 from genai_spine.store.database import Database
 from tests.acceptance.test_deaths import running
 from tests.databases import PostgresServer
@@ -35,6 +35,11 @@ async def test_killed_servers_leave_books_that_equal_the_bill(database_url: str,
     assert set(report.kills.done) == set(Stage)
     assert report.kills.done.total() >= 9
     assert report.verdict.endings[Ending.ANSWERED] > 300
+    told = (one for one in report.callers.heard.values() if one.ending is Ending.ANSWERED)
+    assert {one.planned.kind for one in told} == set(Kind)
+    verified = report.watch.verified
+    assert report.watch.verifications > 1
+    assert (len(verified.heads), verified.versions > 800) == (3 + report.kills.done.total(), True)
     assert any(kind.startswith("LOST") for kind in report.verdict.lines)
 
 
@@ -56,9 +61,11 @@ async def test_verdict_and_watch_name_what_was_changed(sqlite_url: str, tmp_path
         for change, id in zip(CHANGES, ids, strict=False):
             await connection.exec_driver_sql(change.format(id=id))
     report.verdict = await verdict.found(database, report.upstream, report.callers.heard)
-    watch = report.watch = Watch(database, lease_s=2.0)
+    watch = report.watch = Watch(database, 2.0, CHAIN_KEYS)
     await watch.look()
-    for said in (*CHANGES.values(), "counters equal their rows", "only open calls hold money"):
+    await watch.verify()
+    chain = (f"{CHAIN}, row_changed", f"{CHAIN}, row_deleted")
+    for said in (*CHANGES.values(), "counters equal their rows", "only open calls hold money", *chain):
         assert any(said in problem for problem in report.problems), (said, report.problems)
     await database.close()
 

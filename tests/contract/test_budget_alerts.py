@@ -19,8 +19,12 @@ from genai_spine.billing.alerts.webhook import Webhook, WebhookFailed
 from genai_spine.security.fetch import Fetcher, Limits
 from genai_spine.store.booking.entries import Level
 from genai_spine.store.budgets.alerts import Alert, AlertRows
-from genai_spine.store.database import Database
+from genai_spine.store.budgets.budgets import BudgetRows
+from genai_spine.store.budgets.periods import EPOCH
+from genai_spine.store.database import Database, Now
+from genai_spine.store.tables import budget_alerts
 from genai_spine.v1 import budget_pb2 as pb
+from tests.contract.test_budgets import budget
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.waiting import until
 
@@ -158,3 +162,31 @@ async def test_private_address_is_told_only_where_that_is_said(database: Databas
         assert receiver.connections == 0
         await Webhook(receiver.url, Fetcher(PRIVATE)).tell(alert)
         assert receiver.connections == 1
+
+
+async def test_alerts_are_kept_for_their_days_and_those_of_no_end_as_long_as_their_counter(
+    database: Database,
+) -> None:
+    budgets, table = BudgetRows(database, counters_days=0), AlertRows(database, days=90)
+    total = await budgets.upsert(budget(period=pb.BUDGET_PERIOD_TOTAL))
+    key = (total.id, "default-tenant", EPOCH)
+    [endless] = (await budgets.open_counters([key])).values()
+    for number, (counter, state, days) in enumerate(
+        [
+            (endless, "DELIVERED", 4000),
+            (101, "PENDING", 91),
+            (102, "DELIVERED", 89),
+            (103, "DELIVERED", 91),
+            (104, "FAILED", 91),
+            (105, None, 91),
+        ]
+    ):
+        await table.add(Alert(f"evt_{number}", counter, 80, 100, 90, {}), is_due=True)
+        change = sa.update(budget_alerts).where(budget_alerts.c.id == f"evt_{number}")
+        async with database.engine.begin() as connection:
+            await connection.execute(change.values(state=state, at=Now(-days * 86_400.0)))
+    assert await table.sweep() == 3
+    assert {row[0] for row in await rows(database, "id")} == {"evt_0", "evt_1", "evt_2"}
+    await budgets.delete(total.id)
+    assert (await budgets.sweep(), await table.sweep()) == (1, 1)
+    assert {row[0] for row in await rows(database, "id")} == {"evt_1", "evt_2"}

@@ -153,3 +153,45 @@ async def test_default_that_somebody_has_set_is_left_to_him(database: Database) 
     assert await rows.find() == [own]
     await install(database)
     assert await rows.find() == [own]
+
+
+TOTAL = pb.BUDGET_PERIOD_TOTAL
+
+
+async def counters_left(database: Database) -> list[int]:
+    async with database.engine.connect() as connection:
+        return list(
+            (await connection.execute(sa.text("SELECT id FROM budget_counters ORDER BY id"))).scalars()
+        )
+
+
+async def test_counters_are_kept_for_their_days_after_the_end_of_their_period(database: Database) -> None:
+    rows, now = BudgetRows(database, counters_days=30), datetime.now(UTC)
+    made = {period: await rows.upsert(budget(period=period)) for period in (DAILY, MONTHLY, TOTAL)}
+
+    async def opened(period: Any, days_ago: int) -> int:
+        key = (made[period].id, "default-tenant", period_start(period, now - timedelta(days=days_ago)))
+        return (await rows.open_counters([key]))[key]
+
+    kept = [
+        await opened(DAILY, 30),
+        await opened(MONTHLY, 30),
+        await opened(TOTAL, 4000),
+        await opened(DAILY, 0),
+    ]
+    gone = [await opened(DAILY, 31), await opened(MONTHLY, 62)]
+    assert (await rows.sweep(), await counters_left(database)) == (len(gone), sorted(kept))
+
+
+async def test_counter_without_an_end_goes_some_days_after_its_budget(database: Database) -> None:
+    rows = BudgetRows(database, counters_days=30)
+    made = await rows.upsert(budget(period=TOTAL))
+    key = (made.id, "default-tenant", period_start(TOTAL, datetime.now(UTC)))
+    [id] = (await rows.open_counters([key])).values()
+    await rows.delete(made.id)
+    assert (await rows.sweep(), await counters_left(database)) == (0, [id])  # running calls are charged to it
+    again = BudgetRows(database, counters_days=0)
+    made = await again.upsert(budget(period=TOTAL))
+    await again.open_counters([(made.id, *key[1:])])
+    await again.delete(made.id)
+    assert (await rows.sweep(), await counters_left(database)) == (1, [id])

@@ -113,6 +113,27 @@ async def test_row_that_is_added_is_named(database, claim):
     assert [(finding.kind, finding.execution_id) for finding in outcome.findings] == [("row_added", "added")]
 
 
+async def test_settlement_says_whether_its_intent_is_written(database):
+    """Of one that does not PostgreSQL looks for the row first, in a transaction of more round trips."""
+    executions, said = chained(database), []
+    book = executions.book
+
+    async def remembering(bookings):
+        said.extend(booking.is_recorded for booking in bookings)
+        return await book(bookings)
+
+    executions.book = remembering
+    async with running(executions, database) as ledger:
+        reserved, made_elsewhere = call(), call()
+        await ledger.reserve(reserved)
+        await ledger.settle(succeed(reserved))
+        made_elsewhere.id = "made-elsewhere"
+        made_elsewhere.create_time.GetCurrentTime()
+        await ledger.book(succeed(made_elsewhere))
+    assert said == [False, True, False]
+    assert (await verified(database)).findings == []
+
+
 async def test_end_that_is_cut_off_is_missed_where_another_process_lists_it(database):
     await served(database)
     async with running(chained(database), database):

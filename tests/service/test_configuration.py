@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from genai_spine.configuration import loader
+from genai_spine.errors import InvalidRequest
 from genai_spine.settings import Settings
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import (
@@ -411,6 +412,30 @@ async def test_a_provider_that_is_gone_is_gone_for_new_calls(
         assert "unknown provider 'x'" in found.message
         answer = await service.completions.CreateCompletion(asked("A. B. C.", model="y"))
         assert answer.provider == "builtin"
+
+
+async def test_a_reload_changes_the_budgets_of_the_settings(
+    start: Start, configured: Callable[[str], Settings], upstreams: Upstreams
+) -> None:
+    provider = f"protocol: openai, base_url: '{upstreams.openrouter.base_url}'"
+    text = f"providers: {{x: {{{provider}, models: {{m: {{price: {{input: 1, output: 1}}}}}}}}}}"
+    limit = "budget_daily: 0.0000000001, budget_policy: hard_block"
+    webhook = "budget_webhook_url: 'https://1.1.1.1/x', budget_webhook_format: slack"
+    async with start(text) as service:
+        budgets = service.server.foundation.budgets
+        await service.completions.CreateCompletion(asked(model="m"))
+        await reload(service, configured(f"settings: {{{limit}, {webhook}}}\n{text}"))
+        found = await failure(service.completions.CreateCompletion(asked(model="m")))
+        assert (found.reason, found.metadata["limit_usd"]) == ("BUDGET_EXCEEDED", "0.0000000001")
+        assert budgets.alerts.webhook is not None
+        await reload(service, configured(f"settings: {{{limit}}}\n{text}".replace("hard_block", "warn")))
+        await service.completions.CreateCompletion(asked(model="m"))
+        wrong = configured(f"settings: {{budget_webhook_url: 'http://1.1.1.1/x'}}\n{text}")
+        with pytest.raises(InvalidRequest):
+            await reload(service, wrong)
+        assert [budget.limit_ticks for budget in await budgets.rows.find()] == [1]
+        await reload(service, configured(text))
+        assert (await budgets.rows.find(), budgets.alerts.webhook) == ([], None)
 
 
 async def test_the_example_of_the_documents_runs(start: Start, upstreams: Upstreams) -> None:

@@ -16,6 +16,8 @@ from genai_spine.v1 import model_service_pb2 as models
 from genai_spine.v1 import request_log_service_pb2 as logs
 from genai_spine.v1 import request_log_service_pb2_grpc, usage_service_pb2_grpc
 from genai_spine.v1 import usage_service_pb2 as usage
+from genai_spine.v1.provider_service_pb2 import ListProvidersRequest
+from genai_spine.v1.provider_service_pb2_grpc import ProviderServiceStub
 from tests.databases import BOTH
 from tests.idempotent_rows import aged, violations
 from tests.service.keyed import Keyed, bearer, keyed
@@ -227,6 +229,28 @@ class TestModels:
         assert (await self.listed(server, server.admin)).unreachable_providers
         assert not (await self.listed(server, made.secret)).unreachable_providers
         assert not (await self.listed(server, made.secret, provider="openai")).data
+
+    @pytest.mark.parametrize(
+        ("permissions", "shown", "hidden"),
+        [
+            ({"allowed_providers": ["builtin"]}, {"builtin"}, {"openai"}),
+            ({"denied_providers": ["open*"]}, {"builtin"}, {"openai", "openrouter"}),
+            ({}, {"builtin", "openai"}, set()),
+        ],
+    )
+    async def test_providers_that_the_key_may_not_use_are_not_listed(
+        self, server: Keyed, permissions: dict[str, Any], shown: set[str], hidden: set[str]
+    ):
+        made = await server.key("completions:write", permissions=pb.KeyPermissions(**permissions))
+        listed: Any = ProviderServiceStub(server.service.channel)
+        found, request = set(), ListProvidersRequest(page_size=1)
+        while True:
+            page = await listed.ListProviders(request, metadata=bearer(made.secret))
+            found |= {info.provider_name for info in page.providers}
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+        assert (shown - found, hidden & found) == (set(), set())
 
     async def test_a_provider_is_told_of_no_model_that_the_key_may_not_use(self, server: Keyed):
         limits = pb.KeyPermissions(allowed_models=["gpt-4o*"])

@@ -299,6 +299,9 @@ async def test_a_full_server_refuses_before_any_work(upstreams: Upstreams):
         assert found.retry_after_s == 1.0
         posted = await service.chat()
         assert (posted.problem["status"], posted.headers["retry-after"]) == (503, "1")
+        assert "x-genai-refused" not in posted.headers  # there is no other server to ask
+        service.server.interceptor.servers = 2
+        posted = await service.chat()
         assert posted.headers["x-genai-refused"] == "full"
         assert "x-should-retry" not in posted.headers
         health: Any = health_service_pb2_grpc.HealthServiceStub(service.channel)

@@ -31,7 +31,7 @@ class BudgetAlerts:
 
     def __init__(self, rows: AlertRows, webhook: Webhook | None = None) -> None:
         self.webhook = webhook  # None: alerts go to the log alone
-        self._rows = rows
+        self.rows = rows
         self._alerted: set[tuple[int, int, int]] = set()  # counter, percentage and limit
         self._giving: set[asyncio.Task[None]] = set()
         self._due = asyncio.Event()
@@ -71,7 +71,7 @@ class BudgetAlerts:
 
     async def _write(self, alert: Alert) -> None:
         try:
-            is_first = await self._rows.add(alert, is_due=self.webhook is not None)
+            is_first = await self.rows.add(alert, is_due=self.webhook is not None)
         except ServiceUnavailable:
             self._alerted.discard((alert.counter_id, alert.percent, alert.limit_ticks))
             return
@@ -82,7 +82,7 @@ class BudgetAlerts:
     async def _deliver_all(self) -> None:
         while True:
             try:
-                while self.webhook is not None and (alerts := await self._rows.claim(LEASE_S)):
+                while self.webhook is not None and (alerts := await self.rows.claim(LEASE_S)):
                     await asyncio.gather(*(self._deliver(alert, self.webhook) for alert in alerts))
             except Exception as error:
                 log.warning("budget_alerts_not_delivered", cause=f"{type(error).__name__}: {error}"[:500])
@@ -95,11 +95,11 @@ class BudgetAlerts:
             await webhook.tell(alert)
         except WebhookFailed as error:
             wait_s = wait_after(alert.attempts)
-            await self._rows.failed(alert, wait_s)
+            await self.rows.failed(alert, wait_s)
             event = "budget_webhook_failed" if wait_s is None else "budget_webhook_retried"
             log.warning(event, alert_id=alert.id, attempts=alert.attempts, in_s=wait_s, cause=str(error))
         else:
-            await self._rows.delivered(alert)
+            await self.rows.delivered(alert)
 
 
 def wait_after(attempts: int) -> float | None:

@@ -161,7 +161,7 @@ class Ledger:
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
         execution.lane, execution.server_id = self._row_lane, self.server_id
-        return self.settle(execution)
+        return self._settle(execution, has_intent=False)
 
     async def recorded(self, execution: Execution) -> None:
         """Returns when the execution is durable, as intent or settled; await it before the first byte.
@@ -187,12 +187,16 @@ class Ledger:
         instead; it never has an exception, and need not be awaited. Raises ValueError for an execution that
         was not begun, or whose state is not an outcome.
         """
+        return self._settle(execution, has_intent=True)
+
+    def _settle(self, execution: Execution, *, has_intent: bool) -> "asyncio.Future[None]":
+        """has_intent: the database or the writer has one."""
         if not execution.id or execution.state not in SETTLED:
             state = execution_pb2.ExecutionState.Name(execution.state)
             raise ValueError(f"execution {execution.id!r} cannot be settled as {state}")
         row = self.writer.rows.get(execution.id)
         if row is None or not row.settled:
-            row = self._queue_settlement(execution)
+            row = self._queue_settlement(execution, has_intent=has_intent)
         booked = asyncio.get_running_loop().create_future()
         row.booked.append(booked)
         if not self.writer.is_running:
@@ -231,11 +235,11 @@ class Ledger:
         execution.cost.CopyFrom(Cost(price_known=True))
         self.settle(execution)
 
-    def _queue_settlement(self, execution: Execution) -> Row:
+    def _queue_settlement(self, execution: Execution, *, has_intent: bool) -> Row:
         set_now(execution.settle_time)
         row = self.writer.rows.get(execution.id)
         if row is None:
-            row = Row(copied(execution))
+            row = Row(copied(execution), is_recorded=has_intent)
         else:
             row.execution, row.since = copied(execution), time.monotonic()
         row.settled = True

@@ -25,6 +25,7 @@ class Row:
 
     execution: Execution  # a copy: the caller goes on changing its own
     settled: bool = False  # the newest version is the settlement
+    is_recorded: bool = False  # its intent was written, and left the queue
     is_guarded: bool = False  # an intent that a budget may refuse
     is_repeated: bool = False  # some version may be written already, for a write failed
     is_writing: bool = False
@@ -48,7 +49,7 @@ class Row:
             self.execution,
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
-            is_recorded=self.settled and self.committed > 0,
+            is_recorded=self.settled and (self.is_recorded or self.committed > 0),
             rates=self.rates,
             ends_rates=self.ends_rates,
         )

@@ -185,7 +185,7 @@ class HttpClient:
         exchange = await self.open(target, _traced(headers, call), body, timer, "the answer")
         try:
             if exchange.status < 300:
-                answer = await exchange.all(timer.left_s)
+                answer = exchange.whole() or await exchange.all(timer.left_s)
             else:
                 answer = await exchange.beginning(MAX_ERROR_BYTES, timer.left_s)
         except BROKEN as error:

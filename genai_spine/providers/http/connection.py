@@ -116,13 +116,15 @@ class Exchange:
                 await self._wait(timeout_s)
             self.pieces = cast(ContentDecoder, self.decoder).pieces(self._take())
 
+    def whole(self) -> bytes:
+        """Whole body that came together with the head, as most do; b"" where it did not."""
+        return self._take() if self.done and self.decoder is None else b""
+
     async def all(self, timeout_s: float | None) -> bytes:
         """Whole body within timeout_s; taken in parts, because a paused socket brings nothing.
 
         Raises ReadTimeout, ConnectionLost, UndecodableBody, AnswerTooLarge.
         """
-        if self.done and self.decoder is None:  # it came together with the head, as most do
-            return self._take()
         chunks = await self._until(MAX_BODY_BYTES, timeout_s)
         if sum(map(len, chunks)) > MAX_BODY_BYTES:
             raise AnswerTooLarge(f"the answer is larger than {MAX_BODY_BYTES} bytes")

@@ -20,7 +20,6 @@ import msgspec
 from msgspec import Struct
 
 from genai_spine.call import Call
-from genai_spine.chunks import completion
 from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option, Route
 from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
@@ -158,7 +157,7 @@ class OpenAI(Media, Files):
         reply = await self.http.post(path, body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
-        return completion(reading.read(reply.body))
+        return reading.completion(reply.body)
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call

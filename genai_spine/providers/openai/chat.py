@@ -71,7 +71,7 @@ def write_chat(
     dialect: MessageDialect = PLAIN,
 ) -> None:
     """rules: of a schema that is to be followed strictly. dialect: of the endpoint's messages."""
-    plain = [*map(_plain_message, request.messages)]
+    plain = [*map(_plain_message, request.messages[:])]
     body["messages"] = write_messages(request, body["model"], dialect) if None in plain else plain
     if request.tools:
         marks = prompt_cache.marks(request) if dialect.cache == "cache_control" else {}
@@ -87,11 +87,12 @@ def write_chat(
 
 def _plain_message(message: message_pb2.Message) -> dict[str, Any] | None:
     """Message that is a role and one text, as most are; None for any other."""
-    if len(message.ListFields()) != 2 or len(message.content) != 1 or message.role in RESULTS:
+    content, role = message.content, message.role
+    if len(content) != 1 or len(message.ListFields()) != 2 or role in RESULTS:
         return None
-    part = message.content[0]
+    part = content[0]
     text = part.text
-    return None if not text or part.prompt_cache else {"role": ROLES[message.role], "content": text}
+    return None if not text or part.prompt_cache else {"role": ROLES[role], "content": text}
 
 
 def write_prompt(body: dict[str, Any], prompt: pb.TextPrompt) -> None:

@@ -13,7 +13,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_spine.providers.http import lenient_json
 from genai_spine.providers.raw_usage import tool_calls
-from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted
+from genai_spine.providers.wire_types import MAX_TOKEN_COUNT, Token, parted, token_logprob
+from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 Index = Annotated[int, Meta(ge=0, le=1000)]
@@ -200,6 +201,7 @@ class Usage(Struct):
 
 
 USAGE = msgspec.json.Decoder(Usage)
+NO_INPUT_DETAILS, NO_OUTPUT_DETAILS = InputDetails(), OutputDetails()
 
 
 class OwnUsage(Struct):
@@ -242,8 +244,8 @@ def usage(reported: Usage) -> usage_pb2.Usage:
 
     xAI leaves reasoning out of completion_tokens, which shows in the total (docs.x.ai, 2026-11-21).
     """
-    input_details = reported.prompt_tokens_details or InputDetails()
-    output_details = reported.completion_tokens_details or OutputDetails()
+    input_details = reported.prompt_tokens_details or NO_INPUT_DETAILS
+    output_details = reported.completion_tokens_details or NO_OUTPUT_DETAILS
     cached = _tokens(input_details.cached_tokens or reported.prompt_cache_hit_tokens)
     written, audio_in = _tokens(input_details.cache_write_tokens), _tokens(input_details.audio_tokens)
     lasting = input_details.cache_write_tokens_details
@@ -260,24 +262,23 @@ def usage(reported: Usage) -> usage_pb2.Usage:
     visible = max(0, output - reasoning - audio_out)
     input_tokens = uncached + cached + written + audio_in + image
     output_tokens = visible + reasoning + audio_out
-    return usage_pb2.Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=input_tokens + output_tokens,
-        uncached_input_tokens=uncached,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written - written_12h,
-        cache_write_1h_tokens=written_12h,
-        audio_input_tokens=audio_in,
-        image_input_tokens=image,
-        visible_output_tokens=visible,
-        reasoning_tokens=reasoning,
-        audio_output_tokens=audio_out,
-        input_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-        output_provenance=usage_pb2.PROVENANCE_PROVIDER_REPORTED,
-        accepted_prediction_tokens=_tokens(output_details.accepted_prediction_tokens),
-        rejected_prediction_tokens=_tokens(output_details.rejected_prediction_tokens),
-    )
+    counts = usage_pb2.Usage()  # fields given by name cost more
+    counts.input_tokens, counts.output_tokens = input_tokens, output_tokens
+    counts.total_tokens = input_tokens + output_tokens
+    counts.uncached_input_tokens, counts.visible_output_tokens = uncached, visible
+    counts.input_provenance = counts.output_provenance = usage_pb2.PROVENANCE_PROVIDER_REPORTED
+    if cached or written:
+        counts.cache_read_tokens = cached
+        counts.cache_write_5m_tokens, counts.cache_write_1h_tokens = written - written_12h, written_12h
+    if audio_in or image:
+        counts.audio_input_tokens, counts.image_input_tokens = audio_in, image
+    if reasoning or audio_out:
+        counts.reasoning_tokens, counts.audio_output_tokens = reasoning, audio_out
+    if predicted := output_details.accepted_prediction_tokens:
+        counts.accepted_prediction_tokens = _tokens(predicted)
+    if predicted := output_details.rejected_prediction_tokens:
+        counts.rejected_prediction_tokens = _tokens(predicted)
+    return counts
 
 
 def tools(reported: Usage) -> dict[str, int]:
@@ -300,6 +301,20 @@ def tools(reported: Usage) -> dict[str, int]:
         reported.server_side_tool_usage_details,
         {"web_search": searched},
     )
+
+
+def add_logprobs(delta: pb.ChoiceDelta, logprobs: ChatLogprobs | TextLogprobs) -> None:
+    """Adds log probabilities; those of a text completion are parallel lists."""
+    content = delta.logprobs.content
+    if isinstance(logprobs, ChatLogprobs):
+        content.extend(token_logprob(token) for token in logprobs.content or ())
+        delta.logprobs.refusal.extend(token_logprob(token) for token in logprobs.refusal or ())
+        return
+    tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
+    for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=False):
+        entry = content.add(token=token, logprob=logprob or 0.0)
+        for other, value in (top or {}).items():
+            entry.top_logprobs.add(token=other, logprob=value)
 
 
 def _tokens(reported: int | None) -> int:

@@ -12,23 +12,24 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import UNSET, Raw
 
-from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, says_something
+from genai_spine.chunks import ChoiceBuilder, ChunkBuilder, completion, says_something
 from genai_spine.errors import ProviderError, SpineError
 from genai_spine.providers.http import error_body, lenient_json
 from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply, StatusError
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.openai import chat_answer
-from genai_spine.providers.openai.chat_answer import ChatChoice, ChatLogprobs, ChatMessage, TextLogprobs
+from genai_spine.providers.openai.chat_answer import ChatChoice, ChatMessage
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.raw_usage import RawUsage
 from genai_spine.providers.reasoning_state import StateReader
 from genai_spine.providers.tool_calls import Fragment, ToolCalls, unique_id
-from genai_spine.providers.wire_types import FINISH_REASONS, finish_reason, token_logprob
+from genai_spine.providers.wire_types import FINISH_REASONS, finish_reason
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import usage_pb2
+from genai_spine.v1 import message_pb2, usage_pb2
 
 DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
 NOTHING = (b"", b"null")
+NO_NOTES = (UNSET, Raw(b"[]"), Raw(b"null"))  # annotations of an answer without any
 SEARCH_UNTOLD = frozenset(("openai", "azure"))  # who searches for a chat, and says so by citations only
 CITATION = b'"url_citation"'
 
@@ -113,6 +114,10 @@ class ResponseReader(ABC):
             self.whole(body, builder)
         return builder.build()
 
+    def completion(self, body: bytes) -> pb.Completion:
+        """Completion of an answer that is no stream, or came as one."""
+        return completion(self.read(body))
+
     def _billed(self, error: SpineError) -> SpineError:
         """The error with the usage that the upstream has told."""
         if (counts := self._counts()) is not None:
@@ -126,7 +131,7 @@ class ResponseReader(ABC):
         self.report.attach(counts)
         return counts
 
-    def _add_usage(self, chunk: pb.CompletionChunk) -> None:
+    def _add_usage(self, chunk: pb.CompletionChunk | pb.Completion) -> None:
         """Adds what has been told so far, calls of the upstream's own tools included."""
         if (counts := self._counts()) is not None:
             chunk.usage.CopyFrom(counts)
@@ -212,6 +217,42 @@ class ChatReader(ResponseReader):
             self._add_head(answer, chunk)
         return chunk
 
+    def completion(self, body: bytes) -> pb.Completion:
+        try:
+            answer = self._text_answer(self.decoder.decode(body), body)
+        except UNREADABLE:
+            answer = None
+        return super().completion(body) if answer is None else answer
+
+    def _text_answer(self, answer: Any, body: bytes) -> pb.Completion | None:
+        """Completion of what most answers are, one choice with a text, without a builder; None where there is
+        more to it.
+        """
+        if len(answer.choices) != 1 or answer.error is not UNSET or answer.x_groq:
+            return None
+        (choice,) = answer.choices
+        message, reason = choice.message, FINISH_REASONS.get(choice.finish_reason)
+        if choice.delta is not None or message is None or reason is None or not message.content:
+            return None
+        if choice.text or choice.logprobs or choice.usage or choice.error is not UNSET or _has_more(message):
+            return None
+        whole = pb.Completion()
+        chosen = whole.choices.add()
+        chosen.index, chosen.finish_reason, said = choice.index, reason, chosen.message
+        try:
+            said.role, said.content.add().text = message_pb2.ROLE_ASSISTANT, message.content
+            if thought := message.reasoning_content or message.reasoning:
+                said.reasoning = thought
+        except UnicodeEncodeError:  # half of a character
+            return None
+        if answer.id or answer.model:
+            self._add_head(answer, whole)
+        if answer.usage:
+            self._count(answer.usage)
+            self.report.add(body)
+            self._add_usage(whole)
+        return whole
+
     def event(self, payload: bytes, builder: ChunkBuilder) -> None:
         try:
             answer = self.decoder.decode(payload)
@@ -240,7 +281,7 @@ class ChatReader(ResponseReader):
             if choice.text:
                 into.content.append(choice.text)
             if choice.logprobs:
-                _add_logprobs(into.delta, choice.logprobs)
+                chat_answer.add_logprobs(into.delta, choice.logprobs)
             if choice.error is not UNSET or choice.usage:
                 self._check_choice(choice, payload)
             if choice.finish_reason:
@@ -396,7 +437,7 @@ class ChatReader(ResponseReader):
         else:
             self.usage.update(reported)
 
-    def _add_head(self, answer: Any, chunk: pb.CompletionChunk) -> None:
+    def _add_head(self, answer: Any, chunk: pb.CompletionChunk | pb.Completion) -> None:
         """Adds id, model, time and tier; they are the same in every event of a stream."""
         if answer.created != self._created[0]:
             self._created = answer.created, chat_answer.seconds(answer.created)
@@ -422,7 +463,7 @@ def _has_more(message: ChatMessage) -> bool:
         message.tool_calls
         or message.function_call
         or message.refusal
-        or message.annotations is not UNSET
+        or message.annotations not in NO_NOTES
         or message.reasoning_details is not UNSET
         or message.extra_content is not UNSET
         or message.usage
@@ -440,20 +481,6 @@ def _is_text(choice: Any, message: ChatMessage) -> bool:
 def _usage_of(body: bytes) -> chat_answer.Usage | None:
     """Usage of a body that cannot be used, and need not be JSON."""
     return lenient_json.member(body, "usage", chat_answer.Usage)
-
-
-def _add_logprobs(delta: pb.ChoiceDelta, logprobs: ChatLogprobs | TextLogprobs) -> None:
-    """Adds log probabilities; those of a text completion are parallel lists."""
-    content = delta.logprobs.content
-    if isinstance(logprobs, ChatLogprobs):
-        content.extend(token_logprob(token) for token in logprobs.content or ())
-        delta.logprobs.refusal.extend(token_logprob(token) for token in logprobs.refusal or ())
-        return
-    tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
-    for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=False):
-        entry = content.add(token=token, logprob=logprob or 0.0)
-        for other, value in (top or {}).items():
-            entry.top_logprobs.add(token=other, logprob=value)
 
 
 def _fragment(call: chat_answer.ToolCall) -> Fragment:

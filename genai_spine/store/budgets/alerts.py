@@ -1,12 +1,16 @@
-"""Alerts of budgets: each threshold once, and the outbox of those that a webhook has still to be told."""
+"""Alerts of budgets: each threshold once, and the outbox of those that a webhook has still to be told.
+
+One of a counter of TOTAL stays as long as that: without it the threshold would be announced again.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from genai_spine.store import sweeper
 from genai_spine.store.database import Database, Now
-from genai_spine.store.tables import budget_alerts
+from genai_spine.store.tables import budget_alerts, budget_counters
 
 BATCH_SIZE = 20
 
@@ -29,8 +33,10 @@ class Alert:
 class AlertRows:
     """Table budget_alerts."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, days: int = 90) -> None:
+        """days: that an alert is kept which nobody has still to be told."""
         self._database = database
+        self._kept_s = days * 86_400.0
 
     async def add(self, alert: Alert, *, is_due: bool) -> bool:
         """Whether it is the first one about this threshold. is_due: a webhook is to be told."""
@@ -76,6 +82,23 @@ class AlertRows:
             await self._end(alert, state="FAILED", next_attempt_at=None)
         else:
             await self._end(alert, next_attempt_at=Now(wait_s))
+
+    async def sweep(self) -> int:
+        """Number of alerts deleted because they are kept no longer; at most sweeper.BATCH_SIZE."""
+        key = sa.tuple_(*budget_alerts.primary_key)
+        goes_on = sa.exists().where(
+            budget_counters.c.id == _alert.counter_id, budget_counters.c.expires_at.is_(None)
+        )
+        is_pending = sa.func.coalesce(_alert.state, "") == "PENDING"
+        old = (
+            sa.select(*budget_alerts.primary_key)
+            .where(_alert.at <= Now(-self._kept_s), ~is_pending, ~goes_on)
+            .order_by(_alert.at)
+            .limit(sweeper.BATCH_SIZE)
+            .with_for_update(skip_locked=True, of=budget_alerts)
+        )
+        async with self._database.begin() as connection:
+            return (await connection.execute(sa.delete(budget_alerts).where(key.in_(old)))).rowcount
 
     async def _end(self, alert: Alert, **values: Any) -> None:
         """End of an attempt, unless another process has begun one since."""

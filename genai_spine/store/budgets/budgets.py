@@ -1,7 +1,7 @@
 """Budgets and their counters: configuration, and what is spent and reserved."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from genai_spine.store.budgets.extensions import LIMIT, Extensions
 from genai_spine.store.budgets.messages import PERIOD, budget_of, budget_values, counter_of
 from genai_spine.store.budgets.periods import period_start
 from genai_spine.store.database import Database, Now
+from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import budget_counters, budgets
 from genai_spine.v1.budget_pb2 import BUDGET_POLICY_WARN, Budget, BudgetCounter, BudgetNode, BudgetPeriod
 from genai_spine.v1.budget_service_pb2 import ListBudgetsRequest
@@ -36,8 +37,10 @@ class Revision(NamedTuple):
 class BudgetRows:
     """Tables budgets and budget_counters."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, counters_days: int = 400) -> None:
+        """counters_days: that a counter is kept after its period, or of TOTAL after its budget."""
         self._database = database
+        self._kept = timedelta(days=counters_days)
         self.extensions = Extensions(database)  # of reservations
 
     async def revision(self) -> Revision:
@@ -113,7 +116,7 @@ class BudgetRows:
             return budget_of(stored.mappings().one())
 
     async def delete(self, id: int, entry: SealedEntry | None = None, seen: int | None = None) -> bool:
-        """Whether the budget was there. Its counters stay: calls that run are charged to them.
+        """Whether the budget was there. Its counters stay for a time: calls that run are charged to them.
 
         entry and seen: as of upsert(). Errors: EtagMismatch.
         """
@@ -125,7 +128,8 @@ class BudgetRows:
             if seen is not None and seen != revision:
                 raise EtagMismatch(resource=f"budget '{id}'", etag=str(revision))
             await connection.execute(sa.delete(budgets).where(_budget.id == id))
-            await _change_counters(connection, id, {"blocks": sa.false()})
+            end = sa.func.coalesce(_counter.expires_at, Now(self._kept.total_seconds()))
+            await _change_counters(connection, id, {"blocks": sa.false(), "expires_at": end})
             if entry is not None:
                 await audit.add(connection, entry)
         return True
@@ -139,7 +143,7 @@ class BudgetRows:
         found: dict[CounterKey, int] = {}
         for key in sorted(set(keys)):  # in one order, so that two processes do not wait for each other
             async with self._database.begin_in_turn() as connection:
-                id = await counter_opening.opened(self._database, connection, key)
+                id = await counter_opening.opened(self._database, connection, key, self._kept)
             if id is not None:
                 found[key] = id
         return found
@@ -162,6 +166,10 @@ class BudgetRows:
         async with self._database.connect() as connection:
             rows = await connection.execute(sa.select(ranked).where(ranked.c.place == 1))
             return {row["budget_id"]: counter_of(row) for row in rows.mappings()}
+
+    async def sweep(self) -> int:
+        """Number of counters deleted because they are kept no longer; at most sweeper.BATCH_SIZE."""
+        return await delete_expired(self._database, budget_counters)
 
 
 def _named(values: dict[str, Any]) -> list[sa.ColumnElement[bool]]:

@@ -1,14 +1,17 @@
 """New counters of budgets: each begins with what its period has cost before it was made."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from genai_spine.store.budgets.messages import PERIOD
+from genai_spine.store.budgets.periods import period_end
 from genai_spine.store.database import Database
 from genai_spine.store.tables import budget_counters, budgets, executions
+from genai_spine.v1.budget_pb2 import BudgetPeriod
 
 NODE_COLUMNS = {
     "PROJECT": "project_id",
@@ -21,10 +24,15 @@ CounterKey = tuple[int, str, datetime]  # budget, node and start of the period
 _budget, _counter = budgets.c, budget_counters.c
 
 
-async def opened(database: Database, connection: AsyncConnection, key: CounterKey) -> int | None:
-    """Id of a counter, which is made where it is missing; None: its budget is gone."""
+async def opened(
+    database: Database, connection: AsyncConnection, key: CounterKey, kept: timedelta
+) -> int | None:
+    """Id of a counter, which is made where it is missing; None: its budget is gone.
+
+    kept: how long it stays after its period.
+    """
     query = sa.select(budgets).where(_budget.id == key[0])
-    inserted = await connection.execute(_insert(database, key))
+    inserted = await connection.execute(_insert(database, key, kept))
     id: int | None = (await connection.execute(_with_key(sa.select(_counter.id), key))).scalar()
     if id is None or inserted.rowcount != 1:
         return id
@@ -34,7 +42,7 @@ async def opened(database: Database, connection: AsyncConnection, key: CounterKe
     return id
 
 
-def _insert(database: Database, key: CounterKey) -> sa.Insert:
+def _insert(database: Database, key: CounterKey, kept: timedelta) -> sa.Insert:
     budget_id, node_key, start = key
     columns = [_budget.id, _budget.limit_ticks, _budget.raise_ticks, _budget.raise_until]
     blocks = sa.and_(_budget.enabled, _budget.policy != "WARN")
@@ -42,10 +50,20 @@ def _insert(database: Database, key: CounterKey) -> sa.Insert:
     opening = sa.literal(start, _counter.period_start.type)
     names = (
         *("budget_id", "limit_ticks", "raise_ticks", "raise_until", "blocks", "node_key"),
-        *("period_start", "spent_ticks", "reserved_ticks", "opening_ticks"),
+        *("period_start", "spent_ticks", "reserved_ticks", "opening_ticks", "expires_at"),
     )
-    source = sa.select(*columns, blocks, node, opening, zero, zero, zero).where(_budget.id == budget_id)
+    end = _expires_at(start, kept)
+    source = sa.select(*columns, blocks, node, opening, zero, zero, zero, end).where(_budget.id == budget_id)
     return database.insert_new(budget_counters, names, source)
+
+
+def _expires_at(start: datetime, kept: timedelta) -> sa.ColumnElement[datetime | None]:
+    """End of a counter, of each kind of period that its budget may have; NULL: of TOTAL."""
+    type, ends = _counter.expires_at.type, {}
+    for name, period in BudgetPeriod.items():
+        if (end := period_end(period, start)) is not None:
+            ends[name.removeprefix(PERIOD)] = sa.literal(end + kept, type)
+    return sa.case(ends, value=_budget.period, else_=sa.null())
 
 
 async def _begin_with_rows(

@@ -6,6 +6,8 @@ are those of the version that is pinned; tests/contract/test_engine.py says when
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,14 +15,40 @@ import sqlalchemy as sa
 from genai_spine.store.database import Database
 
 VERSIONS = {"sqlite": 125, "postgresql": 125}  # of the tables of dbos 3.4.0
+LOCK = 0x67656E61_656E6769  # PostgreSQL advisory lock "genaengi"
+WAIT_S = 0.2  # before the next look, while another process upgrades
 
 
 async def upgrade(database: Database) -> bool:
-    """Makes or upgrades the tables; False: nothing was to do."""
-    if await _version(database) == VERSIONS[database.dialect]:
-        return False
-    await asyncio.to_thread(_migrate, database.engine_url)
-    return True
+    """Makes or upgrades the tables; False: nothing was to do. Of several processes one does it."""
+    while await _version(database) != VERSIONS[database.dialect]:
+        async with _turn(database) as is_ours:
+            if is_ours:
+                await asyncio.to_thread(_migrate, database.engine_url)
+                return True
+        await asyncio.sleep(WAIT_S)
+    return False
+
+
+@asynccontextmanager
+async def _turn(database: Database) -> AsyncIterator[bool]:
+    """Whether this process upgrades. Nobody waits inside a statement: DBOS makes indexes concurrently, which
+    PostgreSQL lets wait for every statement that runs.
+    """
+    if database.dialect == "sqlite":
+        async with database.engine.begin() as connection:
+            await database.lock_for_upgrade(connection)
+            yield await _version(database) != VERSIONS["sqlite"]
+        return
+    async with database.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        locked = await connection.execute(sa.select(sa.func.pg_try_advisory_lock(LOCK)))
+        is_ours = bool(locked.scalar())
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                await connection.execute(sa.select(sa.func.pg_advisory_unlock(LOCK)))
 
 
 async def _version(database: Database) -> int | None:

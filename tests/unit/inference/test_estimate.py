@@ -7,7 +7,7 @@ import pytest
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.billing.upper_bound import CallSize, upper_bound
 from genai_spine.inference import estimate
-from genai_spine.inference.estimate import ReserveRules
+from genai_spine.inference.estimate import InputCount, ReserveRules
 from genai_spine.providers.base import Route
 from genai_spine.tokens import counts
 from genai_spine.v1 import media_service_pb2 as media
@@ -18,11 +18,15 @@ RULES = ReserveRules(max_answer_tokens=100)
 INPUT, OUTPUT = 1500, 6000  # ticks for a token of gpt-4o-mini
 
 
+def counted(request: Any, model: str = MODEL) -> InputCount:
+    return InputCount(request, model)
+
+
 def most(
     request: Any, *, prices: PriceBook = PRICES, model: str = MODEL, is_counted: bool = True
 ) -> int | None:
     route = Route(Scripted("openai"), model)
-    return estimate.most_ticks(request, route, prices, RULES, is_counted=is_counted)
+    return estimate.most_ticks(request, route, prices, RULES, counted(request, model) if is_counted else None)
 
 
 def test_most_ticks_is_the_counted_input_and_the_longest_answer() -> None:
@@ -55,13 +59,29 @@ def test_most_ticks_counts_no_input_that_weighs_little_beside_the_answer(
     assert most(request) == request.ByteSize() * INPUT + 4096 * OUTPUT
 
 
+def test_an_input_is_counted_once_for_its_cost_and_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, estimate_input = [], counts.estimate_input
+
+    def look(request: Any, model: str) -> int:
+        looks.append(request)
+        return estimate_input(request, model)
+
+    monkeypatch.setattr(counts, "estimate_input", look)
+    request = asked("some words that are counted " * 20, max_tokens=1)
+    count = counted(request)
+    assert looks == []
+    estimate.most_ticks(request, Route(Scripted("openai"), MODEL), PRICES, RULES, count)
+    size = estimate.call_size(request, MODEL, RULES, count)
+    assert (looks, size.input_tokens) == ([request], count.tokens)
+
+
 @pytest.mark.parametrize("model", [MODEL, "claude-3-5-sonnet-20241022"])
 def test_most_ticks_of_an_image_is_more_than_its_address_has_bytes(model: str) -> None:
     provider, request = "openai" if model == MODEL else "anthropic", asked("hello", max_tokens=1)
     route = Route(Scripted(provider), model)
-    text = estimate.most_ticks(request, route, PRICES, RULES, is_counted=False)
+    text = estimate.most_ticks(request, route, PRICES, RULES, None)
     request.messages[0].content.add().image.url = "https://example.com/a.png"
-    image = estimate.most_ticks(request, route, PRICES, RULES, is_counted=False)
+    image = estimate.most_ticks(request, route, PRICES, RULES, None)
     assert image - text > 500 * INPUT
 
 
@@ -69,7 +89,7 @@ def test_most_ticks_of_an_image_is_more_than_its_address_has_bytes(model: str) -
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_most_ticks_of_text_is_what_a_look_at_its_messages_would_give(text: str, is_counted: bool) -> None:
     request = asked(text, max_tokens=10)
-    size = estimate.call_size(request, MODEL, RULES, is_counted=is_counted)
+    size = estimate.call_size(request, MODEL, RULES, counted(request) if is_counted else None)
     assert most(request, is_counted=is_counted) == PRICES.most_ticks("openai", MODEL, size)
 
 
@@ -80,7 +100,7 @@ def test_most_ticks_of_what_the_book_does_not_know_is_unknown(is_counted: bool) 
 
 def test_call_size_of_every_operation_is_an_upper_bound() -> None:
     def size(request: Any) -> estimate.CallSize:
-        return estimate.call_size(request, MODEL, RULES, is_counted=True)
+        return estimate.call_size(request, MODEL, RULES, counted(request))
 
     assert size(media.CreateImagesRequest(prompt="a", image_count=3)).units.images == 3
     assert size(media.CreateImagesRequest(prompt="a")).units.images == 1
@@ -92,9 +112,9 @@ def test_call_size_of_every_operation_is_an_upper_bound() -> None:
 
 def test_call_size_knows_marks_of_the_cache() -> None:
     request = asked("hello")
-    assert not estimate.call_size(request, MODEL, RULES, is_counted=True).kinds
+    assert not estimate.call_size(request, MODEL, RULES, counted(request)).kinds
     request.messages[0].prompt_cache = message_pb2.PROMPT_CACHE_1H
-    assert estimate.call_size(request, MODEL, RULES, is_counted=True).kinds
+    assert estimate.call_size(request, MODEL, RULES, counted(request)).kinds
 
 
 @pytest.mark.parametrize("tokens", [1000, 199_999, 200_001, 400_000])

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ from genai_spine.store.runs import tables as run_tables
 from genai_spine.store.session_messages import SessionMessages
 from genai_spine.store.sessions import Sessions
 from genai_spine.store.stored_completions import StoredCompletionRows
-from genai_spine.store.tables import metadata
+from genai_spine.store.tables import budget_counters, metadata
 from genai_spine.store.usage import tables as usage_tables
 from genai_spine.v1.execution_service_pb2 import ListExecutionsRequest
 
@@ -236,3 +236,40 @@ async def test_rows_of_the_revision_before_0024_live_on(empty_database_url):
     await database.close()
     assert (taken.key.id, taken.key.HasField("request_log")) == ("key_1", False)
     assert owners == {"resp_1": "acme"}
+
+
+async def test_counters_of_the_revision_before_0027_end_after_their_period(empty_database_url):
+    database, now = Database(empty_database_url), datetime.now(UTC)
+    total = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def begin(connection: sa.Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        command.upgrade(config, "0024_access")
+        for id, period in enumerate(("DAILY", "MONTHLY", "TOTAL"), start=1):
+            fill(connection, {"budgets": {"id": id, "tenant_id": "acme", "period": period}})
+        counters = [
+            (1, 500),
+            (1, 300),
+            (2, 432),
+            (2, 430),
+            (9, 500),
+            (9, 430),
+        ]  # budget, days ago; 9: is gone
+        starts = [(budget, now - timedelta(days=days)) for budget, days in counters] + [
+            (3, total),
+            (9, total),
+        ]
+        for id, (budget, start) in enumerate(starts, start=1):
+            fill(connection, {"budget_counters": {"id": id, "budget_id": budget, "period_start": start}})
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(begin)
+    assert "0027_budget_retention" in await schema.upgrade(database)
+    assert await BudgetRows(database).sweep() == 3
+    async with database.engine.connect() as connection:
+        left = (await connection.execute(sa.select(budget_counters.c.id).order_by(sa.text("id")))).scalars()
+        assert list(left) == [2, 4, 6, 7, 8]
+        ends = sa.select(budget_counters.c.expires_at.is_(None)).order_by(budget_counters.c.id)
+        assert list((await connection.execute(ends)).scalars()) == [False, False, False, True, False]
+    await database.close()

@@ -180,6 +180,7 @@ async def test_ids_are_version_7_and_sort_by_time(ledger):
 
 async def test_rows_that_come_one_by_one_share_a_commit_where_many_come(ledger, executions, monkeypatch):
     monkeypatch.setattr(ledger_writer, "MANY_PER_S", -1.0)
+    monkeypatch.setattr(ledger_writer, "BUSY", -1.0)
     monkeypatch.setattr(ledger_writer, "GATHER_S", 0.1)
     first, second = call(), call()
     ledger.begin(first)
@@ -189,18 +190,19 @@ async def test_rows_that_come_one_by_one_share_a_commit_where_many_come(ledger, 
     assert executions.batches == [2]
 
 
-def test_rate_is_that_of_the_last_window(monkeypatch):
-    now = 100.0
+def test_load_is_that_of_the_last_window(monkeypatch):
+    now, worked = 100.0, 7.0
     monkeypatch.setattr(ledger_writer.time, "monotonic", lambda: now)
-    rate = ledger_writer.RowRate()
-    rate.add(5)
-    assert rate.per_s == 0.0
-    now += 0.5
-    rate.add(495)
-    assert rate.per_s == 1000.0
+    monkeypatch.setattr(ledger_writer.time, "thread_time", lambda: worked)
+    load = ledger_writer.Load()
+    load.add(5)
+    assert (load.per_s, load.busy) == (0.0, 0.0)
+    now, worked = now + 0.5, worked + 0.25
+    load.add(495)
+    assert (load.per_s, load.busy) == (1000.0, 0.5)
     now += 10.0
-    rate.add(10)
-    assert rate.per_s == 1.0
+    load.add(10)
+    assert (load.per_s, load.busy) == (1.0, 0.0)
 
 
 async def test_500_concurrent_calls_give_500_rows_in_few_transactions(ledger, executions, database):

@@ -22576,8 +22576,8 @@ class ProviderServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListProvidersResponse":
         """
-        ListProviders lists every configured provider with what it offers and how its last calls went. It
-        calls no provider. Errors: none.
+        ListProviders lists every configured provider that the caller's key may use, with what it offers and
+        how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
         """
 
         return await self._unary_unary(

@@ -716,8 +716,8 @@ export const CircuitStateSchema: GenEnum<CircuitState> = /*@__PURE__*/
  */
 export const ProviderService: GenService<{
   /**
-   * ListProviders lists every configured provider with what it offers and how its last calls went. It
-   * calls no provider. Errors: none.
+   * ListProviders lists every configured provider that the caller's key may use, with what it offers and
+   * how its last calls went. It calls no provider. Errors: NOT_PERMITTED_TO_KEY (lane).
    *
    * @generated from rpc genai_spine.v1.ProviderService.ListProviders
    */

@@ -1,0 +1,209 @@
+"""One torture: workers, provider, watchers and kills together, until the batch has ended, and its report."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from bench.ledger_torture.servers import ServerProcess, Servers
+from bench.runs_torture import verdict
+from bench.runs_torture.upstream import ItemUpstream, prompt
+from bench.runs_torture.watchers import RunWatch
+from genai_spine.store.database import Database
+from genai_spine.v1.batch_pb2 import RunItem
+from genai_spine.v1.message_pb2 import ROLE_USER
+from genai_spine.v1.run_pb2 import Run
+from genai_spine.v1.run_service_pb2 import CreateRunRequest, GetRunRequest, ListRunItemsRequest
+from genai_spine.v1.run_service_pb2_grpc import RunServiceStub
+from tests.upstreams.bill import Bill
+
+MODEL = "openai:gpt-4o"
+RPC_S = 60.0
+MOMENT_S = 600.0  # until so many items were sent
+FAULTS = ("Traceback", '"internal_error"', '"run_failed"')
+UNENDED = sa.text("SELECT count(*) FROM run_items WHERE run_id = :run AND ended_at IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is tortured, and how much. lease_s: seconds."""
+
+    seed: int = 1
+    items: int = 5_000
+    kills: int = 50
+    freezes: int = 1  # workers stopped and woken after others took over; not with SQLite
+    workers: int = 3
+    at_once: int = 40  # items
+    watchers: int = 3
+    lease_s: float = 2.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a torture."""
+
+    options: Options
+    verdict: verdict.Verdict
+    took_s: float = 0.0
+    killed: int = 0
+    frozen: int = 0
+    events: int = 0
+    connections: int = 0
+    event_types: Counter[str] = field(default_factory=Counter)
+
+
+async def torture(options: Options, database_url: str, folder: Path) -> Report:
+    """Tortures a migrated, empty database."""
+    began, database = time.monotonic(), Database(database_url)
+    report = Report(options, verdict.Verdict())
+    try:
+        async with ItemUpstream(options.seed) as upstream:
+            variables = _variables(options, database_url, upstream.base_url)
+            async with Servers(options.workers, folder, variables) as servers:
+                run_id = await _submitted(options, servers)
+                watches = [
+                    RunWatch(run_id, random.Random(f"{options.seed}.watch.{place}"))
+                    for place in range(options.watchers)
+                ]
+                kills = asyncio.create_task(_kills(report, servers, upstream, database, run_id))
+                await asyncio.gather(*(watch.follow(servers) for watch in watches))
+                kills.cancel()
+                await asyncio.gather(kills, return_exceptions=True)
+                await servers.all_there()
+                await _settled(database, options.lease_s)
+                await _judge(report, servers, database, upstream, run_id)
+                report.killed = servers.killed
+                if servers.ended:
+                    report.verdict.problems.append(f"{servers.ended} workers ended by themselves")
+    finally:
+        await database.close()
+    for watch in watches:
+        report.verdict.problems += watch.problems()
+        report.connections += watch.connections
+    report.events = len(watches[0].events)
+    report.event_types.update(event.event_type for event in watches[0].events)
+    lines = servers.log.read_text(errors="replace").splitlines()
+    report.verdict.problems += [f"logged: {line[:300]}" for line in lines if any(f in line for f in FAULTS)]
+    report.took_s = time.monotonic() - began
+    return report
+
+
+def _variables(options: Options, database_url: str, base_url: str) -> dict[str, str]:
+    return {
+        "GENAI_OPENAI_BASE_URL": base_url,
+        "GENAI_OPENAI_API_KEY": "torture",
+        "GENAI_DATABASE_URL": database_url,
+        "GENAI_LEASE_TTL": str(options.lease_s),
+        "GENAI_CIRCUIT_FAILURES": "0",
+        "GENAI_DRAIN_DELAY": "0",
+    }
+
+
+async def _submitted(options: Options, servers: Servers) -> str:
+    """Id of the batch, which is submitted by several callers with one key."""
+    request = CreateRunRequest()
+    request.options.idempotency_key = f"torture-{options.seed}"
+    # A worker that dies takes one of an attempt's recoveries.
+    request.options.max_retries, request.options.retry_delay_seconds = 100, 0.1
+    batch = request.work.batch
+    batch.max_concurrency = options.at_once
+    for number in range(options.items):
+        completion = batch.items.add().work.completion
+        completion.model = MODEL
+        completion.messages.add(role=ROLE_USER).content.add(text=prompt(number))
+    callers = [
+        RunServiceStub(servers.pick(place).channel).CreateRun(request, timeout=RPC_S) for place in range(5)
+    ]
+    runs = await asyncio.gather(*callers)
+    assert len({run.run_id for run in runs}) == 1, "one key made several runs"
+    return str(runs[0].run_id)
+
+
+async def _kills(
+    report: Report, servers: Servers, upstream: ItemUpstream, database: Database, run_id: str
+) -> None:
+    """Kills and freezes, spread over the items by the seed."""
+    options = report.options
+    drawn = random.Random(f"{options.seed}.kills")
+    most = int(options.items * 0.95)
+    moments = sorted(drawn.sample(range(1, most), options.kills + options.freezes))
+    freezes = set(drawn.sample(moments, options.freezes)) if database.dialect == "postgresql" else set()
+    for moment in moments:
+        await upstream.bill.until(partial(_came, moment), MOMENT_S)
+        await servers.two_alive()
+        server = await _maker(servers, database, run_id) or servers.pick(drawn.randrange(100))
+        if moment in freezes:
+            await _freeze(server, options.lease_s)
+            report.frozen += 1
+        elif servers.kill(server):
+            await server.process.wait()
+        report.verdict.in_flight += await _in_flight(database, upstream, run_id)
+
+
+def _came(count: int, bill: Bill) -> bool:
+    return len(bill.calls) >= count
+
+
+async def _maker(servers: Servers, database: Database, run_id: str) -> ServerProcess | None:
+    """Worker that makes the batch now; None: none does."""
+    query = sa.text("SELECT executor_id FROM runs WHERE id = :run AND status = 'running'")
+    async with database.engine.connect() as connection:
+        worker_id = (await connection.execute(query, {"run": run_id})).scalar()
+    return servers.by_id(worker_id) if worker_id else None
+
+
+async def _freeze(server: ServerProcess, lease_s: float) -> None:
+    """Stops a worker for so long that others take its runs over, and wakes it."""
+    server.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(lease_s * 3)
+    server.process.send_signal(signal.SIGCONT)
+
+
+async def _in_flight(database: Database, upstream: ItemUpstream, run_id: str) -> int:
+    """Items that were sent, and whose end is not in the database."""
+    async with database.engine.connect() as connection:
+        ended = (await connection.execute(UNENDED, {"run": run_id})).scalar_one()
+    return max(0, len(upstream.sends) - int(ended))
+
+
+async def _settled(database: Database, lease_s: float) -> None:
+    """Returns when no call is PENDING, or when all of them should have been booked by now."""
+    limit = time.monotonic() + lease_s * 1.25 + 10
+    while time.monotonic() < limit:
+        async with database.engine.connect() as connection:
+            query = "SELECT count(*) FROM executions WHERE state = 'PENDING'"
+            if not (await connection.exec_driver_sql(query)).scalar():
+                return
+        await asyncio.sleep(0.1)
+
+
+async def _judge(
+    report: Report, servers: Servers, database: Database, upstream: ItemUpstream, run_id: str
+) -> None:
+    stub, found = RunServiceStub(servers.pick(0).channel), report.verdict
+    run: Run = await stub.GetRun(GetRunRequest(run_id=run_id), timeout=RPC_S)
+    if run.status != "completed":
+        found.problems.append(f"the batch is {run.status}: {run.error.message}")
+    verdict.compare_items(found, await _items(stub, run_id), report.options.items)
+    verdict.compare_sends(found, upstream)
+    await verdict.compare_books(found, database, upstream)
+    if run.cost.cost_ticks != found.reported_ticks + found.other_ticks:
+        found.problems.append(f"the run says {run.cost.cost_ticks} ticks, and its rows are another sum")
+
+
+async def _items(stub: Any, run_id: str) -> list[RunItem]:
+    items: list[RunItem] = []
+    request = ListRunItemsRequest(run_id=run_id, page_size=1000)
+    while True:
+        page = await stub.ListRunItems(request, timeout=RPC_S)
+        items += page.items
+        if not page.next_page_token:
+            return items
+        request.page_token = page.next_page_token
