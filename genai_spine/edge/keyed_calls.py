@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from genai_spine.access.rate_limits import PREFIX
 from genai_spine.call import Call, ResumeHeaders
 from genai_spine.delivery.idempotency import Idempotency
+from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
 from genai_spine.edge.call_headers import LAST_EVENT_ID, ON_LOST, RESUME_AFTER
 from genai_spine.errors import InvalidRequest, SpineError
@@ -26,7 +27,6 @@ from genai_spine.method_options import is_paid
 from genai_spine.openai_api import admission, sse
 from genai_spine.openai_api.facade import PING_INTERVAL_S
 from genai_spine.openai_api.headers import EVENTS
-from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.responses import PING
 from genai_spine.store.idempotency.calls import OURS, Scope
 from genai_spine.v1 import completion_service_pb2

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from genai_spine.call import Call
 from genai_spine.concurrency import gather_or_cancel
+from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference
 from genai_spine.openai_api import requests, responses, sse
 from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
-from genai_spine.openai_api.keep_alive import KeepAlive
 from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 

@@ -1,6 +1,7 @@
 """Library of runs: submitted, found, listed, waited for, cancelled and retried by their tenant."""
 
 from dataclasses import dataclass
+from datetime import UTC
 from hashlib import sha256
 from time import monotonic
 from typing import Protocol
@@ -143,7 +144,8 @@ class RunLibrary:
         response = service_pb.ListRunsResponse(runs=found[:size])
         if len(found) > size:
             last = found[size - 1]
-            response.next_page_token = page_tokens.token(request, last.create_time, last.run_id)
+            place = last.create_time.ToDatetime(UTC), last.run_id
+            response.next_page_token = page_tokens.token(request, *place)
         if request.HasField("offset"):
             response.total_size = await self.rows.count(request, tenant_id)
         return response

@@ -1,6 +1,7 @@
 """Parts of runs as callers read them: events, steps, items, children, queues and workers."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,8 @@ from google.protobuf import json_format
 
 from genai_spine import page_tokens
 from genai_spine.call import Call
-from genai_spine.runs.watching import Place, RunWatcher
+from genai_spine.http_answer import answered, carrying
+from genai_spine.runs.watching import Events, Place, RunWatcher, with_silences
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.queue_stats import QueueCounts
@@ -25,6 +27,8 @@ EXPORT_PAGE = 200  # items that are read at once
 EVENTS = "text/event-stream"
 JSON = "application/json"
 JSON_LINES = "application/jsonl"
+PING = b": ping\n\n"
+PING_INTERVAL_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,20 @@ class RunParts:
         return response
 
     async def read_events(
-        self, request: pb.ReadRunEventsRequest, call: Call, watcher: RunWatcher
+        self, request: pb.ReadRunEventsRequest, call: Call, run: run_pb2.Run, watcher: RunWatcher
     ) -> AsyncGenerator[HttpBody]:
         """Log as a JSON list, or as server-sent events whose ids are the sequence numbers."""
         after = request.after_sequence
         if call.resume is not None and call.resume.last_event_id and not request.HasField("after_sequence"):
             after = int(call.resume.last_event_id) if call.resume.last_event_id.isdigit() else 0
         if request.stream or EVENTS in call.accept:
-            async for event in watcher.watch(request.run_id, Place(after)):
-                yield HttpBody(content_type=EVENTS, data=_frame(event))
+            if run.HasField("end_time") and run.last_sequence <= after:
+                # A browser asks again for what has ended, until it hears that there is no more.
+                answered(call, 204)
+                yield HttpBody(content_type=EVENTS)
+                return
+            async for body in _frames(watcher.watch(request.run_id, Place(after))):
+                yield body
             return
         listed = pb.ListRunEventsRequest(
             run_id=request.run_id,
@@ -141,6 +150,15 @@ def _json(message: object) -> str:
         indent=None,
         always_print_fields_with_no_presence=True,
     )
+
+
+async def _frames(events: Events) -> AsyncGenerator[HttpBody]:
+    """Server-sent events, with a comment in each silence so that no proxy ends the connection."""
+    content_type = carrying(EVENTS, {"cache-control": "no-cache", "x-accel-buffering": "no"})
+    async with aclosing(with_silences(events, PING_INTERVAL_S)) as entries:
+        async for event in entries:
+            yield HttpBody(content_type=content_type, data=PING if event is None else _frame(event))
+            content_type = ""
 
 
 def _frame(event: run_pb2.RunEvent) -> bytes:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows, Output
 from genai_spine.store.runs.news import RunNews
@@ -13,6 +15,20 @@ from genai_spine.v1 import run_pb2 as pb
 PAGE = 200  # events that are read at once
 
 Events = AsyncGenerator[pb.RunEvent]
+
+
+async def with_silences(events: Events, period_s: float) -> AsyncGenerator[pb.RunEvent | None]:
+    """Events of a watch, and None at its begin and after each silence of period_s: seconds."""
+    async with KeepAlive(_with_begin(events), period_s) as entries:
+        async for entry in entries:
+            yield entry
+
+
+async def _with_begin(events: Events) -> AsyncGenerator[pb.RunEvent | None]:
+    yield None
+    async with aclosing(events):
+        async for event in events:
+            yield event
 
 
 @dataclass(slots=True)

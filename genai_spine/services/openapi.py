@@ -197,7 +197,7 @@ class Paths:
             return {str(status): {"description": "Done; there is no body.", "headers": REQUEST_ID}}
         if message.full_name == HTTP_BODY:
             text, kinds = self._bodies[name]["description"], self._bodies[name]["answer"]
-            content = {media: {"schema": schema} for media, schema in kinds.items()}
+            content = {media: {"schema": self._of_message(schema)} for media, schema in kinds.items()}
         else:
             text = self._schemas.comments[message.full_name]
             if method.server_streaming:
@@ -205,6 +205,13 @@ class Paths:
             media = "text/event-stream" if method.server_streaming else "application/json"
             content = {media: {"schema": self._schemas.reference(message)}}
         return {str(status): {"description": text, "headers": REQUEST_ID, "content": content}}
+
+    def _of_message(self, schema: Schema) -> Schema:
+        """Schema of an answer that is bytes; where a message is named, that of the message."""
+        if "message" not in schema:
+            return schema
+        descriptor = self._schemas.pool.FindMessageTypeByName(f"genai_spine.v1.{schema['message']}")
+        return self._schemas.reference(descriptor)
 
 
 def _rules(method: MethodDescriptor) -> list[http_pb2.HttpRule]:

@@ -6,19 +6,24 @@ to the fields they stand for, where a call came over REST; so gRPC callers never
 refuses those that they set.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
 from genai_spine.costs import ticks_of, usd_of
 from genai_spine.errors import InvalidFields
 from genai_spine.v1 import execution_pb2, field_rules_pb2
 from genai_spine.v1.capability_result_pb2 import CapabilityResult, CapabilityUsage
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptUsage
+from genai_spine.v1.run_pb2 import Run
+from genai_spine.v1.run_service_pb2 import RunSummary
+from genai_spine.v1.work_pb2 import Work
 
 _SUCCESS = {  # pending: unset
     execution_pb2.EXECUTION_STATE_SUCCEEDED: True,
@@ -44,11 +49,34 @@ def _prompt_usage(result: CapabilityResult) -> ExecutePromptUsage:
     return ExecutePromptUsage(total_tokens=result.usage.total_tokens, cost=result.cost.cost_usd)
 
 
+def _params(work: Work) -> Struct:
+    params = Struct()
+    if member := work.WhichOneof("request"):
+        params.update(json_format.MessageToDict(getattr(work, member), preserving_proto_field_name=True))
+    return params
+
+
+def _summaries(runs: Iterable[Run]) -> list[RunSummary]:
+    return [_summary(run) for run in runs]
+
+
+def _summary(run: Run) -> RunSummary:
+    """Summary with its own alias: what holds aliases is filled before."""
+    summary = RunSummary(run_id=run.run_id, kind=run.kind, name=run.name, status=run.status)
+    summary.create_time.CopyFrom(run.create_time)
+    summary.created_at.CopyFrom(run.create_time)
+    if run.HasField("duration_seconds"):
+        summary.duration_seconds = run.duration_seconds
+    return summary
+
+
 # An alias whose type is not that of its source: the value of the one from that of the other. None: unset.
 # By the alias's full name where one of the two is a scalar, otherwise by the two types.
 SHOWN: dict[str, Callable[[Any], Any]] = {
     "CapabilityResult as CapabilityUsage": _capability_usage,
     "CapabilityResult as ExecutePromptUsage": _prompt_usage,
+    "Run as RunSummary": _summaries,
+    "Work as Struct": _params,
     "genai_spine.v1.Completion.created": lambda time: time.seconds,
     "genai_spine.v1.Execution.success": _SUCCESS.get,
     "genai_spine.v1.Model.created": lambda time: time.seconds,

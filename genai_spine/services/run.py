@@ -1,16 +1,22 @@
 """RunService: RPCs of durable runs."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import http_answer
 from genai_spine.call import Call
+from genai_spine.runs import older_batches
 from genai_spine.runs.library import DEFAULT_WAIT_S, RunLibrary
+from genai_spine.runs.logs import RunLogs
 from genai_spine.runs.parts import RunParts
-from genai_spine.runs.watching import Place, RunWatcher
+from genai_spine.runs.watching import Place, RunWatcher, with_silences
+from genai_spine.services import run_views
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
+
+HEARTBEAT_S = 30.0  # silence after which a watcher is told that it is still watched for
 
 
 class RunService:
@@ -20,19 +26,27 @@ class RunService:
         self._library = library
         self._watcher = watcher
         self._parts = parts
+        self._logs = RunLogs(parts.event_rows)
 
     async def CreateRun(self, request: pb.CreateRunRequest, call: Call) -> run_pb2.Run:
         """Submission of work; HTTP status 202. Errors: those of RunLibrary.create()."""
         http_answer.answered(call, 202)
-        return await self._library.create(request, call)
+        older_batches.read(request)
+        run = await self._library.create(request, call)
+        return run_views.submitted(run, request, call) if call.path else run
 
     async def GetRun(self, request: pb.GetRunRequest, call: Call) -> run_pb2.Run:
         """Run by id. Errors: RunNotFound."""
-        return await self._library.get(request.run_id, call)
+        run = await self._library.get(request.run_id, call)
+        return run_views.found(run) if call.path else run
 
     async def ListRuns(self, request: pb.ListRunsRequest, call: Call) -> pb.ListRunsResponse:
         """Page of runs, the newest first."""
-        return await self._library.page(request, call)
+        if not call.path:
+            return await self._library.page(request, call)
+        if not request.page_token and not request.HasField("offset"):
+            request.offset = 0  # counted
+        return run_views.numbered(await self._library.page(request, call), request, call)
 
     async def WaitRun(self, request: pb.WaitRunRequest, call: Call) -> run_pb2.Run:
         """Run once it has ended, or when the time is up. Errors: RunNotFound."""
@@ -45,8 +59,11 @@ class RunService:
         await self._library.found(request.run_id, call)
         with_output = request.include_output if request.HasField("include_output") else True
         place = Place(request.after_sequence, with_output, dict(request.output_offsets))
-        async for event in self._watcher.watch(request.run_id, place):
-            yield event
+        events = with_silences(self._watcher.watch(request.run_id, place), HEARTBEAT_S)
+        async with aclosing(events):
+            await anext(events)  # its begin
+            async for event in events:
+                yield event or _heartbeat(request.run_id, place.sequence)
 
     async def ListRunEvents(self, request: pb.ListRunEventsRequest, call: Call) -> pb.ListRunEventsResponse:
         """Page of a run's log. Errors: RunNotFound."""
@@ -55,8 +72,8 @@ class RunService:
 
     async def ReadRunEvents(self, request: pb.ReadRunEventsRequest, call: Call) -> AsyncGenerator[HttpBody]:
         """Log of a run as JSON, or as server-sent events. Errors: RunNotFound."""
-        await self._library.found(request.run_id, call)
-        async for body in self._parts.read_events(request, call, self._watcher):
+        run = await self._library.found(request.run_id, call)
+        async for body in self._parts.read_events(request, call, run, self._watcher):
             yield body
 
     async def ListRunSteps(self, request: pb.ListRunStepsRequest, call: Call) -> pb.ListRunStepsResponse:
@@ -80,6 +97,11 @@ class RunService:
         await self._library.found(request.run_id, call)
         return await self._parts.children(request)
 
+    async def ListRunLogs(self, request: pb.ListRunLogsRequest, call: Call) -> pb.ListRunLogsResponse:
+        """Page of a run's events as lines of a log. Errors: RunNotFound."""
+        await self._library.found(request.run_id, call)
+        return await self._logs.page(request)
+
     async def CancelRun(self, request: pb.CancelRunRequest, call: Call) -> run_pb2.Run:
         """Stop of a run. Errors: RunNotFound, NotCancellable."""
         return await self._library.cancel(request, call)
@@ -100,3 +122,7 @@ class RunService:
     async def ListWorkers(self, request: pb.ListWorkersRequest, call: Call) -> pb.ListWorkersResponse:
         """Page of living workers."""
         return await self._parts.workers(request)
+
+
+def _heartbeat(run_id: str, sequence: int) -> run_pb2.RunEvent:
+    return run_pb2.RunEvent(run_id=run_id, sequence=sequence, event_type="heartbeat", source="dispatcher")

@@ -415,7 +415,7 @@ class ExecutePromptUsage(_message.Message):
     def __init__(self, total_tokens: _Optional[int] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class ExecutePromptResponse(_message.Message):
-    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason", "result")
+    __slots__ = ("output", "content", "id", "request_id", "execution_id", "prompt_id", "prompt_slug", "prompt_name", "prompt_version", "variables_used", "provider", "model", "input_tokens", "output_tokens", "latency_ms", "cost_usd", "cost_ticks", "price_known", "usage", "parsed", "finish_reason", "result", "run_id", "status")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -438,6 +438,8 @@ class ExecutePromptResponse(_message.Message):
     PARSED_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     output: str
     content: str
     id: str
@@ -460,7 +462,9 @@ class ExecutePromptResponse(_message.Message):
     parsed: _struct_pb2.Value
     finish_reason: _completion_service_pb2.FinishReason
     result: _capability_result_pb2.CapabilityResult
-    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
+    run_id: str
+    status: str
+    def __init__(self, output: _Optional[str] = ..., content: _Optional[str] = ..., id: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., prompt_slug: _Optional[str] = ..., prompt_name: _Optional[str] = ..., prompt_version: _Optional[int] = ..., variables_used: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., latency_ms: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cost_ticks: _Optional[int] = ..., price_known: _Optional[bool] = ..., usage: _Optional[_Union[ExecutePromptUsage, _Mapping]] = ..., parsed: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
 
 class PromptEvent(_message.Message):
     __slots__ = ("text", "result", "error", "sequence")

@@ -78,8 +78,15 @@ class RunWebhook(_message.Message):
     def __init__(self, url: _Optional[str] = ..., event_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "kind", "name", "work", "options", "status", "waiting_reason", "attempt", "create_time", "start_time", "end_time", "next_attempt_time", "response", "result", "error", "progress", "progress_message", "eta", "item_counts", "cost", "usage", "discarded_cost", "worker_id", "retry_of_run_id", "root_run_id", "last_sequence", "is_cancelling", "tenant_id", "principal", "project_id", "duration_seconds", "tags", "schedule_id", "priority", "lane", "idempotency_key", "correlation_id", "parent_run_id", "is_existing", "dead_letter_id")
+    __slots__ = ("run_id", "kind", "name", "work", "options", "status", "waiting_reason", "attempt", "create_time", "start_time", "end_time", "next_attempt_time", "response", "result", "error", "progress", "progress_message", "eta", "item_counts", "cost", "usage", "discarded_cost", "worker_id", "retry_of_run_id", "root_run_id", "last_sequence", "is_cancelling", "tenant_id", "principal", "project_id", "duration_seconds", "tags", "schedule_id", "priority", "lane", "idempotency_key", "correlation_id", "parent_run_id", "is_existing", "dead_letter_id", "created_at", "started_at", "completed_at", "params", "metadata", "trigger_source", "max_retries", "retry_delay_seconds", "error_type", "cost_usd", "executor_name", "batch_id", "total", "completed", "data", "elapsed_ms", "warnings", "estimated_end_time", "estimated_completion")
     class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +133,25 @@ class Run(_message.Message):
     PARENT_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     IS_EXISTING_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTER_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_TYPE_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_NAME_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_COMPLETION_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     kind: str
     name: str
@@ -166,7 +192,36 @@ class Run(_message.Message):
     parent_run_id: str
     is_existing: bool
     dead_letter_id: str
-    def __init__(self, run_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., options: _Optional[_Union[RunOptions, _Mapping]] = ..., status: _Optional[str] = ..., waiting_reason: _Optional[str] = ..., attempt: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., response: _Optional[_Union[_work_pb2.WorkResponse, _Mapping]] = ..., result: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[RunError, _Mapping]] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., item_counts: _Optional[_Union[_batch_pb2.BatchCounts, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., discarded_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., worker_id: _Optional[str] = ..., retry_of_run_id: _Optional[str] = ..., root_run_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., is_cancelling: _Optional[bool] = ..., tenant_id: _Optional[str] = ..., principal: _Optional[str] = ..., project_id: _Optional[str] = ..., duration_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., schedule_id: _Optional[str] = ..., priority: _Optional[str] = ..., lane: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., is_existing: _Optional[bool] = ..., dead_letter_id: _Optional[str] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    params: _struct_pb2.Struct
+    metadata: _containers.ScalarMap[str, str]
+    trigger_source: str
+    max_retries: int
+    retry_delay_seconds: float
+    error_type: str
+    cost_usd: float
+    executor_name: str
+    batch_id: str
+    total: int
+    completed: int
+    data: SubmittedRun
+    elapsed_ms: int
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    estimated_end_time: _timestamp_pb2.Timestamp
+    estimated_completion: _timestamp_pb2.Timestamp
+    def __init__(self, run_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., options: _Optional[_Union[RunOptions, _Mapping]] = ..., status: _Optional[str] = ..., waiting_reason: _Optional[str] = ..., attempt: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., response: _Optional[_Union[_work_pb2.WorkResponse, _Mapping]] = ..., result: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[RunError, _Mapping]] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., item_counts: _Optional[_Union[_batch_pb2.BatchCounts, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., discarded_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., worker_id: _Optional[str] = ..., retry_of_run_id: _Optional[str] = ..., root_run_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., is_cancelling: _Optional[bool] = ..., tenant_id: _Optional[str] = ..., principal: _Optional[str] = ..., project_id: _Optional[str] = ..., duration_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., schedule_id: _Optional[str] = ..., priority: _Optional[str] = ..., lane: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., is_existing: _Optional[bool] = ..., dead_letter_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trigger_source: _Optional[str] = ..., max_retries: _Optional[int] = ..., retry_delay_seconds: _Optional[float] = ..., error_type: _Optional[str] = ..., cost_usd: _Optional[float] = ..., executor_name: _Optional[str] = ..., batch_id: _Optional[str] = ..., total: _Optional[int] = ..., completed: _Optional[int] = ..., data: _Optional[_Union[SubmittedRun, _Mapping]] = ..., elapsed_ms: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_completion: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SubmittedRun(_message.Message):
+    __slots__ = ("run_id", "dry_run", "would_execute")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    WOULD_EXECUTE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    dry_run: bool
+    would_execute: bool
+    def __init__(self, run_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., would_execute: _Optional[bool] = ...) -> None: ...
 
 class RunError(_message.Message):
     __slots__ = ("type", "message", "category", "is_retryable", "metadata")

@@ -19,7 +19,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateRunRequest(_message.Message):
-    __slots__ = ("work", "kind", "name", "params", "options", "wait", "dry_run", "idempotency_key", "priority", "lane", "correlation_id", "parent_run_id", "trigger_source", "metadata", "max_retries", "retry_delay_seconds")
+    __slots__ = ("work", "kind", "name", "params", "options", "wait", "dry_run", "idempotency_key", "priority", "lane", "correlation_id", "parent_run_id", "trigger_source", "metadata", "max_retries", "retry_delay_seconds", "operations", "webhook_url")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,8 @@ class CreateRunRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
     RETRY_DELAY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     work: _work_pb2.Work
     kind: str
     name: str
@@ -59,7 +61,19 @@ class CreateRunRequest(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     max_retries: int
     retry_delay_seconds: float
-    def __init__(self, work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., priority: _Optional[str] = ..., lane: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., trigger_source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., max_retries: _Optional[int] = ..., retry_delay_seconds: _Optional[float] = ...) -> None: ...
+    operations: _containers.RepeatedCompositeFieldContainer[BatchOperation]
+    webhook_url: str
+    def __init__(self, work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., priority: _Optional[str] = ..., lane: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., trigger_source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., max_retries: _Optional[int] = ..., retry_delay_seconds: _Optional[float] = ..., operations: _Optional[_Iterable[_Union[BatchOperation, _Mapping]]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+
+class BatchOperation(_message.Message):
+    __slots__ = ("id", "type", "params")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    type: str
+    params: _struct_pb2.Struct
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -68,14 +82,7 @@ class GetRunRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("kind", "status", "name", "parent_run_id", "start_time", "end_time", "lane", "priority", "correlation_id", "idempotency_key", "schedule_id", "metadata", "page_size", "page_token", "limit", "offset", "since", "until")
-    class MetadataEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    __slots__ = ("kind", "status", "name", "parent_run_id", "start_time", "end_time", "lane", "priority", "correlation_id", "idempotency_key", "schedule_id", "metadata_json", "page_size", "page_token", "limit", "offset", "since", "until", "workflow")
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -87,13 +94,14 @@ class ListRunsRequest(_message.Message):
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
-    METADATA_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     kind: str
     status: str
     name: str
@@ -105,24 +113,74 @@ class ListRunsRequest(_message.Message):
     correlation_id: str
     idempotency_key: str
     schedule_id: str
-    metadata: _containers.ScalarMap[str, str]
+    metadata_json: str
     page_size: int
     page_token: str
     limit: int
     offset: int
     since: _timestamp_pb2.Timestamp
     until: _timestamp_pb2.Timestamp
-    def __init__(self, kind: _Optional[str] = ..., status: _Optional[str] = ..., name: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lane: _Optional[str] = ..., priority: _Optional[str] = ..., correlation_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., schedule_id: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    workflow: str
+    def __init__(self, kind: _Optional[str] = ..., status: _Optional[str] = ..., name: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lane: _Optional[str] = ..., priority: _Optional[str] = ..., correlation_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., schedule_id: _Optional[str] = ..., metadata_json: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., workflow: _Optional[str] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
-    __slots__ = ("runs", "next_page_token", "total_size")
+    __slots__ = ("runs", "next_page_token", "total_size", "data", "page", "links")
+    class LinksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     RUNS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[_run_pb2.Run]
     next_page_token: str
     total_size: int
-    def __init__(self, runs: _Optional[_Iterable[_Union[_run_pb2.Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+    data: _containers.RepeatedCompositeFieldContainer[RunSummary]
+    page: RunPage
+    links: _containers.ScalarMap[str, str]
+    def __init__(self, runs: _Optional[_Iterable[_Union[_run_pb2.Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., data: _Optional[_Iterable[_Union[RunSummary, _Mapping]]] = ..., page: _Optional[_Union[RunPage, _Mapping]] = ..., links: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class RunSummary(_message.Message):
+    __slots__ = ("run_id", "kind", "name", "status", "create_time", "created_at", "duration_seconds")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    kind: str
+    name: str
+    status: str
+    create_time: _timestamp_pb2.Timestamp
+    created_at: _timestamp_pb2.Timestamp
+    duration_seconds: float
+    def __init__(self, run_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_seconds: _Optional[float] = ...) -> None: ...
+
+class RunPage(_message.Message):
+    __slots__ = ("total", "limit", "offset", "has_more", "page", "total_pages", "has_prev")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_PAGES_FIELD_NUMBER: _ClassVar[int]
+    HAS_PREV_FIELD_NUMBER: _ClassVar[int]
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+    page: int
+    total_pages: int
+    has_prev: bool
+    def __init__(self, total: _Optional[int] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ..., has_more: _Optional[bool] = ..., page: _Optional[int] = ..., total_pages: _Optional[int] = ..., has_prev: _Optional[bool] = ...) -> None: ...
 
 class WaitRunRequest(_message.Message):
     __slots__ = ("run_id", "timeout")
@@ -242,6 +300,46 @@ class ListRunChildrenRequest(_message.Message):
     page_size: int
     page_token: str
     def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRunLogsRequest(_message.Message):
+    __slots__ = ("run_id", "step_id", "level", "page_size", "page_token", "limit")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    step_id: str
+    level: str
+    page_size: int
+    page_token: str
+    limit: int
+    def __init__(self, run_id: _Optional[str] = ..., step_id: _Optional[str] = ..., level: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListRunLogsResponse(_message.Message):
+    __slots__ = ("lines", "next_page_token")
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedCompositeFieldContainer[RunLogLine]
+    next_page_token: str
+    def __init__(self, lines: _Optional[_Iterable[_Union[RunLogLine, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RunLogLine(_message.Message):
+    __slots__ = ("sequence", "create_time", "level", "message", "step_id", "source")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    create_time: _timestamp_pb2.Timestamp
+    level: str
+    message: str
+    step_id: str
+    source: str
+    def __init__(self, sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level: _Optional[str] = ..., message: _Optional[str] = ..., step_id: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
     __slots__ = ("run_id", "reason", "mode")

@@ -93,6 +93,11 @@ class RunServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunChildrenRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.ListRunLogs = channel.unary_unary(
+                '/genai_spine.v1.RunService/ListRunLogs',
+                request_serializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/genai_spine.v1.RunService/CancelRun',
                 request_serializer=genai__spine_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
@@ -173,8 +178,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadRunEvents(self, request, context):
-        """ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-        accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+        """ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+        text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +209,13 @@ class RunServiceServicer:
 
     def ListRunChildren(self, request, context):
         """ListRunChildren lists the runs that have this one as their parent, the oldest first. Errors: RUN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRunLogs(self, request, context):
+        """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -304,6 +316,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListRunChildren,
                     request_deserializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunChildrenRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'ListRunLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRunLogs,
+                    request_deserializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsResponse.SerializeToString,
             ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
@@ -630,6 +647,33 @@ class RunService:
             '/genai_spine.v1.RunService/ListRunChildren',
             genai__spine_dot_v1_dot_run__service__pb2.ListRunChildrenRequest.SerializeToString,
             genai__spine_dot_v1_dot_run__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRunLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.RunService/ListRunLogs',
+            genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsRequest.SerializeToString,
+            genai__spine_dot_v1_dot_run__service__pb2.ListRunLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,8 +57,8 @@ class RunServiceStub:
     ListRunEvents: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunEventsRequest, _run_service_pb2.ListRunEventsResponse]
     """ListRunEvents lists the events of a run in their order. Errors: RUN_NOT_FOUND."""
     ReadRunEvents: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunEventsRequest, _httpbody_pb2.HttpBody]
-    """ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-    accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+    """ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+    text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
     """
     ListRunSteps: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunStepsRequest, _run_service_pb2.ListRunStepsResponse]
     """ListRunSteps lists the steps of a run in the order in which they began. Errors: RUN_NOT_FOUND."""
@@ -70,6 +70,8 @@ class RunServiceStub:
     """
     ListRunChildren: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunChildrenRequest, _run_service_pb2.ListRunsResponse]
     """ListRunChildren lists the runs that have this one as their parent, the oldest first. Errors: RUN_NOT_FOUND."""
+    ListRunLogs: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunLogsRequest, _run_service_pb2.ListRunLogsResponse]
+    """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_pb2.Run]
     """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
@@ -114,8 +116,8 @@ class RunServiceAsyncStub(RunServiceStub):
     ListRunEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunEventsRequest, _run_service_pb2.ListRunEventsResponse]  # type: ignore[assignment]
     """ListRunEvents lists the events of a run in their order. Errors: RUN_NOT_FOUND."""
     ReadRunEvents: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-    accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+    """ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+    text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
     """
     ListRunSteps: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunStepsRequest, _run_service_pb2.ListRunStepsResponse]  # type: ignore[assignment]
     """ListRunSteps lists the steps of a run in the order in which they began. Errors: RUN_NOT_FOUND."""
@@ -127,6 +129,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ListRunChildren: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunChildrenRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """ListRunChildren lists the runs that have this one as their parent, the oldest first. Errors: RUN_NOT_FOUND."""
+    ListRunLogs: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunLogsRequest, _run_service_pb2.ListRunLogsResponse]  # type: ignore[assignment]
+    """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
@@ -210,8 +214,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ReadRunEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-        accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+        """ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+        text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -247,6 +251,14 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
         """ListRunChildren lists the runs that have this one as their parent, the oldest first. Errors: RUN_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListRunLogs(
+        self,
+        request: _run_service_pb2.ListRunLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ListRunLogsResponse, _abc.Awaitable[_run_service_pb2.ListRunLogsResponse]]:
+        """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CancelRun(

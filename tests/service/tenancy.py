@@ -24,6 +24,7 @@ from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
 from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
+from tests.service import run_tenancy
 from tests.service.running import Running, asked
 from tests.upstreams.reply import Reply
 
@@ -89,6 +90,13 @@ async def store(service: Running, tenant: str) -> Stored:
         await _store_objects(service, found, f"{tenant}-{number}")
         (made,) = await ask(service, "BudgetService/SetBudget", budget(f"{MARK}{number}"), tenant)
         ids["budget"] = str(made.id)
+        labels = {
+            "correlation_id": MARK,
+            "metadata": {MARK: MARK},
+            "idempotency_key": [MARK, "other"][number],
+        }
+        (made,) = await ask(service, "RunService/CreateRun", run_tenancy.work(MARK, **labels), tenant)
+        ids["run"] = made.run_id
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
     await ask(service, "PromptService/ExecutePrompt", execute, tenant)
     (listed,) = await ask(
@@ -316,6 +324,7 @@ BY_ID: dict[str, list[Reach]] = {
     "ExecutionService/GetExecution": [
         Reach("execution", lambda id: executions.GetExecutionRequest(execution_id=id))
     ],
+    **{name: [Reach(*reach) for reach in reaches] for name, reaches in run_tenancy.BY_ID.items()},
 }
 # RPCs that list or search what is stored: others see what a tenant without anything sees.
 LISTS: dict[str, list[Callable[[Stored], Message]]] = {
@@ -376,6 +385,7 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: usage.ExportUsageRequest(),
         lambda a: usage.ExportUsageRequest(format="USAGE_EXPORT_FORMAT_FOCUS"),
     ],
+    **run_tenancy.lists(MARK),
 }
 # RPCs that make something: two tenants may give it the same name, and neither meets the other.
 MAKES: dict[str, Callable[[], Message]] = {
@@ -383,6 +393,7 @@ MAKES: dict[str, Callable[[], Message]] = {
         prompt=prompts.Prompt(name="x", slug=SLUG, user_prompt_template="x")
     ),
     "BudgetService/SetBudget": lambda: budget(f"{MARK}0"),
+    "RunService/CreateRun": lambda: run_tenancy.work("x", idempotency_key=MARK),
     "PromptService/ImportPrompts": lambda: prompts.ImportPromptsRequest(
         yaml=f"- name: x\n  slug: {SLUG}\n  user_prompt_template: other\n"
     ),
@@ -422,6 +433,7 @@ NOTHING_STORED = {
     "PricingService/ListPrices": "the operator's prices",
     "PricingService/ListPricesArray": "the operator's prices",
     "ProviderService/ListProviders": "the operator's providers",
+    "RunService/ListWorkers": "the operator's processes",
     "ProviderService/PullModel": "the operator's providers",
     "SymbolService/EstimateDocumentSymbols": "no provider is called",
     "SymbolService/GetSymbolHealth": "the service's own",

@@ -123,7 +123,7 @@ async def contents(service: Running) -> dict[str, Any]:
     found = {}
     async with service.database.engine.connect() as connection:
         for table in metadata.sorted_tables:
-            if not table.name.startswith(("executions", "leases", "usage_", "daily_costs")):
+            if not table.name.startswith(("executions", "leases", "run_workers", "usage_", "daily_costs")):
                 rows = await connection.execute(sa.select(table).order_by(*table.primary_key))
                 found[table.name] = [tuple(row) for row in rows]
     return found

@@ -1,6 +1,7 @@
 """Own files and batches, as a provider named spine: files are kept in the database, a batch is a run."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,7 @@ class OwnProvider(Provider):
     ) -> batches.ListBatchesResponse:
         size = page_tokens.size(request, 20)
         listing = ListRunsRequest(page_size=size, page_token=request.page_token)
-        listing.metadata[MARK] = "1"
+        listing.metadata_json = json.dumps({MARK: "1"})
         page = await self._runs.library.page(listing, call)
         found = [await self.get_batch(batch_id(run.run_id), call) for run in page.runs]
         return batches.ListBatchesResponse(batches=found, next_page_token=page.next_page_token)

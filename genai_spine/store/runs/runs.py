@@ -1,5 +1,6 @@
 """Runs: submitted once an idempotency key, found, and listed."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -143,5 +144,7 @@ def _filters(request: ListRunsRequest, tenant_id: str) -> list[ColumnElement[boo
         found.append(columns.created_at >= since)
     if (until := moment(request, "end_time")) is not None:
         found.append(columns.created_at < until)
-    found += [columns.metadata[name].as_string() == value for name, value in request.metadata.items()]
+    if request.HasField("metadata_json"):
+        wanted = json.loads(request.metadata_json)
+        found += [columns.metadata[name].as_string() == str(value) for name, value in wanted.items()]
     return found

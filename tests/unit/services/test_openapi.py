@@ -31,6 +31,7 @@ from genai_spine.v1 import (
     audit_service_pb2,
     budget_service_pb2,
     capability_service_pb2,
+    dead_letter_service_pb2,
     document_service_pb2,
     error_reason_pb2,
     execution_service_pb2,
@@ -47,6 +48,8 @@ from genai_spine.v1 import (
     provider_file_service_pb2,
     provider_service_pb2,
     request_log_service_pb2,
+    run_service_pb2,
+    schedule_service_pb2,
     session_service_pb2,
     stored_completion_service_pb2,
     symbol_service_pb2,
@@ -67,6 +70,7 @@ SERVICES = [
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
         *(usage_service_pb2, request_log_service_pb2, budget_service_pb2),
+        *(run_service_pb2, dead_letter_service_pb2, schedule_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

@@ -69,14 +69,14 @@ def test_headers_that_a_caller_may_send_are_parameters() -> None:
 
 def test_status_of_each_answer_is_the_one_that_its_method_sets() -> None:
     statuses = {}
-    for file in ("prompt", "session", "stored_completion", "key", "tenant", "budget"):
+    for file in ("prompt", "session", "stored_completion", "key", "tenant", "budget", "run"):
         tree = ast.parse((SERVICES / f"{file}.py").read_text())
         for method in (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)):
             for node in ast.walk(method):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "http_answer.answered":
                     service = file.title().replace("_", "")
                     statuses[f"{service}Service_{method.name}"] = ast.unparse(node.args[1])
-    assert set(statuses.values()) == {"201", "204"}
+    assert set(statuses.values()) == {"201", "202", "204"}
     for name, operation in OPERATIONS.items():
         given = [status for status in operation["responses"] if status[0] == "2"]
         assert given == [statuses.get(re.sub(r"_\d+$", "", name), "200")], name

@@ -23,6 +23,7 @@ __all__ = (
     "BatchCounts",
     "BatchError",
     "BatchItem",
+    "BatchOperation",
     "BatchResult",
     "BatchState",
     "BatchTimes",
@@ -261,6 +262,8 @@ __all__ = (
     "ListRunEventsResponse",
     "ListRunItemsRequest",
     "ListRunItemsResponse",
+    "ListRunLogsRequest",
+    "ListRunLogsResponse",
     "ListRunStepsRequest",
     "ListRunStepsResponse",
     "ListRunsRequest",
@@ -350,10 +353,13 @@ __all__ = (
     "RunError",
     "RunEvent",
     "RunItem",
+    "RunLogLine",
     "RunOptions",
     "RunOutput",
+    "RunPage",
     "RunServiceStub",
     "RunStep",
+    "RunSummary",
     "RunWebhook",
     "Schedule",
     "ScheduleServiceStub",
@@ -376,6 +382,7 @@ __all__ = (
     "StoredMessage",
     "StreamCapabilityRequest",
     "StreamError",
+    "SubmittedRun",
     "SummarizeRequest",
     "SummarizeResponse",
     "Symbol",
@@ -3652,6 +3659,33 @@ default_message_pool.register_message("genai_spine.v1", "BatchItem", BatchItem)
 
 
 @dataclass(eq=False, repr=False)
+class BatchOperation(betterproto2.Message):
+    """
+    BatchOperation is one piece of work of a batch by its name.
+    """
+
+    id: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The caller's name for it, unique in the batch. Default: its place, from 0.
+    """
+
+    type: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Name of the work, such as summarize. Required.
+    """
+
+    params: "__google__protobuf__.Struct | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Fields of the work's request. Default: none.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "BatchOperation", BatchOperation)
+
+
+@dataclass(eq=False, repr=False)
 class BatchResult(betterproto2.Message):
     """
     BatchResult is how a batch ended.
@@ -6465,6 +6499,16 @@ class CreateRunRequest(betterproto2.Message):
     The same as options.retry_delay_seconds.
     """
 
+    operations: "list[BatchOperation]" = betterproto2.field(69, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Work of a batch in the place of work, as older clients name it.
+    """
+
+    webhook_url: "str | None" = betterproto2.field(70, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as options.webhook.url.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("idempotency_key"):
@@ -6485,6 +6529,10 @@ class CreateRunRequest(betterproto2.Message):
             warnings.warn("CreateRunRequest.max_retries is deprecated", DeprecationWarning)
         if self.is_set("retry_delay_seconds"):
             warnings.warn("CreateRunRequest.retry_delay_seconds is deprecated", DeprecationWarning)
+        if self.is_set("operations"):
+            warnings.warn("CreateRunRequest.operations is deprecated", DeprecationWarning)
+        if self.is_set("webhook_url"):
+            warnings.warn("CreateRunRequest.webhook_url is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "CreateRunRequest", CreateRunRequest)
@@ -8008,7 +8056,8 @@ class ExecutePromptRequest(betterproto2.Message):
 
     wait: "bool | None" = betterproto2.field(10, betterproto2.TYPE_BOOL, optional=True)
     """
-    true waits for the result, as without the field. false, which asks for a run, is refused by this version.
+    false makes a run of it, which answers at once with run_id alone; true does so where the result is not there
+    within 30 s. REST answers 202 then. Not of StreamPrompt. Default: the call takes as long as the result.
     """
 
     user: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
@@ -8162,6 +8211,16 @@ class ExecutePromptResponse(betterproto2.Message):
     result: "CapabilityResult | None" = betterproto2.field(22, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Who answered, and what it took.
+    """
+
+    run_id: "str | None" = betterproto2.field(23, betterproto2.TYPE_STRING, optional=True)
+    """
+    UUID of the run that makes the answer, where the request asked for one with wait; all else is unset then.
+    """
+
+    status: "str | None" = betterproto2.field(24, betterproto2.TYPE_STRING, optional=True)
+    """
+    Status of that run.
     """
 
     def __post_init__(self) -> None:
@@ -11620,7 +11679,7 @@ class ListDeadLettersResponse(betterproto2.Message):
     Token of the next page; empty on the last one.
     """
 
-    total_size: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    total_size: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     All that the request is about.
     """
@@ -12509,7 +12568,7 @@ class ListRunEventsRequest(betterproto2.Message):
     UUID. Required.
     """
 
-    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT64, optional=True)
+    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Only events after this sequence. Default: 0, all events.
     """
@@ -12604,6 +12663,71 @@ default_message_pool.register_message("genai_spine.v1", "ListRunItemsResponse", 
 
 
 @dataclass(eq=False, repr=False)
+class ListRunLogsRequest(betterproto2.Message):
+    """
+    ListRunLogsRequest names a page of a run's log.
+    """
+
+    run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    UUID. Required.
+    """
+
+    step_id: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    Only of this step. Default: any.
+    """
+
+    level: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Least level: DEBUG, INFO, WARNING or ERROR. Default: DEBUG.
+    """
+
+    page_size: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most lines to return. Default 1,000.
+    """
+
+    page_token: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    next_page_token of the page before. Default: the first page.
+    """
+
+    limit: "int | None" = betterproto2.field(6, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as page_size.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("limit"):
+            warnings.warn("ListRunLogsRequest.limit is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "ListRunLogsRequest", ListRunLogsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class ListRunLogsResponse(betterproto2.Message):
+    """
+    ListRunLogsResponse is one page.
+    """
+
+    lines: "list[RunLogLine]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The lines.
+    """
+
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Token of the next page; empty: this is the last page until now.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "ListRunLogsResponse", ListRunLogsResponse)
+
+
+@dataclass(eq=False, repr=False)
 class ListRunsRequest(betterproto2.Message):
     """
     ListRunsRequest narrows a list, and names a page.
@@ -12668,13 +12792,9 @@ class ListRunsRequest(betterproto2.Message):
     Only made by this schedule. Default: any.
     """
 
-    metadata: "dict[str, str]" = betterproto2.field(
-        12,
-        betterproto2.TYPE_MAP,
-        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
-    )
+    metadata_json: "str | None" = betterproto2.field(12, betterproto2.TYPE_STRING, optional=True)
     """
-    Only with these entries in metadata. Default: any.
+    JSON object of texts: only runs whose metadata has these entries, such as {"team": "news"}. Default: any.
     """
 
     page_size: "int | None" = betterproto2.field(13, betterproto2.TYPE_INT32, optional=True)
@@ -12711,6 +12831,11 @@ class ListRunsRequest(betterproto2.Message):
     The same as end_time.
     """
 
+    workflow: "str | None" = betterproto2.field(19, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as name.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.is_set("limit"):
@@ -12719,6 +12844,8 @@ class ListRunsRequest(betterproto2.Message):
             warnings.warn("ListRunsRequest.since is deprecated", DeprecationWarning)
         if self.is_set("until"):
             warnings.warn("ListRunsRequest.until is deprecated", DeprecationWarning)
+        if self.is_set("workflow"):
+            warnings.warn("ListRunsRequest.workflow is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ListRunsRequest", ListRunsRequest)
@@ -12740,10 +12867,34 @@ class ListRunsResponse(betterproto2.Message):
     Token of the next page; empty on the last one.
     """
 
-    total_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT64, optional=True)
+    total_size: "int | None" = betterproto2.field(3, betterproto2.TYPE_INT32, optional=True)
     """
-    All runs that the request is about. Unset where nobody asked with offset.
+    All runs that the request is about. Unset: nobody asked with offset, or over REST.
     """
+
+    data: "list[RunSummary]" = betterproto2.field(60, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The runs in few words.
+    """
+
+    page: "RunPage | None" = betterproto2.field(61, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Where the page stands. Set over REST.
+    """
+
+    links: "dict[str, str]" = betterproto2.field(
+        62,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    Paths of this page, the next one and the one before: self, next, prev. Set over REST.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("data"):
+            warnings.warn("ListRunsResponse.data is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ListRunsResponse", ListRunsResponse)
@@ -14607,7 +14758,7 @@ class PurgeDeadLettersResponse(betterproto2.Message):
     PurgeDeadLettersResponse says how many went.
     """
 
-    deleted: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
+    deleted: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
     """
     Deleted dead letters.
     """
@@ -14632,17 +14783,17 @@ class QueueDepth(betterproto2.Message):
     Priority.
     """
 
-    queued: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    queued: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     Runs that wait for a worker.
     """
 
-    pending: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    pending: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)
     """
     Runs that wait for their time, a retry or approval.
     """
 
-    running: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    running: "int" = betterproto2.field(5, betterproto2.TYPE_INT32)
     """
     Runs that run.
     """
@@ -14672,27 +14823,27 @@ class QueueStats(betterproto2.Message):
     One entry a lane and priority that has runs.
     """
 
-    completed_24h: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    completed_24h: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
     """
     Runs that completed in the last 24 hours.
     """
 
-    failed_24h: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    failed_24h: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     Runs that failed in the last 24 hours, those among the dead letters included.
     """
 
-    cancelled_24h: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    cancelled_24h: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)
     """
     Runs that were cancelled in the last 24 hours.
     """
 
-    stale: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    stale: "int" = betterproto2.field(5, betterproto2.TYPE_INT32)
     """
     Runs that have been running for more than an hour.
     """
 
-    dead_letters: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    dead_letters: "int" = betterproto2.field(6, betterproto2.TYPE_INT32)
     """
     Dead letters that nobody resolved.
     """
@@ -14744,7 +14895,7 @@ class ReadRunEventsRequest(betterproto2.Message):
     UUID. Required.
     """
 
-    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT64, optional=True)
+    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Only events after this sequence. Default: that of the header Last-Event-ID, otherwise 0.
     """
@@ -15577,7 +15728,7 @@ class Run(betterproto2.Message):
     UUID of the run at the top of its tree; its own where it has no parent.
     """
 
-    last_sequence: "int" = betterproto2.field(26, betterproto2.TYPE_INT64)
+    last_sequence: "int" = betterproto2.field(26, betterproto2.TYPE_INT32)
     """
     Sequence number of its last event.
     """
@@ -15656,6 +15807,146 @@ class Run(betterproto2.Message):
     UUID of its entry among the dead letters. Unset: there is none.
     """
 
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        60, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    started_at: "datetime.datetime | None" = betterproto2.field(
+        61, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as start_time.
+    """
+
+    completed_at: "datetime.datetime | None" = betterproto2.field(
+        62, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as end_time.
+    """
+
+    params: "__google__protobuf__.Struct | None" = betterproto2.field(
+        63, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Fields of the work's request.
+    """
+
+    metadata: "dict[str, str]" = betterproto2.field(
+        64,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The same as options.metadata. Set over REST.
+    """
+
+    trigger_source: "str | None" = betterproto2.field(65, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as options.trigger_source.
+    """
+
+    max_retries: "int | None" = betterproto2.field(66, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as options.max_retries.
+    """
+
+    retry_delay_seconds: "float | None" = betterproto2.field(67, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    The same as options.retry_delay_seconds.
+    """
+
+    error_type: "str | None" = betterproto2.field(68, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as error.type.
+    """
+
+    cost_usd: "float | None" = betterproto2.field(69, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    The same as cost.cost_usd.
+    """
+
+    executor_name: "str | None" = betterproto2.field(70, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as worker_id.
+    """
+
+    batch_id: "str | None" = betterproto2.field(71, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as run_id, of a batch. Set over REST.
+    """
+
+    total: "int | None" = betterproto2.field(72, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as item_counts.total.
+    """
+
+    completed: "int | None" = betterproto2.field(73, betterproto2.TYPE_INT32, optional=True)
+    """
+    The same as item_counts.completed.
+    """
+
+    data: "SubmittedRun | None" = betterproto2.field(80, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What CreateRun did, as older clients read it. Set over REST.
+    """
+
+    elapsed_ms: "int | None" = betterproto2.field(81, betterproto2.TYPE_INT32, optional=True)
+    """
+    Milliseconds that submitting took. Set over REST.
+    """
+
+    warnings: "list[str]" = betterproto2.field(82, betterproto2.TYPE_STRING, repeated=True)
+    """
+    What the caller may want to know, such as a lane that nobody serves. Of CreateRun over REST.
+    """
+
+    estimated_end_time: "datetime.datetime | None" = betterproto2.field(
+        83, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When the run is expected to end: now and its eta. Unset: not known.
+    """
+
+    estimated_completion: "datetime.datetime | None" = betterproto2.field(
+        84, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as estimated_end_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created_at"):
+            warnings.warn("Run.created_at is deprecated", DeprecationWarning)
+        if self.is_set("started_at"):
+            warnings.warn("Run.started_at is deprecated", DeprecationWarning)
+        if self.is_set("completed_at"):
+            warnings.warn("Run.completed_at is deprecated", DeprecationWarning)
+        if self.is_set("params"):
+            warnings.warn("Run.params is deprecated", DeprecationWarning)
+        if self.is_set("trigger_source"):
+            warnings.warn("Run.trigger_source is deprecated", DeprecationWarning)
+        if self.is_set("max_retries"):
+            warnings.warn("Run.max_retries is deprecated", DeprecationWarning)
+        if self.is_set("retry_delay_seconds"):
+            warnings.warn("Run.retry_delay_seconds is deprecated", DeprecationWarning)
+        if self.is_set("error_type"):
+            warnings.warn("Run.error_type is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("Run.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("executor_name"):
+            warnings.warn("Run.executor_name is deprecated", DeprecationWarning)
+        if self.is_set("total"):
+            warnings.warn("Run.total is deprecated", DeprecationWarning)
+        if self.is_set("completed"):
+            warnings.warn("Run.completed is deprecated", DeprecationWarning)
+        if self.is_set("estimated_completion"):
+            warnings.warn("Run.estimated_completion is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "Run", Run)
 
@@ -15716,7 +16007,7 @@ class RunEvent(betterproto2.Message):
     UUID of the run.
     """
 
-    sequence: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    sequence: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     Number within the run, from 1, without a gap. Text (event_type output) has the number of the last event before
     it: it is not kept for ever, and resumed by output.offset.
@@ -15726,7 +16017,8 @@ class RunEvent(betterproto2.Message):
     """
     created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
     dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output.
+    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output, heartbeat (nothing is new; its
+    number is that of the last event).
     """
 
     timestamp: "datetime.datetime | None" = betterproto2.field(
@@ -15822,6 +16114,48 @@ class RunItem(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "RunItem", RunItem)
+
+
+@dataclass(eq=False, repr=False)
+class RunLogLine(betterproto2.Message):
+    """
+    RunLogLine is one event in words.
+    """
+
+    sequence: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    Sequence number of the event.
+    """
+
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it happened.
+    """
+
+    level: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    DEBUG, INFO, WARNING or ERROR.
+    """
+
+    message: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    What happened.
+    """
+
+    step_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Step that it is about. Empty: the run.
+    """
+
+    source: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    dispatcher, executor or worker.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RunLogLine", RunLogLine)
 
 
 @dataclass(eq=False, repr=False)
@@ -15961,7 +16295,7 @@ class RunOutput(betterproto2.Message):
     The piece.
     """
 
-    offset: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    offset: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     Characters of the step's text before this piece.
     """
@@ -15973,6 +16307,51 @@ class RunOutput(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "RunOutput", RunOutput)
+
+
+@dataclass(eq=False, repr=False)
+class RunPage(betterproto2.Message):
+    """
+    RunPage says where a page stands in its list, in numbers.
+    """
+
+    total: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    All runs of the list.
+    """
+
+    limit: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Most runs on the page.
+    """
+
+    offset: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Runs before the page.
+    """
+
+    has_more: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    Runs follow.
+    """
+
+    page: "int" = betterproto2.field(5, betterproto2.TYPE_INT32)
+    """
+    Number of the page, from 1.
+    """
+
+    total_pages: "int" = betterproto2.field(6, betterproto2.TYPE_INT32)
+    """
+    Pages.
+    """
+
+    has_prev: "bool" = betterproto2.field(7, betterproto2.TYPE_BOOL)
+    """
+    Runs go before.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RunPage", RunPage)
 
 
 @dataclass(eq=False, repr=False)
@@ -16020,7 +16399,7 @@ class RunStep(betterproto2.Message):
     When it ended. Unset: it has not.
     """
 
-    duration_ms: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT64, optional=True)
+    duration_ms: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT32, optional=True)
     """
     Milliseconds between both.
     """
@@ -16047,6 +16426,60 @@ class RunStep(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "RunStep", RunStep)
+
+
+@dataclass(eq=False, repr=False)
+class RunSummary(betterproto2.Message):
+    """
+    RunSummary is a run in few words.
+    """
+
+    run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    UUID.
+    """
+
+    kind: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Kind.
+    """
+
+    name: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Name of the work.
+    """
+
+    status: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Status.
+    """
+
+    create_time: "datetime.datetime | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was submitted.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    duration_seconds: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    Seconds from its start to its end, or until now. Unset: it has not started.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("created_at"):
+            warnings.warn("RunSummary.created_at is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "RunSummary", RunSummary)
 
 
 @dataclass(eq=False, repr=False)
@@ -17181,6 +17614,31 @@ class StreamError(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "StreamError", StreamError)
+
+
+@dataclass(eq=False, repr=False)
+class SubmittedRun(betterproto2.Message):
+    """
+    SubmittedRun says what came of a submission.
+    """
+
+    run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    UUID of the run.
+    """
+
+    dry_run: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    Nothing was submitted: the request was only checked.
+    """
+
+    would_execute: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
+    """
+    The run will be made: it is new, or was there and has not ended.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "SubmittedRun", SubmittedRun)
 
 
 @dataclass(eq=False, repr=False)
@@ -19188,7 +19646,7 @@ class WatchRunRequest(betterproto2.Message):
     UUID. Required.
     """
 
-    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT64, optional=True)
+    after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
     """
     Sequence of the last event that was received. Default: 0, all events.
     """
@@ -19201,7 +19659,7 @@ class WatchRunRequest(betterproto2.Message):
     output_offsets: "dict[str, int]" = betterproto2.field(
         4,
         betterproto2.TYPE_MAP,
-        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_INT64),
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_INT32),
     )
     """
     Characters of text that were received, by step. Default: none.
@@ -19428,12 +19886,12 @@ class Worker(betterproto2.Message):
     Runs that it makes now.
     """
 
-    completed: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    completed: "int" = betterproto2.field(6, betterproto2.TYPE_INT32)
     """
     Runs that it ended well since it started.
     """
 
-    failed: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    failed: "int" = betterproto2.field(7, betterproto2.TYPE_INT32)
     """
     Runs that it ended with an error.
     """
@@ -22385,8 +22843,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[__google__api__.HttpBody]":
         """
-        ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-        accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+        ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+        text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
         """
 
         async for response in self._unary_stream(
@@ -22480,6 +22938,27 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
             "/genai_spine.v1.RunService/ListRunChildren",
             message,
             ListRunsResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_run_logs(
+        self,
+        message: "ListRunLogsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ListRunLogsResponse":
+        """
+        ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.RunService/ListRunLogs",
+            message,
+            ListRunLogsResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

@@ -19,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/run.proto.
  */
 export const file_genai_spine_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChhnZW5haV9zcGluZS92MS9ydW4ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIvcJCgpSdW5PcHRpb25zEigKBGxhbmUYASABKAlCFaK7GBFCD1thLXowLTktXXsxLDMyfUgAiAEBEkIKCHByaW9yaXR5GAIgASgJQiuiuxgnQh1yZWFsdGltZXxoaWdofG5vcm1hbHxsb3d8c2xvd1IGbm9ybWFsSAGIAQESMQoPaWRlbXBvdGVuY3lfa2V5GAMgASgJQhOiuxgPMAE4/wFCCFteXHgwMF0qSAKIAQESMAoOY29ycmVsYXRpb25faWQYBCABKAlCE6K7GA8wATiAAUIIW15ceDAwXSpIA4gBARIiCg1wYXJlbnRfcnVuX2lkGAUgASgJQgaiuxgCOCRIBIgBARI4Cg50cmlnZ2VyX3NvdXJjZRgGIAEoCUIborsYF0IQW2EtejAtOV8tXXsxLDMyfVIDYXBpSAWIAQESXQoIbWV0YWRhdGEYByADKAsyKC5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zLk1ldGFkYXRhRW50cnlCIaK7GB0oIDjoB2IWW0EtWmEtejAtOV8uOi8tXXsxLDY0fRJdCgtjb3N0X2xhYmVscxgIIAMoCzIqLmdlbmFpX3NwaW5lLnYxLlJ1bk9wdGlvbnMuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9Ei4KCm5vdF9iZWZvcmUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGRlYWRsaW5lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgd0aW1lb3V0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKC21heF9yZXRyaWVzGAwgASgFQhmiuxgVEQAAAAAAAAAAGQAAAAAAAFlAUgEzSAaIAQESPAoTcmV0cnlfZGVsYXlfc2Vjb25kcxgNIAEoAUIaorsYFhEAAAAAAAAAABkAAAAAABj1QFICNjBIB4gBARJGCgdiYWNrb2ZmGA4gASgJQjCiuxgsQiBjb25zdGFudHxsaW5lYXJ8ZXhwb25lbnRpYWx8bm9uZVIIY29uc3RhbnRICIgBARI1ChBidWRnZXRfbGltaXRfdXNkGA8gASgBQhaiuxgSEQAAAAAAAAAAGQAAAACAhC5BSAmIAQESMAoHd2ViaG9vaxgQIAEoCzIaLmdlbmFpX3NwaW5lLnYxLlJ1bldlYmhvb2tICogBARIMCgRob2xkGBEgASgIEhoKBHVzZXIYEiABKAlCB6K7GAM4gAJIC4gBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX2xhbmVCCwoJX3ByaW9yaXR5QhIKEF9pZGVtcG90ZW5jeV9rZXlCEQoPX2NvcnJlbGF0aW9uX2lkQhAKDl9wYXJlbnRfcnVuX2lkQhEKD190cmlnZ2VyX3NvdXJjZUIOCgxfbWF4X3JldHJpZXNCFgoUX3JldHJ5X2RlbGF5X3NlY29uZHNCCgoIX2JhY2tvZmZCEwoRX2J1ZGdldF9saW1pdF91c2RCCgoIX3dlYmhvb2tCBwoFX3VzZXIiWAoKUnVuV2ViaG9vaxIrCgN1cmwYASABKAlCHqK7GBoIATjQD0ITaHR0cHM/Oi8vW15cc1x4MDBdKxIdCgtldmVudF90eXBlcxgCIAMoCUIIorsYBCgUOCAiqAsKA1J1bhIOCgZydW5faWQYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJEiIKBHdvcmsYBCABKAsyFC5nZW5haV9zcGluZS52MS5Xb3JrEisKB29wdGlvbnMYBSABKAsyGi5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zEg4KBnN0YXR1cxgGIAEoCRIWCg53YWl0aW5nX3JlYXNvbhgHIAEoCRIPCgdhdHRlbXB0GAggASgFEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRbmV4dF9hdHRlbXB0X3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCHJlc3BvbnNlGA0gASgLMhwuZ2VuYWlfc3BpbmUudjEuV29ya1Jlc3BvbnNlEicKBnJlc3VsdBgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLAoFZXJyb3IYDyABKAsyGC5nZW5haV9zcGluZS52MS5SdW5FcnJvckgAiAEBEhAKCHByb2dyZXNzGBAgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYESABKAkSJgoDZXRhGBIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjUKC2l0ZW1fY291bnRzGBMgASgLMhsuZ2VuYWlfc3BpbmUudjEuQmF0Y2hDb3VudHNIAYgBARIiCgRjb3N0GBQgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIkCgV1c2FnZRgVIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlEiwKDmRpc2NhcmRlZF9jb3N0GBYgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIRCgl3b3JrZXJfaWQYFyABKAkSHAoPcmV0cnlfb2ZfcnVuX2lkGBggASgJSAKIAQESEwoLcm9vdF9ydW5faWQYGSABKAkSFQoNbGFzdF9zZXF1ZW5jZRgaIAEoAxIVCg1pc19jYW5jZWxsaW5nGBsgASgIEhEKCXRlbmFudF9pZBgcIAEoCRIRCglwcmluY2lwYWwYHSABKAkSFwoKcHJvamVjdF9pZBgeIAEoCUgDiAEBEh0KEGR1cmF0aW9uX3NlY29uZHMYHyABKAFIBIgBARIrCgR0YWdzGCAgAygLMh0uZ2VuYWlfc3BpbmUudjEuUnVuLlRhZ3NFbnRyeRIYCgtzY2hlZHVsZV9pZBghIAEoCUgFiAEBEhAKCHByaW9yaXR5GCIgASgJEgwKBGxhbmUYIyABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GCQgASgJSAaIAQESGwoOY29ycmVsYXRpb25faWQYJSABKAlIB4gBARIaCg1wYXJlbnRfcnVuX2lkGCYgASgJSAiIAQESEwoLaXNfZXhpc3RpbmcYJyABKAgSGwoOZGVhZF9sZXR0ZXJfaWQYKCABKAlICYgBARorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIICgZfZXJyb3JCDgoMX2l0ZW1fY291bnRzQhIKEF9yZXRyeV9vZl9ydW5faWRCDQoLX3Byb2plY3RfaWRCEwoRX2R1cmF0aW9uX3NlY29uZHNCDgoMX3NjaGVkdWxlX2lkQhIKEF9pZGVtcG90ZW5jeV9rZXlCEQoPX2NvcnJlbGF0aW9uX2lkQhAKDl9wYXJlbnRfcnVuX2lkQhEKD19kZWFkX2xldHRlcl9pZCK8AQoIUnVuRXJyb3ISDAoEdHlwZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhAKCGNhdGVnb3J5GAMgASgJEhQKDGlzX3JldHJ5YWJsZRgEIAEoCBI4CghtZXRhZGF0YRgFIAMoCzImLmdlbmFpX3NwaW5lLnYxLlJ1bkVycm9yLk1ldGFkYXRhRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvMBCghSdW5FdmVudBIQCghldmVudF9pZBgBIAEoCRIOCgZydW5faWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAMSEgoKZXZlbnRfdHlwZRgEIAEoCRItCgl0aW1lc3RhbXAYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiUKBGRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnNvdXJjZRgHIAEoCRIuCgZvdXRwdXQYCCABKAsyGS5nZW5haV9zcGluZS52MS5SdW5PdXRwdXRIAIgBAUIJCgdfb3V0cHV0IkwKCVJ1bk91dHB1dBIPCgdzdGVwX2lkGAEgASgJEgwKBHRleHQYAiABKAkSDgoGb2Zmc2V0GAMgASgDEhAKCGlzX3Jlc2V0GAQgASgIIvACCgdSdW5TdGVwEg8KB3N0ZXBfaWQYASABKAkSEQoJc3RlcF9uYW1lGAIgASgJEhEKCXN0ZXBfdHlwZRgDIAEoCRISCgpzdGVwX29yZGVyGAQgASgFEg4KBnN0YXR1cxgFIAEoCRIuCgpzdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLZHVyYXRpb25fbXMYCCABKANIAIgBARIPCgdhdHRlbXB0GAkgASgFEiwKBWVycm9yGAogASgLMhguZ2VuYWlfc3BpbmUudjEuUnVuRXJyb3JIAYgBARIVCg1leGVjdXRpb25faWRzGAsgAygJEiIKBGNvc3QYDCABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0Qg4KDF9kdXJhdGlvbl9tc0IICgZfZXJyb3JiBnByb3RvMw", [file_genai_spine_v1_batch, file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_genai_spine_v1_work, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChhnZW5haV9zcGluZS92MS9ydW4ucHJvdG8SDmdlbmFpX3NwaW5lLnYxIvcJCgpSdW5PcHRpb25zEigKBGxhbmUYASABKAlCFaK7GBFCD1thLXowLTktXXsxLDMyfUgAiAEBEkIKCHByaW9yaXR5GAIgASgJQiuiuxgnQh1yZWFsdGltZXxoaWdofG5vcm1hbHxsb3d8c2xvd1IGbm9ybWFsSAGIAQESMQoPaWRlbXBvdGVuY3lfa2V5GAMgASgJQhOiuxgPMAE4/wFCCFteXHgwMF0qSAKIAQESMAoOY29ycmVsYXRpb25faWQYBCABKAlCE6K7GA8wATiAAUIIW15ceDAwXSpIA4gBARIiCg1wYXJlbnRfcnVuX2lkGAUgASgJQgaiuxgCOCRIBIgBARI4Cg50cmlnZ2VyX3NvdXJjZRgGIAEoCUIborsYF0IQW2EtejAtOV8tXXsxLDMyfVIDYXBpSAWIAQESXQoIbWV0YWRhdGEYByADKAsyKC5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zLk1ldGFkYXRhRW50cnlCIaK7GB0oIDjoB2IWW0EtWmEtejAtOV8uOi8tXXsxLDY0fRJdCgtjb3N0X2xhYmVscxgIIAMoCzIqLmdlbmFpX3NwaW5lLnYxLlJ1bk9wdGlvbnMuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9Ei4KCm5vdF9iZWZvcmUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGRlYWRsaW5lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgd0aW1lb3V0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKC21heF9yZXRyaWVzGAwgASgFQhmiuxgVEQAAAAAAAAAAGQAAAAAAAFlAUgEzSAaIAQESPAoTcmV0cnlfZGVsYXlfc2Vjb25kcxgNIAEoAUIaorsYFhEAAAAAAAAAABkAAAAAABj1QFICNjBIB4gBARJGCgdiYWNrb2ZmGA4gASgJQjCiuxgsQiBjb25zdGFudHxsaW5lYXJ8ZXhwb25lbnRpYWx8bm9uZVIIY29uc3RhbnRICIgBARI1ChBidWRnZXRfbGltaXRfdXNkGA8gASgBQhaiuxgSEQAAAAAAAAAAGQAAAACAhC5BSAmIAQESMAoHd2ViaG9vaxgQIAEoCzIaLmdlbmFpX3NwaW5lLnYxLlJ1bldlYmhvb2tICogBARIMCgRob2xkGBEgASgIEhoKBHVzZXIYEiABKAlCB6K7GAM4gAJIC4gBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX2xhbmVCCwoJX3ByaW9yaXR5QhIKEF9pZGVtcG90ZW5jeV9rZXlCEQoPX2NvcnJlbGF0aW9uX2lkQhAKDl9wYXJlbnRfcnVuX2lkQhEKD190cmlnZ2VyX3NvdXJjZUIOCgxfbWF4X3JldHJpZXNCFgoUX3JldHJ5X2RlbGF5X3NlY29uZHNCCgoIX2JhY2tvZmZCEwoRX2J1ZGdldF9saW1pdF91c2RCCgoIX3dlYmhvb2tCBwoFX3VzZXIiWAoKUnVuV2ViaG9vaxIrCgN1cmwYASABKAlCHqK7GBoIATjQD0ITaHR0cHM/Oi8vW15cc1x4MDBdKxIdCgtldmVudF90eXBlcxgCIAMoCUIIorsYBCgUOCAijBUKA1J1bhIOCgZydW5faWQYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJEiIKBHdvcmsYBCABKAsyFC5nZW5haV9zcGluZS52MS5Xb3JrEisKB29wdGlvbnMYBSABKAsyGi5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zEg4KBnN0YXR1cxgGIAEoCRIWCg53YWl0aW5nX3JlYXNvbhgHIAEoCRIPCgdhdHRlbXB0GAggASgFEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRbmV4dF9hdHRlbXB0X3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCHJlc3BvbnNlGA0gASgLMhwuZ2VuYWlfc3BpbmUudjEuV29ya1Jlc3BvbnNlEicKBnJlc3VsdBgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLAoFZXJyb3IYDyABKAsyGC5nZW5haV9zcGluZS52MS5SdW5FcnJvckgAiAEBEhAKCHByb2dyZXNzGBAgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYESABKAkSJgoDZXRhGBIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjUKC2l0ZW1fY291bnRzGBMgASgLMhsuZ2VuYWlfc3BpbmUudjEuQmF0Y2hDb3VudHNIAYgBARIiCgRjb3N0GBQgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIkCgV1c2FnZRgVIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlEiwKDmRpc2NhcmRlZF9jb3N0GBYgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIRCgl3b3JrZXJfaWQYFyABKAkSHAoPcmV0cnlfb2ZfcnVuX2lkGBggASgJSAKIAQESEwoLcm9vdF9ydW5faWQYGSABKAkSFQoNbGFzdF9zZXF1ZW5jZRgaIAEoBRIVCg1pc19jYW5jZWxsaW5nGBsgASgIEhEKCXRlbmFudF9pZBgcIAEoCRIRCglwcmluY2lwYWwYHSABKAkSFwoKcHJvamVjdF9pZBgeIAEoCUgDiAEBEh0KEGR1cmF0aW9uX3NlY29uZHMYHyABKAFIBIgBARIrCgR0YWdzGCAgAygLMh0uZ2VuYWlfc3BpbmUudjEuUnVuLlRhZ3NFbnRyeRIYCgtzY2hlZHVsZV9pZBghIAEoCUgFiAEBEhAKCHByaW9yaXR5GCIgASgJEgwKBGxhbmUYIyABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GCQgASgJSAaIAQESGwoOY29ycmVsYXRpb25faWQYJSABKAlIB4gBARIaCg1wYXJlbnRfcnVuX2lkGCYgASgJSAiIAQESEwoLaXNfZXhpc3RpbmcYJyABKAgSGwoOZGVhZF9sZXR0ZXJfaWQYKCABKAlICYgBARJBCgpjcmVhdGVkX2F0GDwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRGAGquxgLY3JlYXRlX3RpbWUSQAoKc3RhcnRlZF9hdBg9IAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEBgBqrsYCnN0YXJ0X3RpbWUSQAoMY29tcGxldGVkX2F0GD4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOGAGquxgIZW5kX3RpbWUSMwoGcGFyYW1zGD8gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIKGAGquxgEd29yaxIzCghtZXRhZGF0YRhAIAMoCzIhLmdlbmFpX3NwaW5lLnYxLlJ1bi5NZXRhZGF0YUVudHJ5Ek8KDnRyaWdnZXJfc291cmNlGEEgASgJQjIYAaK7GBJCEFthLXowLTlfLV17MSwzMn2quxgWb3B0aW9ucy50cmlnZ2VyX3NvdXJjZUgKiAEBEkkKC21heF9yZXRyaWVzGEIgASgFQi8YAaK7GBIRAAAAAAAAAAAZAAAAAAAAWUCquxgTb3B0aW9ucy5tYXhfcmV0cmllc0gLiAEBElkKE3JldHJ5X2RlbGF5X3NlY29uZHMYQyABKAFCNxgBorsYEhEAAAAAAAAAABkAAAAAABj1QKq7GBtvcHRpb25zLnJldHJ5X2RlbGF5X3NlY29uZHNIDIgBARIpCgplcnJvcl90eXBlGEQgASgJQhAYAaq7GAplcnJvci50eXBlSA2IAQESKgoIY29zdF91c2QYRSABKAFCExgBqrsYDWNvc3QuY29zdF91c2RIDogBARIrCg1leGVjdXRvcl9uYW1lGEYgASgJQg8YAaq7GAl3b3JrZXJfaWRID4gBARIVCghiYXRjaF9pZBhHIAEoCUgQiAEBEisKBXRvdGFsGEggASgFQhcYAaq7GBFpdGVtX2NvdW50cy50b3RhbEgRiAEBEjMKCWNvbXBsZXRlZBhJIAEoBUIbGAGquxgVaXRlbV9jb3VudHMuY29tcGxldGVkSBKIAQESLwoEZGF0YRhQIAEoCzIcLmdlbmFpX3NwaW5lLnYxLlN1Ym1pdHRlZFJ1bkgTiAEBEhcKCmVsYXBzZWRfbXMYUSABKAVIFIgBARIQCgh3YXJuaW5ncxhSIAMoCRI2ChJlc3RpbWF0ZWRfZW5kX3RpbWUYUyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wElIKFGVzdGltYXRlZF9jb21wbGV0aW9uGFQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIYGAGquxgSZXN0aW1hdGVkX2VuZF90aW1lGisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIICgZfZXJyb3JCDgoMX2l0ZW1fY291bnRzQhIKEF9yZXRyeV9vZl9ydW5faWRCDQoLX3Byb2plY3RfaWRCEwoRX2R1cmF0aW9uX3NlY29uZHNCDgoMX3NjaGVkdWxlX2lkQhIKEF9pZGVtcG90ZW5jeV9rZXlCEQoPX2NvcnJlbGF0aW9uX2lkQhAKDl9wYXJlbnRfcnVuX2lkQhEKD19kZWFkX2xldHRlcl9pZEIRCg9fdHJpZ2dlcl9zb3VyY2VCDgoMX21heF9yZXRyaWVzQhYKFF9yZXRyeV9kZWxheV9zZWNvbmRzQg0KC19lcnJvcl90eXBlQgsKCV9jb3N0X3VzZEIQCg5fZXhlY3V0b3JfbmFtZUILCglfYmF0Y2hfaWRCCAoGX3RvdGFsQgwKCl9jb21wbGV0ZWRCBwoFX2RhdGFCDQoLX2VsYXBzZWRfbXMiRgoMU3VibWl0dGVkUnVuEg4KBnJ1bl9pZBgBIAEoCRIPCgdkcnlfcnVuGAIgASgIEhUKDXdvdWxkX2V4ZWN1dGUYAyABKAgivAEKCFJ1bkVycm9yEgwKBHR5cGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIQCghjYXRlZ29yeRgDIAEoCRIUCgxpc19yZXRyeWFibGUYBCABKAgSOAoIbWV0YWRhdGEYBSADKAsyJi5nZW5haV9zcGluZS52MS5SdW5FcnJvci5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLzAQoIUnVuRXZlbnQSEAoIZXZlbnRfaWQYASABKAkSDgoGcnVuX2lkGAIgASgJEhAKCHNlcXVlbmNlGAMgASgFEhIKCmV2ZW50X3R5cGUYBCABKAkSLQoJdGltZXN0YW1wGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRkYXRhGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIOCgZzb3VyY2UYByABKAkSLgoGb3V0cHV0GAggASgLMhkuZ2VuYWlfc3BpbmUudjEuUnVuT3V0cHV0SACIAQFCCQoHX291dHB1dCJMCglSdW5PdXRwdXQSDwoHc3RlcF9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJEg4KBm9mZnNldBgDIAEoBRIQCghpc19yZXNldBgEIAEoCCLwAgoHUnVuU3RlcBIPCgdzdGVwX2lkGAEgASgJEhEKCXN0ZXBfbmFtZRgCIAEoCRIRCglzdGVwX3R5cGUYAyABKAkSEgoKc3RlcF9vcmRlchgEIAEoBRIOCgZzdGF0dXMYBSABKAkSLgoKc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKC2R1cmF0aW9uX21zGAggASgFSACIAQESDwoHYXR0ZW1wdBgJIAEoBRIsCgVlcnJvchgKIAEoCzIYLmdlbmFpX3NwaW5lLnYxLlJ1bkVycm9ySAGIAQESFQoNZXhlY3V0aW9uX2lkcxgLIAMoCRIiCgRjb3N0GAwgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdEIOCgxfZHVyYXRpb25fbXNCCAoGX2Vycm9yYgZwcm90bzM", [file_genai_spine_v1_batch, file_genai_spine_v1_field_rules, file_genai_spine_v1_usage, file_genai_spine_v1_work, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * RunOptions say when, where and how often a run is made.
@@ -381,9 +381,9 @@ export type Run = Message<"genai_spine.v1.Run"> & {
   /**
    * Sequence number of its last event.
    *
-   * @generated from field: int64 last_sequence = 26;
+   * @generated from field: int32 last_sequence = 26;
    */
-  lastSequence: bigint;
+  lastSequence: number;
 
   /**
    * Somebody asked for its cancellation, and it has not ended yet.
@@ -482,6 +482,152 @@ export type Run = Message<"genai_spine.v1.Run"> & {
    * @generated from field: optional string dead_letter_id = 40;
    */
   deadLetterId?: string | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 60 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * The same as start_time.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 61 [deprecated = true];
+   * @deprecated
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * The same as end_time.
+   *
+   * @generated from field: google.protobuf.Timestamp completed_at = 62 [deprecated = true];
+   * @deprecated
+   */
+  completedAt?: Timestamp | undefined;
+
+  /**
+   * Fields of the work's request.
+   *
+   * @generated from field: google.protobuf.Struct params = 63 [deprecated = true];
+   * @deprecated
+   */
+  params?: JsonObject | undefined;
+
+  /**
+   * The same as options.metadata. Set over REST.
+   *
+   * @generated from field: map<string, string> metadata = 64;
+   */
+  metadata: { [key: string]: string };
+
+  /**
+   * The same as options.trigger_source.
+   *
+   * @generated from field: optional string trigger_source = 65 [deprecated = true];
+   * @deprecated
+   */
+  triggerSource?: string | undefined;
+
+  /**
+   * The same as options.max_retries.
+   *
+   * @generated from field: optional int32 max_retries = 66 [deprecated = true];
+   * @deprecated
+   */
+  maxRetries?: number | undefined;
+
+  /**
+   * The same as options.retry_delay_seconds.
+   *
+   * @generated from field: optional double retry_delay_seconds = 67 [deprecated = true];
+   * @deprecated
+   */
+  retryDelaySeconds?: number | undefined;
+
+  /**
+   * The same as error.type.
+   *
+   * @generated from field: optional string error_type = 68 [deprecated = true];
+   * @deprecated
+   */
+  errorType?: string | undefined;
+
+  /**
+   * The same as cost.cost_usd.
+   *
+   * @generated from field: optional double cost_usd = 69 [deprecated = true];
+   * @deprecated
+   */
+  costUsd?: number | undefined;
+
+  /**
+   * The same as worker_id.
+   *
+   * @generated from field: optional string executor_name = 70 [deprecated = true];
+   * @deprecated
+   */
+  executorName?: string | undefined;
+
+  /**
+   * The same as run_id, of a batch. Set over REST.
+   *
+   * @generated from field: optional string batch_id = 71;
+   */
+  batchId?: string | undefined;
+
+  /**
+   * The same as item_counts.total.
+   *
+   * @generated from field: optional int32 total = 72 [deprecated = true];
+   * @deprecated
+   */
+  total?: number | undefined;
+
+  /**
+   * The same as item_counts.completed.
+   *
+   * @generated from field: optional int32 completed = 73 [deprecated = true];
+   * @deprecated
+   */
+  completed?: number | undefined;
+
+  /**
+   * What CreateRun did, as older clients read it. Set over REST.
+   *
+   * @generated from field: optional genai_spine.v1.SubmittedRun data = 80;
+   */
+  data?: SubmittedRun | undefined;
+
+  /**
+   * Milliseconds that submitting took. Set over REST.
+   *
+   * @generated from field: optional int32 elapsed_ms = 81;
+   */
+  elapsedMs?: number | undefined;
+
+  /**
+   * What the caller may want to know, such as a lane that nobody serves. Of CreateRun over REST.
+   *
+   * @generated from field: repeated string warnings = 82;
+   */
+  warnings: string[];
+
+  /**
+   * When the run is expected to end: now and its eta. Unset: not known.
+   *
+   * @generated from field: google.protobuf.Timestamp estimated_end_time = 83;
+   */
+  estimatedEndTime?: Timestamp | undefined;
+
+  /**
+   * The same as estimated_end_time.
+   *
+   * @generated from field: google.protobuf.Timestamp estimated_completion = 84 [deprecated = true];
+   * @deprecated
+   */
+  estimatedCompletion?: Timestamp | undefined;
 };
 
 /**
@@ -490,6 +636,41 @@ export type Run = Message<"genai_spine.v1.Run"> & {
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_run, 2);
+
+/**
+ * SubmittedRun says what came of a submission.
+ *
+ * @generated from message genai_spine.v1.SubmittedRun
+ */
+export type SubmittedRun = Message<"genai_spine.v1.SubmittedRun"> & {
+  /**
+   * UUID of the run.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Nothing was submitted: the request was only checked.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
+
+  /**
+   * The run will be made: it is new, or was there and has not ended.
+   *
+   * @generated from field: bool would_execute = 3;
+   */
+  wouldExecute: boolean;
+};
+
+/**
+ * Describes the message genai_spine.v1.SubmittedRun.
+ * Use `create(SubmittedRunSchema)` to create a new message.
+ */
+export const SubmittedRunSchema: GenMessage<SubmittedRun> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run, 3);
 
 /**
  * RunError is why a run did not complete.
@@ -539,7 +720,7 @@ export type RunError = Message<"genai_spine.v1.RunError"> & {
  * Use `create(RunErrorSchema)` to create a new message.
  */
 export const RunErrorSchema: GenMessage<RunError> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run, 3);
+  messageDesc(file_genai_spine_v1_run, 4);
 
 /**
  * RunEvent is one entry of a run's log.
@@ -565,14 +746,15 @@ export type RunEvent = Message<"genai_spine.v1.RunEvent"> & {
    * Number within the run, from 1, without a gap. Text (event_type output) has the number of the last event before
    * it: it is not kept for ever, and resumed by output.offset.
    *
-   * @generated from field: int64 sequence = 3;
+   * @generated from field: int32 sequence = 3;
    */
-  sequence: bigint;
+  sequence: number;
 
   /**
    * created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
    * dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-   * artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output.
+   * artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output, heartbeat (nothing is new; its
+   * number is that of the last event).
    *
    * @generated from field: string event_type = 4;
    */
@@ -612,7 +794,7 @@ export type RunEvent = Message<"genai_spine.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run, 4);
+  messageDesc(file_genai_spine_v1_run, 5);
 
 /**
  * RunOutput is a piece of the text that a run writes while it runs.
@@ -637,9 +819,9 @@ export type RunOutput = Message<"genai_spine.v1.RunOutput"> & {
   /**
    * Characters of the step's text before this piece.
    *
-   * @generated from field: int64 offset = 3;
+   * @generated from field: int32 offset = 3;
    */
-  offset: bigint;
+  offset: number;
 
   /**
    * true: the step began again, and what was shown of it is void.
@@ -654,7 +836,7 @@ export type RunOutput = Message<"genai_spine.v1.RunOutput"> & {
  * Use `create(RunOutputSchema)` to create a new message.
  */
 export const RunOutputSchema: GenMessage<RunOutput> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run, 5);
+  messageDesc(file_genai_spine_v1_run, 6);
 
 /**
  * RunStep is one call, or one part, of a run, that a takeover does not repeat once it is done.
@@ -714,9 +896,9 @@ export type RunStep = Message<"genai_spine.v1.RunStep"> & {
   /**
    * Milliseconds between both.
    *
-   * @generated from field: optional int64 duration_ms = 8;
+   * @generated from field: optional int32 duration_ms = 8;
    */
-  durationMs?: bigint | undefined;
+  durationMs?: number | undefined;
 
   /**
    * How often it was begun.
@@ -752,5 +934,5 @@ export type RunStep = Message<"genai_spine.v1.RunStep"> & {
  * Use `create(RunStepSchema)` to create a new message.
  */
 export const RunStepSchema: GenMessage<RunStep> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run, 6);
+  messageDesc(file_genai_spine_v1_run, 7);
 

@@ -23,7 +23,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/run_service.proto.
  */
 export const file_genai_spine_v1_run_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBnZW5haV9zcGluZS92MS9ydW5fc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEinggKEENyZWF0ZVJ1blJlcXVlc3QSJwoEd29yaxgBIAEoCzIULmdlbmFpX3NwaW5lLnYxLldvcmtIAIgBARI+CgRraW5kGAIgASgJQiuiuxgnQiV0YXNrfHBpcGVsaW5lfG9wZXJhdGlvbnx3b3JrZmxvd3xzdGVwSAGIAQESJgoEbmFtZRgDIAEoCUITorsYDzABOIABQghbXlx4MDBdKkgCiAEBEicKBnBhcmFtcxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKwoHb3B0aW9ucxgFIAEoCzIaLmdlbmFpX3NwaW5lLnYxLlJ1bk9wdGlvbnMSLAoEd2FpdBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgDiAEBEg8KB2RyeV9ydW4YByABKAgSMwoPaWRlbXBvdGVuY3lfa2V5GDwgASgJQhUYAaK7GA8wATj/AUIIW15ceDAwXSpIBIgBARI8Cghwcmlvcml0eRg9IAEoCUIlGAGiuxgfQh1yZWFsdGltZXxoaWdofG5vcm1hbHxsb3d8c2xvd0gFiAEBEioKBGxhbmUYPiABKAlCFxgBorsYEUIPW2EtejAtOS1dezEsMzJ9SAaIAQESMgoOY29ycmVsYXRpb25faWQYPyABKAlCFRgBorsYDzABOIABQghbXlx4MDBdKkgHiAEBEiQKDXBhcmVudF9ydW5faWQYQCABKAlCCBgBorsYAjgkSAiIAQESNQoOdHJpZ2dlcl9zb3VyY2UYQSABKAlCGBgBorsYEkIQW2EtejAtOV8tXXsxLDMyfUgJiAEBEmUKCG1ldGFkYXRhGEIgAygLMi4uZ2VuYWlfc3BpbmUudjEuQ3JlYXRlUnVuUmVxdWVzdC5NZXRhZGF0YUVudHJ5QiMYAaK7GB0oIDjoB2IWW0EtWmEtejAtOV8uOi8tXXsxLDY0fRIyCgttYXhfcmV0cmllcxhDIAEoBUIYGAGiuxgSEQAAAAAAAAAAGQAAAAAAAFlASAqIAQESOgoTcmV0cnlfZGVsYXlfc2Vjb25kcxhEIAEoAUIYGAGiuxgSEQAAAAAAAAAAGQAAAAAAGPVASAuIAQEaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBV93b3JrQgcKBV9raW5kQgcKBV9uYW1lQgcKBV93YWl0QhIKEF9pZGVtcG90ZW5jeV9rZXlCCwoJX3ByaW9yaXR5QgcKBV9sYW5lQhEKD19jb3JyZWxhdGlvbl9pZEIQCg5fcGFyZW50X3J1bl9pZEIRCg9fdHJpZ2dlcl9zb3VyY2VCDgoMX21heF9yZXRyaWVzQhYKFF9yZXRyeV9kZWxheV9zZWNvbmRzIikKDUdldFJ1blJlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JCKuCQoPTGlzdFJ1bnNSZXF1ZXN0Ej4KBGtpbmQYASABKAlCK6K7GCdCJXRhc2t8cGlwZWxpbmV8b3BlcmF0aW9ufHdvcmtmbG93fHN0ZXBIAIgBARJaCgZzdGF0dXMYAiABKAlCRaK7GEFCP3BlbmRpbmd8cXVldWVkfHJ1bm5pbmd8Y29tcGxldGVkfGZhaWxlZHxjYW5jZWxsZWR8ZGVhZF9sZXR0ZXJlZEgBiAEBEiQKBG5hbWUYAyABKAlCEaK7GA04gAFCCFteXHgwMF0qSAKIAQESIgoNcGFyZW50X3J1bl9pZBgEIAEoCUIGorsYAjgkSAOIAQESLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBGxhbmUYByABKAlCFaK7GBFCD1thLXowLTktXXsxLDMyfUgEiAEBEjoKCHByaW9yaXR5GAggASgJQiOiuxgfQh1yZWFsdGltZXxoaWdofG5vcm1hbHxsb3d8c2xvd0gFiAEBEi4KDmNvcnJlbGF0aW9uX2lkGAkgASgJQhGiuxgNOIABQghbXlx4MDBdKkgGiAEBEi8KD2lkZW1wb3RlbmN5X2tleRgKIAEoCUIRorsYDTj/AUIIW15ceDAwXSpIB4gBARIgCgtzY2hlZHVsZV9pZBgLIAEoCUIGorsYAjgkSAiIAQESYgoIbWV0YWRhdGEYDCADKAsyLS5nZW5haV9zcGluZS52MS5MaXN0UnVuc1JlcXVlc3QuTWV0YWRhdGFFbnRyeUIhorsYHSgIOOgHYhZbQS1aYS16MC05Xy46Ly1dezEsNjR9EjIKCXBhZ2Vfc2l6ZRgNIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBICYgBARIgCgpwYWdlX3Rva2VuGA4gASgJQgeiuxgDOIAQSAqIAQESOQoFbGltaXQYDyABKAVCJRgBorsYEhEAAAAAAADwPxkAAAAAAEB/QKq7GAlwYWdlX3NpemVIC4gBARIiCgZvZmZzZXQYECABKAVCDaK7GAkRAAAAAAAAAABIDIgBARI7CgVzaW5jZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEBgBqrsYCnN0YXJ0X3RpbWUSOQoFdW50aWwYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQg4YAaq7GAhlbmRfdGltZRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX2tpbmRCCQoHX3N0YXR1c0IHCgVfbmFtZUIQCg5fcGFyZW50X3J1bl9pZEIHCgVfbGFuZUILCglfcHJpb3JpdHlCEQoPX2NvcnJlbGF0aW9uX2lkQhIKEF9pZGVtcG90ZW5jeV9rZXlCDgoMX3NjaGVkdWxlX2lkQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW5CCAoGX2xpbWl0QgkKB19vZmZzZXQidgoQTGlzdFJ1bnNSZXNwb25zZRIhCgRydW5zGAEgAygLMhMuZ2VuYWlfc3BpbmUudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgDSACIAQFCDQoLX3RvdGFsX3NpemUiZwoOV2FpdFJ1blJlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JBIvCgd0aW1lb3V0GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uSACIAQFCCgoIX3RpbWVvdXQitQIKD1dhdGNoUnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEioKDmFmdGVyX3NlcXVlbmNlGAIgASgDQg2iuxgJEQAAAAAAAAAASACIAQESGwoOaW5jbHVkZV9vdXRwdXQYAyABKAhIAYgBARJjCg5vdXRwdXRfb2Zmc2V0cxgEIAMoCzIyLmdlbmFpX3NwaW5lLnYxLldhdGNoUnVuUmVxdWVzdC5PdXRwdXRPZmZzZXRzRW50cnlCF6K7GBMo6AdiDlteXHgwMF17MSwxMjh9GjQKEk91dHB1dE9mZnNldHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAM6AjgBQhEKD19hZnRlcl9zZXF1ZW5jZUIRCg9faW5jbHVkZV9vdXRwdXQi4wEKFExpc3RSdW5FdmVudHNSZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSKgoOYWZ0ZXJfc2VxdWVuY2UYAiABKANCDaK7GAkRAAAAAAAAAABIAIgBARIzCglwYWdlX3NpemUYAyABKAVCG6K7GBcRAAAAAAAA8D8ZAAAAAABAj0BSAzEwMEgBiAEBEiAKCnBhZ2VfdG9rZW4YBCABKAlCB6K7GAM4gBBIAogBAUIRCg9fYWZ0ZXJfc2VxdWVuY2VCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJaChVMaXN0UnVuRXZlbnRzUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhguZ2VuYWlfc3BpbmUudjEuUnVuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsgCChRSZWFkUnVuRXZlbnRzUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEioKDmFmdGVyX3NlcXVlbmNlGAIgASgDQg2iuxgJEQAAAAAAAAAASACIAQESMwoJcGFnZV9zaXplGAMgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQI9AUgMxMDBIAYgBARITCgZzdHJlYW0YBCABKAhIAogBARIgCgpwYWdlX3Rva2VuGAUgASgJQgeiuxgDOIAQSAOIAQESOQoFbGltaXQYBiABKAVCJRgBorsYEhEAAAAAAADwPxkAAAAAAECPQKq7GAlwYWdlX3NpemVIBIgBAUIRCg9fYWZ0ZXJfc2VxdWVuY2VCDAoKX3BhZ2Vfc2l6ZUIJCgdfc3RyZWFtQg0KC19wYWdlX3Rva2VuQggKBl9saW1pdCKjAQoTTGlzdFJ1blN0ZXBzUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEjMKCXBhZ2Vfc2l6ZRgCIAEoBUIborsYFxEAAAAAAADwPxkAAAAAAECPQFIDMTAwSACIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziAEEgBiAEBQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iVwoUTGlzdFJ1blN0ZXBzUmVzcG9uc2USJgoFc3RlcHMYASADKAsyFy5nZW5haV9zcGluZS52MS5SdW5TdGVwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKJAgoTTGlzdFJ1bkl0ZW1zUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEkMKBnN0YXR1cxgCIAEoCUIuorsYKkIocGVuZGluZ3xydW5uaW5nfGNvbXBsZXRlZHxmYWlsZWR8c2tpcHBlZEgAiAEBEjMKCXBhZ2Vfc2l6ZRgDIAEoBUIborsYFxEAAAAAAADwPxkAAAAAAECPQFIDMTAwSAGIAQESIAoKcGFnZV90b2tlbhgEIAEoCUIHorsYAziAEEgCiAEBEhQKDGluY2x1ZGVfd29yaxgFIAEoCEIJCgdfc3RhdHVzQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iVwoUTGlzdFJ1bkl0ZW1zUmVzcG9uc2USJgoFaXRlbXMYASADKAsyFy5nZW5haV9zcGluZS52MS5SdW5JdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIxChVFeHBvcnRSdW5JdGVtc1JlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JCKlAQoWTGlzdFJ1bkNoaWxkcmVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEjIKCXBhZ2Vfc2l6ZRgCIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBIAIgBARIgCgpwYWdlX3Rva2VuGAMgASgJQgeiuxgDOIAQSAGIAQFCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiKVAQoQQ2FuY2VsUnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEiYKBnJlYXNvbhgCIAEoCUIRorsYDTjoB0IIW15ceDAwXSpIAIgBARIrCgRtb2RlGAMgASgJQhiiuxgUQhJpbW1lZGlhdGV8Ym91bmRhcnlIAYgBAUIJCgdfcmVhc29uQgcKBV9tb2RlIisKD1JldHJ5UnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkIi0KEUFwcHJvdmVSdW5SZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQiFgoUR2V0UXVldWVTdGF0c1JlcXVlc3QinwEKClF1ZXVlU3RhdHMSKgoGZGVwdGhzGAEgAygLMhouZ2VuYWlfc3BpbmUudjEuUXVldWVEZXB0aBIVCg1jb21wbGV0ZWRfMjRoGAIgASgDEhIKCmZhaWxlZF8yNGgYAyABKAMSFQoNY2FuY2VsbGVkXzI0aBgEIAEoAxINCgVzdGFsZRgFIAEoAxIUCgxkZWFkX2xldHRlcnMYBiABKAMinQEKClF1ZXVlRGVwdGgSDAoEbGFuZRgBIAEoCRIQCghwcmlvcml0eRgCIAEoCRIOCgZxdWV1ZWQYAyABKAMSDwoHcGVuZGluZxgEIAEoAxIPCgdydW5uaW5nGAUgASgDEhoKDW9sZGVzdF93YWl0X3MYBiABKAFIAIgBARIPCgd3b3JrZXJzGAcgASgFQhAKDl9vbGRlc3Rfd2FpdF9zIogBChJMaXN0V29ya2Vyc1JlcXVlc3QSMwoJcGFnZV9zaXplGAEgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQI9AUgMxMDBIAIgBARIgCgpwYWdlX3Rva2VuGAIgASgJQgeiuxgDOIAQSAGIAQFCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJXChNMaXN0V29ya2Vyc1Jlc3BvbnNlEicKB3dvcmtlcnMYASADKAsyFi5nZW5haV9zcGluZS52MS5Xb3JrZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIvYBCgZXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEg0KBWxhbmVzGAIgAygJEhoKEnNlcnZlc19vdGhlcl9sYW5lcxgDIAEoCBIXCg9tYXhfY29uY3VycmVuY3kYBCABKAUSDgoGYWN0aXZlGAUgASgFEhEKCWNvbXBsZXRlZBgGIAEoAxIOCgZmYWlsZWQYByABKAMSLgoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEaG9zdBgJIAEoCRITCgtpc19kcmFpbmluZxgKIAEoCBIPCgd2ZXJzaW9uGAsgASgJMqsQCgpSdW5TZXJ2aWNlEocBCglDcmVhdGVSdW4SIC5nZW5haV9zcGluZS52MS5DcmVhdGVSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIkPyuxgKcnVuczp3cml0ZYLT5JMCLzoBKloKOgEqIgUvcnVuc1oUOgEqIg8vdjEvcnVucy97a2luZH0iCC92MS9ydW5zEnYKBkdldFJ1bhIdLmdlbmFpX3NwaW5lLnYxLkdldFJ1blJlcXVlc3QaEy5nZW5haV9zcGluZS52MS5SdW4iOPK7GAlydW5zOnJlYWSC0+STAiVaEBIOL3J1bnMve3J1bl9pZH0SES92MS9ydW5zL3tydW5faWR9EnUKCExpc3RSdW5zEh8uZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bnNSZXF1ZXN0GiAuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bnNSZXNwb25zZSIm8rsYCXJ1bnM6cmVhZILT5JMCE1oHEgUvcnVucxIIL3YxL3J1bnMSawoHV2FpdFJ1bhIeLmdlbmFpX3NwaW5lLnYxLldhaXRSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIivyuxgJcnVuczpyZWFkgtPkkwIYEhYvdjEvcnVucy97cnVuX2lkfTp3YWl0ElYKCFdhdGNoUnVuEh8uZ2VuYWlfc3BpbmUudjEuV2F0Y2hSdW5SZXF1ZXN0GhguZ2VuYWlfc3BpbmUudjEuUnVuRXZlbnQiDfK7GAlydW5zOnJlYWQwARJrCg1MaXN0UnVuRXZlbnRzEiQuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkV2ZW50c1JlcXVlc3QaJS5nZW5haV9zcGluZS52MS5MaXN0UnVuRXZlbnRzUmVzcG9uc2UiDfK7GAlydW5zOnJlYWQSlQEKDVJlYWRSdW5FdmVudHMSJC5nZW5haV9zcGluZS52MS5SZWFkUnVuRXZlbnRzUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiRvK7GAlydW5zOnJlYWSC0+STAjNaFxIVL3J1bnMve3J1bl9pZH0vZXZlbnRzEhgvdjEvcnVucy97cnVuX2lkfS9ldmVudHMwARKHAQoMTGlzdFJ1blN0ZXBzEiMuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1blN0ZXBzUmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkxpc3RSdW5TdGVwc1Jlc3BvbnNlIizyuxgJcnVuczpyZWFkgtPkkwIZEhcvdjEvcnVucy97cnVuX2lkfS9zdGVwcxKHAQoMTGlzdFJ1bkl0ZW1zEiMuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkl0ZW1zUmVxdWVzdBokLmdlbmFpX3NwaW5lLnYxLkxpc3RSdW5JdGVtc1Jlc3BvbnNlIizyuxgJcnVuczpyZWFkgtPkkwIZEhcvdjEvcnVucy97cnVuX2lkfS9pdGVtcxKEAQoORXhwb3J0UnVuSXRlbXMSJS5nZW5haV9zcGluZS52MS5FeHBvcnRSdW5JdGVtc1JlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IjPyuxgJcnVuczpyZWFkgtPkkwIgEh4vdjEvcnVucy97cnVuX2lkfS9pdGVtczpleHBvcnQwARKMAQoPTGlzdFJ1bkNoaWxkcmVuEiYuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkNoaWxkcmVuUmVxdWVzdBogLmdlbmFpX3NwaW5lLnYxLkxpc3RSdW5zUmVzcG9uc2UiL/K7GAlydW5zOnJlYWSC0+STAhwSGi92MS9ydW5zL3tydW5faWR9L2NoaWxkcmVuErABCglDYW5jZWxSdW4SIC5nZW5haV9zcGluZS52MS5DYW5jZWxSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuImzyuxgKcnVuczp3cml0ZYLT5JMCWDoBKlodOgEqIhgvdjEvcnVucy97cnVuX2lkfS9jYW5jZWxaGjoBKiIVL3J1bnMve3J1bl9pZH0vY2FuY2VsIhgvdjEvcnVucy97cnVuX2lkfTpjYW5jZWwSkAEKCFJldHJ5UnVuEh8uZ2VuYWlfc3BpbmUudjEuUmV0cnlSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIk7yuxgKcnVuczp3cml0ZYLT5JMCOjoBKlocOgEqIhcvdjEvcnVucy97cnVuX2lkfS9yZXRyeSIXL3YxL3J1bnMve3J1bl9pZH06cmV0cnkSeAoKQXBwcm92ZVJ1bhIhLmdlbmFpX3NwaW5lLnYxLkFwcHJvdmVSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIjLyuxgKcnVuczp3cml0ZYLT5JMCHjoBKiIZL3YxL3J1bnMve3J1bl9pZH06YXBwcm92ZRJ2Cg1HZXRRdWV1ZVN0YXRzEiQuZ2VuYWlfc3BpbmUudjEuR2V0UXVldWVTdGF0c1JlcXVlc3QaGi5nZW5haV9zcGluZS52MS5RdWV1ZVN0YXRzIiPyuxgJcnVuczpyZWFkgtPkkwIQEg4vdjEvcnVuczpzdGF0cxJ4CgtMaXN0V29ya2VycxIiLmdlbmFpX3NwaW5lLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiIPK7GAlydW5zOnJlYWSC0+STAg0SCy92MS93b3JrZXJzYgZwcm90bzM", [file_genai_spine_v1_access_rules, file_genai_spine_v1_batch, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_genai_spine_v1_work, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiBnZW5haV9zcGluZS92MS9ydW5fc2VydmljZS5wcm90bxIOZ2VuYWlfc3BpbmUudjEiqAkKEENyZWF0ZVJ1blJlcXVlc3QSJwoEd29yaxgBIAEoCzIULmdlbmFpX3NwaW5lLnYxLldvcmtIAIgBARI+CgRraW5kGAIgASgJQiuiuxgnQiV0YXNrfHBpcGVsaW5lfG9wZXJhdGlvbnx3b3JrZmxvd3xzdGVwSAGIAQESJgoEbmFtZRgDIAEoCUITorsYDzABOIABQghbXlx4MDBdKkgCiAEBEicKBnBhcmFtcxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKwoHb3B0aW9ucxgFIAEoCzIaLmdlbmFpX3NwaW5lLnYxLlJ1bk9wdGlvbnMSLAoEd2FpdBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgDiAEBEg8KB2RyeV9ydW4YByABKAgSMwoPaWRlbXBvdGVuY3lfa2V5GDwgASgJQhUYAaK7GA8wATj/AUIIW15ceDAwXSpIBIgBARI8Cghwcmlvcml0eRg9IAEoCUIlGAGiuxgfQh1yZWFsdGltZXxoaWdofG5vcm1hbHxsb3d8c2xvd0gFiAEBEioKBGxhbmUYPiABKAlCFxgBorsYEUIPW2EtejAtOS1dezEsMzJ9SAaIAQESMgoOY29ycmVsYXRpb25faWQYPyABKAlCFRgBorsYDzABOIABQghbXlx4MDBdKkgHiAEBEiQKDXBhcmVudF9ydW5faWQYQCABKAlCCBgBorsYAjgkSAiIAQESNQoOdHJpZ2dlcl9zb3VyY2UYQSABKAlCGBgBorsYEkIQW2EtejAtOV8tXXsxLDMyfUgJiAEBEmUKCG1ldGFkYXRhGEIgAygLMi4uZ2VuYWlfc3BpbmUudjEuQ3JlYXRlUnVuUmVxdWVzdC5NZXRhZGF0YUVudHJ5QiMYAaK7GB0oIDjoB2IWW0EtWmEtejAtOV8uOi8tXXsxLDY0fRIyCgttYXhfcmV0cmllcxhDIAEoBUIYGAGiuxgSEQAAAAAAAAAAGQAAAAAAAFlASAqIAQESOgoTcmV0cnlfZGVsYXlfc2Vjb25kcxhEIAEoAUIYGAGiuxgSEQAAAAAAAAAAGQAAAAAAGPVASAuIAQESPgoKb3BlcmF0aW9ucxhFIAMoCzIeLmdlbmFpX3NwaW5lLnYxLkJhdGNoT3BlcmF0aW9uQgoYAaK7GAQo0IYDEjgKC3dlYmhvb2tfdXJsGEYgASgJQh4YAaK7GBg40A9CE2h0dHBzPzovL1teXHNceDAwXStIDIgBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX3dvcmtCBwoFX2tpbmRCBwoFX25hbWVCBwoFX3dhaXRCEgoQX2lkZW1wb3RlbmN5X2tleUILCglfcHJpb3JpdHlCBwoFX2xhbmVCEQoPX2NvcnJlbGF0aW9uX2lkQhAKDl9wYXJlbnRfcnVuX2lkQhEKD190cmlnZ2VyX3NvdXJjZUIOCgxfbWF4X3JldHJpZXNCFgoUX3JldHJ5X2RlbGF5X3NlY29uZHNCDgoMX3dlYmhvb2tfdXJsIokBCg5CYXRjaE9wZXJhdGlvbhIkCgJpZBgBIAEoCUITorsYDzABOIABQghbXlx4MDBdKkgAiAEBEiEKBHR5cGUYAiABKAlCE6K7GA8IATiAAUIIW15ceDAwXSoSJwoGcGFyYW1zGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIFCgNfaWQiKQoNR2V0UnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkIpMJCg9MaXN0UnVuc1JlcXVlc3QSPgoEa2luZBgBIAEoCUIrorsYJ0IldGFza3xwaXBlbGluZXxvcGVyYXRpb258d29ya2Zsb3d8c3RlcEgAiAEBEloKBnN0YXR1cxgCIAEoCUJForsYQUI/cGVuZGluZ3xxdWV1ZWR8cnVubmluZ3xjb21wbGV0ZWR8ZmFpbGVkfGNhbmNlbGxlZHxkZWFkX2xldHRlcmVkSAGIAQESJAoEbmFtZRgDIAEoCUIRorsYDTiAAUIIW15ceDAwXSpIAogBARIiCg1wYXJlbnRfcnVuX2lkGAQgASgJQgaiuxgCOCRIA4gBARIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoEbGFuZRgHIAEoCUIVorsYEUIPW2EtejAtOS1dezEsMzJ9SASIAQESOgoIcHJpb3JpdHkYCCABKAlCI6K7GB9CHXJlYWx0aW1lfGhpZ2h8bm9ybWFsfGxvd3xzbG93SAWIAQESLgoOY29ycmVsYXRpb25faWQYCSABKAlCEaK7GA04gAFCCFteXHgwMF0qSAaIAQESLwoPaWRlbXBvdGVuY3lfa2V5GAogASgJQhGiuxgNOP8BQghbXlx4MDBdKkgHiAEBEiAKC3NjaGVkdWxlX2lkGAsgASgJQgaiuxgCOCRICIgBARIlCg1tZXRhZGF0YV9qc29uGAwgASgJQgmiuxgFOKAfSAFICYgBARIyCglwYWdlX3NpemUYDSABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAABAf0BSAjUwSAqIAQESIAoKcGFnZV90b2tlbhgOIAEoCUIHorsYAziAEEgLiAEBEjkKBWxpbWl0GA8gASgFQiUYAaK7GBIRAAAAAAAA8D8ZAAAAAABAf0CquxgJcGFnZV9zaXplSAyIAQESIgoGb2Zmc2V0GBAgASgFQg2iuxgJEQAAAAAAAAAASA2IAQESOwoFc2luY2UYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhAYAaq7GApzdGFydF90aW1lEjkKBXVudGlsGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOGAGquxgIZW5kX3RpbWUSMgoId29ya2Zsb3cYEyABKAlCGxgBorsYDTiAAUIIW15ceDAwXSqquxgEbmFtZUgOiAEBQgcKBV9raW5kQgkKB19zdGF0dXNCBwoFX25hbWVCEAoOX3BhcmVudF9ydW5faWRCBwoFX2xhbmVCCwoJX3ByaW9yaXR5QhEKD19jb3JyZWxhdGlvbl9pZEISChBfaWRlbXBvdGVuY3lfa2V5Qg4KDF9zY2hlZHVsZV9pZEIQCg5fbWV0YWRhdGFfanNvbkIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuQggKBl9saW1pdEIJCgdfb2Zmc2V0QgsKCV93b3JrZmxvdyLLAgoQTGlzdFJ1bnNSZXNwb25zZRIhCgRydW5zGAEgAygLMhMuZ2VuYWlfc3BpbmUudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgFSACIAQESNAoEZGF0YRg8IAMoCzIaLmdlbmFpX3NwaW5lLnYxLlJ1blN1bW1hcnlCChgBqrsYBHJ1bnMSKgoEcGFnZRg9IAEoCzIXLmdlbmFpX3NwaW5lLnYxLlJ1blBhZ2VIAYgBARI6CgVsaW5rcxg+IAMoCzIrLmdlbmFpX3NwaW5lLnYxLkxpc3RSdW5zUmVzcG9uc2UuTGlua3NFbnRyeRosCgpMaW5rc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDQoLX3RvdGFsX3NpemVCBwoFX3BhZ2Ui8AEKClJ1blN1bW1hcnkSDgoGcnVuX2lkGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIOCgZzdGF0dXMYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkEKCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEYAaq7GAtjcmVhdGVfdGltZRIdChBkdXJhdGlvbl9zZWNvbmRzGAcgASgBSACIAQFCEwoRX2R1cmF0aW9uX3NlY29uZHMifgoHUnVuUGFnZRINCgV0b3RhbBgBIAEoBRINCgVsaW1pdBgCIAEoBRIOCgZvZmZzZXQYAyABKAUSEAoIaGFzX21vcmUYBCABKAgSDAoEcGFnZRgFIAEoBRITCgt0b3RhbF9wYWdlcxgGIAEoBRIQCghoYXNfcHJldhgHIAEoCCJnCg5XYWl0UnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkEi8KB3RpbWVvdXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25IAIgBAUIKCghfdGltZW91dCK1AgoPV2F0Y2hSdW5SZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSKgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAVCDaK7GAkRAAAAAAAAAABIAIgBARIbCg5pbmNsdWRlX291dHB1dBgDIAEoCEgBiAEBEmMKDm91dHB1dF9vZmZzZXRzGAQgAygLMjIuZ2VuYWlfc3BpbmUudjEuV2F0Y2hSdW5SZXF1ZXN0Lk91dHB1dE9mZnNldHNFbnRyeUIXorsYEyjoB2IOW15ceDAwXXsxLDEyOH0aNAoST3V0cHV0T2Zmc2V0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAFCEQoPX2FmdGVyX3NlcXVlbmNlQhEKD19pbmNsdWRlX291dHB1dCLjAQoUTGlzdFJ1bkV2ZW50c1JlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JBIqCg5hZnRlcl9zZXF1ZW5jZRgCIAEoBUINorsYCREAAAAAAAAAAEgAiAEBEjMKCXBhZ2Vfc2l6ZRgDIAEoBUIborsYFxEAAAAAAADwPxkAAAAAAECPQFIDMTAwSAGIAQESIAoKcGFnZV90b2tlbhgEIAEoCUIHorsYAziAEEgCiAEBQhEKD19hZnRlcl9zZXF1ZW5jZUIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuIloKFUxpc3RSdW5FdmVudHNSZXNwb25zZRIoCgZldmVudHMYASADKAsyGC5nZW5haV9zcGluZS52MS5SdW5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiyAIKFFJlYWRSdW5FdmVudHNSZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSKgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAVCDaK7GAkRAAAAAAAAAABIAIgBARIzCglwYWdlX3NpemUYAyABKAVCG6K7GBcRAAAAAAAA8D8ZAAAAAABAj0BSAzEwMEgBiAEBEhMKBnN0cmVhbRgEIAEoCEgCiAEBEiAKCnBhZ2VfdG9rZW4YBSABKAlCB6K7GAM4gBBIA4gBARI5CgVsaW1pdBgGIAEoBUIlGAGiuxgSEQAAAAAAAPA/GQAAAAAAQI9AqrsYCXBhZ2Vfc2l6ZUgEiAEBQhEKD19hZnRlcl9zZXF1ZW5jZUIMCgpfcGFnZV9zaXplQgkKB19zdHJlYW1CDQoLX3BhZ2VfdG9rZW5CCAoGX2xpbWl0IqMBChNMaXN0UnVuU3RlcHNSZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSMwoJcGFnZV9zaXplGAIgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQI9AUgMxMDBIAIgBARIgCgpwYWdlX3Rva2VuGAMgASgJQgeiuxgDOIAQSAGIAQFCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJXChRMaXN0UnVuU3RlcHNSZXNwb25zZRImCgVzdGVwcxgBIAMoCzIXLmdlbmFpX3NwaW5lLnYxLlJ1blN0ZXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokCChNMaXN0UnVuSXRlbXNSZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSQwoGc3RhdHVzGAIgASgJQi6iuxgqQihwZW5kaW5nfHJ1bm5pbmd8Y29tcGxldGVkfGZhaWxlZHxza2lwcGVkSACIAQESMwoJcGFnZV9zaXplGAMgASgFQhuiuxgXEQAAAAAAAPA/GQAAAAAAQI9AUgMxMDBIAYgBARIgCgpwYWdlX3Rva2VuGAQgASgJQgeiuxgDOIAQSAKIAQESFAoMaW5jbHVkZV93b3JrGAUgASgIQgkKB19zdGF0dXNCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJXChRMaXN0UnVuSXRlbXNSZXNwb25zZRImCgVpdGVtcxgBIAMoCzIXLmdlbmFpX3NwaW5lLnYxLlJ1bkl0ZW0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjEKFUV4cG9ydFJ1bkl0ZW1zUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkIqUBChZMaXN0UnVuQ2hpbGRyZW5SZXF1ZXN0EhgKBnJ1bl9pZBgBIAEoCUIIorsYBAgBOCQSMgoJcGFnZV9zaXplGAIgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAQH9AUgI1MEgAiAEBEiAKCnBhZ2VfdG9rZW4YAyABKAlCB6K7GAM4gBBIAYgBAUIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuItECChJMaXN0UnVuTG9nc1JlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JBIdCgdzdGVwX2lkGAIgASgJQgeiuxgDOIABSACIAQESMgoFbGV2ZWwYAyABKAlCHqK7GBpCGERFQlVHfElORk98V0FSTklOR3xFUlJPUkgBiAEBEjQKCXBhZ2Vfc2l6ZRgEIAEoBUIcorsYGBEAAAAAAADwPxkAAAAAAIjDQFIEMTAwMEgCiAEBEiAKCnBhZ2VfdG9rZW4YBSABKAlCB6K7GAM4gBBIA4gBARI5CgVsaW1pdBgGIAEoBUIlGAGiuxgSEQAAAAAAAPA/GQAAAAAAiMNAqrsYCXBhZ2Vfc2l6ZUgEiAEBQgoKCF9zdGVwX2lkQggKBl9sZXZlbEIMCgpfcGFnZV9zaXplQg0KC19wYWdlX3Rva2VuQggKBl9saW1pdCJZChNMaXN0UnVuTG9nc1Jlc3BvbnNlEikKBWxpbmVzGAEgAygLMhouZ2VuYWlfc3BpbmUudjEuUnVuTG9nTGluZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkikAEKClJ1bkxvZ0xpbmUSEAoIc2VxdWVuY2UYASABKAUSLwoLY3JlYXRlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWxldmVsGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSDwoHc3RlcF9pZBgFIAEoCRIOCgZzb3VyY2UYBiABKAkilQEKEENhbmNlbFJ1blJlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JBImCgZyZWFzb24YAiABKAlCEaK7GA046AdCCFteXHgwMF0qSACIAQESKwoEbW9kZRgDIAEoCUIYorsYFEISaW1tZWRpYXRlfGJvdW5kYXJ5SAGIAQFCCQoHX3JlYXNvbkIHCgVfbW9kZSIrCg9SZXRyeVJ1blJlcXVlc3QSGAoGcnVuX2lkGAEgASgJQgiiuxgECAE4JCItChFBcHByb3ZlUnVuUmVxdWVzdBIYCgZydW5faWQYASABKAlCCKK7GAQIATgkIhYKFEdldFF1ZXVlU3RhdHNSZXF1ZXN0Ip8BCgpRdWV1ZVN0YXRzEioKBmRlcHRocxgBIAMoCzIaLmdlbmFpX3NwaW5lLnYxLlF1ZXVlRGVwdGgSFQoNY29tcGxldGVkXzI0aBgCIAEoBRISCgpmYWlsZWRfMjRoGAMgASgFEhUKDWNhbmNlbGxlZF8yNGgYBCABKAUSDQoFc3RhbGUYBSABKAUSFAoMZGVhZF9sZXR0ZXJzGAYgASgFIp0BCgpRdWV1ZURlcHRoEgwKBGxhbmUYASABKAkSEAoIcHJpb3JpdHkYAiABKAkSDgoGcXVldWVkGAMgASgFEg8KB3BlbmRpbmcYBCABKAUSDwoHcnVubmluZxgFIAEoBRIaCg1vbGRlc3Rfd2FpdF9zGAYgASgBSACIAQESDwoHd29ya2VycxgHIAEoBUIQCg5fb2xkZXN0X3dhaXRfcyKIAQoSTGlzdFdvcmtlcnNSZXF1ZXN0EjMKCXBhZ2Vfc2l6ZRgBIAEoBUIborsYFxEAAAAAAADwPxkAAAAAAECPQFIDMTAwSACIAQESIAoKcGFnZV90b2tlbhgCIAEoCUIHorsYAziAEEgBiAEBQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iVwoTTGlzdFdvcmtlcnNSZXNwb25zZRInCgd3b3JrZXJzGAEgAygLMhYuZ2VuYWlfc3BpbmUudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSL2AQoGV29ya2VyEhEKCXdvcmtlcl9pZBgBIAEoCRINCgVsYW5lcxgCIAMoCRIaChJzZXJ2ZXNfb3RoZXJfbGFuZXMYAyABKAgSFwoPbWF4X2NvbmN1cnJlbmN5GAQgASgFEg4KBmFjdGl2ZRgFIAEoBRIRCgljb21wbGV0ZWQYBiABKAUSDgoGZmFpbGVkGAcgASgFEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGhvc3QYCSABKAkSEwoLaXNfZHJhaW5pbmcYCiABKAgSDwoHdmVyc2lvbhgLIAEoCTLuEgoKUnVuU2VydmljZRKqAQoJQ3JlYXRlUnVuEiAuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlUnVuUmVxdWVzdBoTLmdlbmFpX3NwaW5lLnYxLlJ1biJm8rsYCnJ1bnM6d3JpdGWC0+STAlI6ASpaCjoBKiIFL3J1bnNaFDoBKiIPL3YxL3J1bnMve2tpbmR9WhE6ASoiDC9ydW5zL3traW5kfVoOOgEqIgkvdjEvYmF0Y2giCC92MS9ydW5zEowBCgZHZXRSdW4SHS5nZW5haV9zcGluZS52MS5HZXRSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIk7yuxgJcnVuczpyZWFkgtPkkwI7WhASDi9ydW5zL3tydW5faWR9WhQSEi92MS9iYXRjaC97cnVuX2lkfRIRL3YxL3J1bnMve3J1bl9pZH0SdQoITGlzdFJ1bnMSHy5nZW5haV9zcGluZS52MS5MaXN0UnVuc1JlcXVlc3QaIC5nZW5haV9zcGluZS52MS5MaXN0UnVuc1Jlc3BvbnNlIibyuxgJcnVuczpyZWFkgtPkkwITWgcSBS9ydW5zEggvdjEvcnVucxJrCgdXYWl0UnVuEh4uZ2VuYWlfc3BpbmUudjEuV2FpdFJ1blJlcXVlc3QaEy5nZW5haV9zcGluZS52MS5SdW4iK/K7GAlydW5zOnJlYWSC0+STAhgSFi92MS9ydW5zL3tydW5faWR9OndhaXQSVgoIV2F0Y2hSdW4SHy5nZW5haV9zcGluZS52MS5XYXRjaFJ1blJlcXVlc3QaGC5nZW5haV9zcGluZS52MS5SdW5FdmVudCIN8rsYCXJ1bnM6cmVhZDABEmsKDUxpc3RSdW5FdmVudHMSJC5nZW5haV9zcGluZS52MS5MaXN0UnVuRXZlbnRzUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkxpc3RSdW5FdmVudHNSZXNwb25zZSIN8rsYCXJ1bnM6cmVhZBKVAQoNUmVhZFJ1bkV2ZW50cxIkLmdlbmFpX3NwaW5lLnYxLlJlYWRSdW5FdmVudHNSZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSJG8rsYCXJ1bnM6cmVhZILT5JMCM1oXEhUvcnVucy97cnVuX2lkfS9ldmVudHMSGC92MS9ydW5zL3tydW5faWR9L2V2ZW50czABEp8BCgxMaXN0UnVuU3RlcHMSIy5nZW5haV9zcGluZS52MS5MaXN0UnVuU3RlcHNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1blN0ZXBzUmVzcG9uc2UiRPK7GAlydW5zOnJlYWSC0+STAjFaFhIUL3J1bnMve3J1bl9pZH0vc3RlcHMSFy92MS9ydW5zL3tydW5faWR9L3N0ZXBzEqUBCgxMaXN0UnVuSXRlbXMSIy5nZW5haV9zcGluZS52MS5MaXN0UnVuSXRlbXNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkl0ZW1zUmVzcG9uc2UiSvK7GAlydW5zOnJlYWSC0+STAjdaHBIaL3YxL2JhdGNoL3tydW5faWR9L3Jlc3VsdHMSFy92MS9ydW5zL3tydW5faWR9L2l0ZW1zEoQBCg5FeHBvcnRSdW5JdGVtcxIlLmdlbmFpX3NwaW5lLnYxLkV4cG9ydFJ1bkl0ZW1zUmVxdWVzdBoULmdvb2dsZS5hcGkuSHR0cEJvZHkiM/K7GAlydW5zOnJlYWSC0+STAiASHi92MS9ydW5zL3tydW5faWR9L2l0ZW1zOmV4cG9ydDABEqcBCg9MaXN0UnVuQ2hpbGRyZW4SJi5nZW5haV9zcGluZS52MS5MaXN0UnVuQ2hpbGRyZW5SZXF1ZXN0GiAuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bnNSZXNwb25zZSJK8rsYCXJ1bnM6cmVhZILT5JMCN1oZEhcvcnVucy97cnVuX2lkfS9jaGlsZHJlbhIaL3YxL3J1bnMve3J1bl9pZH0vY2hpbGRyZW4SmgEKC0xpc3RSdW5Mb2dzEiIuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkxvZ3NSZXF1ZXN0GiMuZ2VuYWlfc3BpbmUudjEuTGlzdFJ1bkxvZ3NSZXNwb25zZSJC8rsYCXJ1bnM6cmVhZILT5JMCL1oVEhMvcnVucy97cnVuX2lkfS9sb2dzEhYvdjEvcnVucy97cnVuX2lkfS9sb2dzErABCglDYW5jZWxSdW4SIC5nZW5haV9zcGluZS52MS5DYW5jZWxSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuImzyuxgKcnVuczp3cml0ZYLT5JMCWDoBKlodOgEqIhgvdjEvcnVucy97cnVuX2lkfS9jYW5jZWxaGjoBKiIVL3J1bnMve3J1bl9pZH0vY2FuY2VsIhgvdjEvcnVucy97cnVuX2lkfTpjYW5jZWwSqwEKCFJldHJ5UnVuEh8uZ2VuYWlfc3BpbmUudjEuUmV0cnlSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuImnyuxgKcnVuczp3cml0ZYLT5JMCVToBKlocOgEqIhcvdjEvcnVucy97cnVuX2lkfS9yZXRyeVoZOgEqIhQvcnVucy97cnVuX2lkfS9yZXRyeSIXL3YxL3J1bnMve3J1bl9pZH06cmV0cnkSeAoKQXBwcm92ZVJ1bhIhLmdlbmFpX3NwaW5lLnYxLkFwcHJvdmVSdW5SZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuIjLyuxgKcnVuczp3cml0ZYLT5JMCHjoBKiIZL3YxL3J1bnMve3J1bl9pZH06YXBwcm92ZRJ2Cg1HZXRRdWV1ZVN0YXRzEiQuZ2VuYWlfc3BpbmUudjEuR2V0UXVldWVTdGF0c1JlcXVlc3QaGi5nZW5haV9zcGluZS52MS5RdWV1ZVN0YXRzIiPyuxgJcnVuczpyZWFkgtPkkwIQEg4vdjEvcnVuczpzdGF0cxJ4CgtMaXN0V29ya2VycxIiLmdlbmFpX3NwaW5lLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBojLmdlbmFpX3NwaW5lLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiIPK7GAlydW5zOnJlYWSC0+STAg0SCy92MS93b3JrZXJzYgZwcm90bzM", [file_genai_spine_v1_access_rules, file_genai_spine_v1_batch, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_genai_spine_v1_work, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * CreateRunRequest is work with its options. The work is given as itself, or by its name and its params.
@@ -152,6 +152,22 @@ export type CreateRunRequest = Message<"genai_spine.v1.CreateRunRequest"> & {
    * @deprecated
    */
   retryDelaySeconds?: number | undefined;
+
+  /**
+   * Work of a batch in the place of work, as older clients name it.
+   *
+   * @generated from field: repeated genai_spine.v1.BatchOperation operations = 69 [deprecated = true];
+   * @deprecated
+   */
+  operations: BatchOperation[];
+
+  /**
+   * The same as options.webhook.url.
+   *
+   * @generated from field: optional string webhook_url = 70 [deprecated = true];
+   * @deprecated
+   */
+  webhookUrl?: string | undefined;
 };
 
 /**
@@ -160,6 +176,41 @@ export type CreateRunRequest = Message<"genai_spine.v1.CreateRunRequest"> & {
  */
 export const CreateRunRequestSchema: GenMessage<CreateRunRequest> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_run_service, 0);
+
+/**
+ * BatchOperation is one piece of work of a batch by its name.
+ *
+ * @generated from message genai_spine.v1.BatchOperation
+ */
+export type BatchOperation = Message<"genai_spine.v1.BatchOperation"> & {
+  /**
+   * The caller's name for it, unique in the batch. Default: its place, from 0.
+   *
+   * @generated from field: optional string id = 1;
+   */
+  id?: string | undefined;
+
+  /**
+   * Name of the work, such as summarize. Required.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * Fields of the work's request. Default: none.
+   *
+   * @generated from field: google.protobuf.Struct params = 3;
+   */
+  params?: JsonObject | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.BatchOperation.
+ * Use `create(BatchOperationSchema)` to create a new message.
+ */
+export const BatchOperationSchema: GenMessage<BatchOperation> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 1);
 
 /**
  * GetRunRequest names a run.
@@ -180,7 +231,7 @@ export type GetRunRequest = Message<"genai_spine.v1.GetRunRequest"> & {
  * Use `create(GetRunRequestSchema)` to create a new message.
  */
 export const GetRunRequestSchema: GenMessage<GetRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 1);
+  messageDesc(file_genai_spine_v1_run_service, 2);
 
 /**
  * ListRunsRequest narrows a list, and names a page.
@@ -266,11 +317,11 @@ export type ListRunsRequest = Message<"genai_spine.v1.ListRunsRequest"> & {
   scheduleId?: string | undefined;
 
   /**
-   * Only with these entries in metadata. Default: any.
+   * JSON object of texts: only runs whose metadata has these entries, such as {"team": "news"}. Default: any.
    *
-   * @generated from field: map<string, string> metadata = 12;
+   * @generated from field: optional string metadata_json = 12;
    */
-  metadata: { [key: string]: string };
+  metadataJson?: string | undefined;
 
   /**
    * Most runs to return. Default 50.
@@ -316,6 +367,14 @@ export type ListRunsRequest = Message<"genai_spine.v1.ListRunsRequest"> & {
    * @deprecated
    */
   until?: Timestamp | undefined;
+
+  /**
+   * The same as name.
+   *
+   * @generated from field: optional string workflow = 19 [deprecated = true];
+   * @deprecated
+   */
+  workflow?: string | undefined;
 };
 
 /**
@@ -323,7 +382,7 @@ export type ListRunsRequest = Message<"genai_spine.v1.ListRunsRequest"> & {
  * Use `create(ListRunsRequestSchema)` to create a new message.
  */
 export const ListRunsRequestSchema: GenMessage<ListRunsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 2);
+  messageDesc(file_genai_spine_v1_run_service, 3);
 
 /**
  * ListRunsResponse is one page.
@@ -346,11 +405,33 @@ export type ListRunsResponse = Message<"genai_spine.v1.ListRunsResponse"> & {
   nextPageToken: string;
 
   /**
-   * All runs that the request is about. Unset where nobody asked with offset.
+   * All runs that the request is about. Unset: nobody asked with offset, or over REST.
    *
-   * @generated from field: optional int64 total_size = 3;
+   * @generated from field: optional int32 total_size = 3;
    */
-  totalSize?: bigint | undefined;
+  totalSize?: number | undefined;
+
+  /**
+   * The runs in few words.
+   *
+   * @generated from field: repeated genai_spine.v1.RunSummary data = 60 [deprecated = true];
+   * @deprecated
+   */
+  data: RunSummary[];
+
+  /**
+   * Where the page stands. Set over REST.
+   *
+   * @generated from field: optional genai_spine.v1.RunPage page = 61;
+   */
+  page?: RunPage | undefined;
+
+  /**
+   * Paths of this page, the next one and the one before: self, next, prev. Set over REST.
+   *
+   * @generated from field: map<string, string> links = 62;
+   */
+  links: { [key: string]: string };
 };
 
 /**
@@ -358,7 +439,134 @@ export type ListRunsResponse = Message<"genai_spine.v1.ListRunsResponse"> & {
  * Use `create(ListRunsResponseSchema)` to create a new message.
  */
 export const ListRunsResponseSchema: GenMessage<ListRunsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 3);
+  messageDesc(file_genai_spine_v1_run_service, 4);
+
+/**
+ * RunSummary is a run in few words.
+ *
+ * @generated from message genai_spine.v1.RunSummary
+ */
+export type RunSummary = Message<"genai_spine.v1.RunSummary"> & {
+  /**
+   * UUID.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Kind.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * Name of the work.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * Status.
+   *
+   * @generated from field: string status = 4;
+   */
+  status: string;
+
+  /**
+   * When it was submitted.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 6 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * Seconds from its start to its end, or until now. Unset: it has not started.
+   *
+   * @generated from field: optional double duration_seconds = 7;
+   */
+  durationSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.RunSummary.
+ * Use `create(RunSummarySchema)` to create a new message.
+ */
+export const RunSummarySchema: GenMessage<RunSummary> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 5);
+
+/**
+ * RunPage says where a page stands in its list, in numbers.
+ *
+ * @generated from message genai_spine.v1.RunPage
+ */
+export type RunPage = Message<"genai_spine.v1.RunPage"> & {
+  /**
+   * All runs of the list.
+   *
+   * @generated from field: int32 total = 1;
+   */
+  total: number;
+
+  /**
+   * Most runs on the page.
+   *
+   * @generated from field: int32 limit = 2;
+   */
+  limit: number;
+
+  /**
+   * Runs before the page.
+   *
+   * @generated from field: int32 offset = 3;
+   */
+  offset: number;
+
+  /**
+   * Runs follow.
+   *
+   * @generated from field: bool has_more = 4;
+   */
+  hasMore: boolean;
+
+  /**
+   * Number of the page, from 1.
+   *
+   * @generated from field: int32 page = 5;
+   */
+  page: number;
+
+  /**
+   * Pages.
+   *
+   * @generated from field: int32 total_pages = 6;
+   */
+  totalPages: number;
+
+  /**
+   * Runs go before.
+   *
+   * @generated from field: bool has_prev = 7;
+   */
+  hasPrev: boolean;
+};
+
+/**
+ * Describes the message genai_spine.v1.RunPage.
+ * Use `create(RunPageSchema)` to create a new message.
+ */
+export const RunPageSchema: GenMessage<RunPage> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 6);
 
 /**
  * WaitRunRequest names a run, and says how long to wait.
@@ -386,7 +594,7 @@ export type WaitRunRequest = Message<"genai_spine.v1.WaitRunRequest"> & {
  * Use `create(WaitRunRequestSchema)` to create a new message.
  */
 export const WaitRunRequestSchema: GenMessage<WaitRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 4);
+  messageDesc(file_genai_spine_v1_run_service, 7);
 
 /**
  * WatchRunRequest names a run, and a place in its log.
@@ -404,9 +612,9 @@ export type WatchRunRequest = Message<"genai_spine.v1.WatchRunRequest"> & {
   /**
    * Sequence of the last event that was received. Default: 0, all events.
    *
-   * @generated from field: optional int64 after_sequence = 2;
+   * @generated from field: optional int32 after_sequence = 2;
    */
-  afterSequence?: bigint | undefined;
+  afterSequence?: number | undefined;
 
   /**
    * false: no text (event_type output). Default: true.
@@ -418,9 +626,9 @@ export type WatchRunRequest = Message<"genai_spine.v1.WatchRunRequest"> & {
   /**
    * Characters of text that were received, by step. Default: none.
    *
-   * @generated from field: map<string, int64> output_offsets = 4;
+   * @generated from field: map<string, int32> output_offsets = 4;
    */
-  outputOffsets: { [key: string]: bigint };
+  outputOffsets: { [key: string]: number };
 };
 
 /**
@@ -428,7 +636,7 @@ export type WatchRunRequest = Message<"genai_spine.v1.WatchRunRequest"> & {
  * Use `create(WatchRunRequestSchema)` to create a new message.
  */
 export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 5);
+  messageDesc(file_genai_spine_v1_run_service, 8);
 
 /**
  * ListRunEventsRequest names a page of a run's log.
@@ -446,9 +654,9 @@ export type ListRunEventsRequest = Message<"genai_spine.v1.ListRunEventsRequest"
   /**
    * Only events after this sequence. Default: 0, all events.
    *
-   * @generated from field: optional int64 after_sequence = 2;
+   * @generated from field: optional int32 after_sequence = 2;
    */
-  afterSequence?: bigint | undefined;
+  afterSequence?: number | undefined;
 
   /**
    * Most events to return. Default 100.
@@ -470,7 +678,7 @@ export type ListRunEventsRequest = Message<"genai_spine.v1.ListRunEventsRequest"
  * Use `create(ListRunEventsRequestSchema)` to create a new message.
  */
 export const ListRunEventsRequestSchema: GenMessage<ListRunEventsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 6);
+  messageDesc(file_genai_spine_v1_run_service, 9);
 
 /**
  * ListRunEventsResponse is one page.
@@ -498,7 +706,7 @@ export type ListRunEventsResponse = Message<"genai_spine.v1.ListRunEventsRespons
  * Use `create(ListRunEventsResponseSchema)` to create a new message.
  */
 export const ListRunEventsResponseSchema: GenMessage<ListRunEventsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 7);
+  messageDesc(file_genai_spine_v1_run_service, 10);
 
 /**
  * ReadRunEventsRequest names a run, and a place in its log.
@@ -516,9 +724,9 @@ export type ReadRunEventsRequest = Message<"genai_spine.v1.ReadRunEventsRequest"
   /**
    * Only events after this sequence. Default: that of the header Last-Event-ID, otherwise 0.
    *
-   * @generated from field: optional int64 after_sequence = 2;
+   * @generated from field: optional int32 after_sequence = 2;
    */
-  afterSequence?: bigint | undefined;
+  afterSequence?: number | undefined;
 
   /**
    * Most events in a JSON list. Default 100.
@@ -555,7 +763,7 @@ export type ReadRunEventsRequest = Message<"genai_spine.v1.ReadRunEventsRequest"
  * Use `create(ReadRunEventsRequestSchema)` to create a new message.
  */
 export const ReadRunEventsRequestSchema: GenMessage<ReadRunEventsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 8);
+  messageDesc(file_genai_spine_v1_run_service, 11);
 
 /**
  * ListRunStepsRequest names a page of a run's steps.
@@ -590,7 +798,7 @@ export type ListRunStepsRequest = Message<"genai_spine.v1.ListRunStepsRequest"> 
  * Use `create(ListRunStepsRequestSchema)` to create a new message.
  */
 export const ListRunStepsRequestSchema: GenMessage<ListRunStepsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 9);
+  messageDesc(file_genai_spine_v1_run_service, 12);
 
 /**
  * ListRunStepsResponse is one page.
@@ -618,7 +826,7 @@ export type ListRunStepsResponse = Message<"genai_spine.v1.ListRunStepsResponse"
  * Use `create(ListRunStepsResponseSchema)` to create a new message.
  */
 export const ListRunStepsResponseSchema: GenMessage<ListRunStepsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 10);
+  messageDesc(file_genai_spine_v1_run_service, 13);
 
 /**
  * ListRunItemsRequest names a page of a batch's items.
@@ -667,7 +875,7 @@ export type ListRunItemsRequest = Message<"genai_spine.v1.ListRunItemsRequest"> 
  * Use `create(ListRunItemsRequestSchema)` to create a new message.
  */
 export const ListRunItemsRequestSchema: GenMessage<ListRunItemsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 11);
+  messageDesc(file_genai_spine_v1_run_service, 14);
 
 /**
  * ListRunItemsResponse is one page.
@@ -695,7 +903,7 @@ export type ListRunItemsResponse = Message<"genai_spine.v1.ListRunItemsResponse"
  * Use `create(ListRunItemsResponseSchema)` to create a new message.
  */
 export const ListRunItemsResponseSchema: GenMessage<ListRunItemsResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 12);
+  messageDesc(file_genai_spine_v1_run_service, 15);
 
 /**
  * ExportRunItemsRequest names a batch run.
@@ -716,7 +924,7 @@ export type ExportRunItemsRequest = Message<"genai_spine.v1.ExportRunItemsReques
  * Use `create(ExportRunItemsRequestSchema)` to create a new message.
  */
 export const ExportRunItemsRequestSchema: GenMessage<ExportRunItemsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 13);
+  messageDesc(file_genai_spine_v1_run_service, 16);
 
 /**
  * ListRunChildrenRequest names a page of a run's children.
@@ -751,7 +959,148 @@ export type ListRunChildrenRequest = Message<"genai_spine.v1.ListRunChildrenRequ
  * Use `create(ListRunChildrenRequestSchema)` to create a new message.
  */
 export const ListRunChildrenRequestSchema: GenMessage<ListRunChildrenRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 14);
+  messageDesc(file_genai_spine_v1_run_service, 17);
+
+/**
+ * ListRunLogsRequest names a page of a run's log.
+ *
+ * @generated from message genai_spine.v1.ListRunLogsRequest
+ */
+export type ListRunLogsRequest = Message<"genai_spine.v1.ListRunLogsRequest"> & {
+  /**
+   * UUID. Required.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Only of this step. Default: any.
+   *
+   * @generated from field: optional string step_id = 2;
+   */
+  stepId?: string | undefined;
+
+  /**
+   * Least level: DEBUG, INFO, WARNING or ERROR. Default: DEBUG.
+   *
+   * @generated from field: optional string level = 3;
+   */
+  level?: string | undefined;
+
+  /**
+   * Most lines to return. Default 1,000.
+   *
+   * @generated from field: optional int32 page_size = 4;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * next_page_token of the page before. Default: the first page.
+   *
+   * @generated from field: optional string page_token = 5;
+   */
+  pageToken?: string | undefined;
+
+  /**
+   * The same as page_size.
+   *
+   * @generated from field: optional int32 limit = 6 [deprecated = true];
+   * @deprecated
+   */
+  limit?: number | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListRunLogsRequest.
+ * Use `create(ListRunLogsRequestSchema)` to create a new message.
+ */
+export const ListRunLogsRequestSchema: GenMessage<ListRunLogsRequest> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 18);
+
+/**
+ * ListRunLogsResponse is one page.
+ *
+ * @generated from message genai_spine.v1.ListRunLogsResponse
+ */
+export type ListRunLogsResponse = Message<"genai_spine.v1.ListRunLogsResponse"> & {
+  /**
+   * The lines.
+   *
+   * @generated from field: repeated genai_spine.v1.RunLogLine lines = 1;
+   */
+  lines: RunLogLine[];
+
+  /**
+   * Token of the next page; empty: this is the last page until now.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.ListRunLogsResponse.
+ * Use `create(ListRunLogsResponseSchema)` to create a new message.
+ */
+export const ListRunLogsResponseSchema: GenMessage<ListRunLogsResponse> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 19);
+
+/**
+ * RunLogLine is one event in words.
+ *
+ * @generated from message genai_spine.v1.RunLogLine
+ */
+export type RunLogLine = Message<"genai_spine.v1.RunLogLine"> & {
+  /**
+   * Sequence number of the event.
+   *
+   * @generated from field: int32 sequence = 1;
+   */
+  sequence: number;
+
+  /**
+   * When it happened.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 2;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * DEBUG, INFO, WARNING or ERROR.
+   *
+   * @generated from field: string level = 3;
+   */
+  level: string;
+
+  /**
+   * What happened.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+
+  /**
+   * Step that it is about. Empty: the run.
+   *
+   * @generated from field: string step_id = 5;
+   */
+  stepId: string;
+
+  /**
+   * dispatcher, executor or worker.
+   *
+   * @generated from field: string source = 6;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message genai_spine.v1.RunLogLine.
+ * Use `create(RunLogLineSchema)` to create a new message.
+ */
+export const RunLogLineSchema: GenMessage<RunLogLine> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_run_service, 20);
 
 /**
  * CancelRunRequest names a run, and how it is stopped.
@@ -787,7 +1136,7 @@ export type CancelRunRequest = Message<"genai_spine.v1.CancelRunRequest"> & {
  * Use `create(CancelRunRequestSchema)` to create a new message.
  */
 export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 15);
+  messageDesc(file_genai_spine_v1_run_service, 21);
 
 /**
  * RetryRunRequest names a run that failed.
@@ -808,7 +1157,7 @@ export type RetryRunRequest = Message<"genai_spine.v1.RetryRunRequest"> & {
  * Use `create(RetryRunRequestSchema)` to create a new message.
  */
 export const RetryRunRequestSchema: GenMessage<RetryRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 16);
+  messageDesc(file_genai_spine_v1_run_service, 22);
 
 /**
  * ApproveRunRequest names a run that waits for approval.
@@ -829,7 +1178,7 @@ export type ApproveRunRequest = Message<"genai_spine.v1.ApproveRunRequest"> & {
  * Use `create(ApproveRunRequestSchema)` to create a new message.
  */
 export const ApproveRunRequestSchema: GenMessage<ApproveRunRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 17);
+  messageDesc(file_genai_spine_v1_run_service, 23);
 
 /**
  * GetQueueStatsRequest asks for the state of all lanes.
@@ -844,7 +1193,7 @@ export type GetQueueStatsRequest = Message<"genai_spine.v1.GetQueueStatsRequest"
  * Use `create(GetQueueStatsRequestSchema)` to create a new message.
  */
 export const GetQueueStatsRequestSchema: GenMessage<GetQueueStatsRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 18);
+  messageDesc(file_genai_spine_v1_run_service, 24);
 
 /**
  * QueueStats are the caller's tenant's runs by lane, and what became of those of the last day.
@@ -862,37 +1211,37 @@ export type QueueStats = Message<"genai_spine.v1.QueueStats"> & {
   /**
    * Runs that completed in the last 24 hours.
    *
-   * @generated from field: int64 completed_24h = 2;
+   * @generated from field: int32 completed_24h = 2;
    */
-  completed24h: bigint;
+  completed24h: number;
 
   /**
    * Runs that failed in the last 24 hours, those among the dead letters included.
    *
-   * @generated from field: int64 failed_24h = 3;
+   * @generated from field: int32 failed_24h = 3;
    */
-  failed24h: bigint;
+  failed24h: number;
 
   /**
    * Runs that were cancelled in the last 24 hours.
    *
-   * @generated from field: int64 cancelled_24h = 4;
+   * @generated from field: int32 cancelled_24h = 4;
    */
-  cancelled24h: bigint;
+  cancelled24h: number;
 
   /**
    * Runs that have been running for more than an hour.
    *
-   * @generated from field: int64 stale = 5;
+   * @generated from field: int32 stale = 5;
    */
-  stale: bigint;
+  stale: number;
 
   /**
    * Dead letters that nobody resolved.
    *
-   * @generated from field: int64 dead_letters = 6;
+   * @generated from field: int32 dead_letters = 6;
    */
-  deadLetters: bigint;
+  deadLetters: number;
 };
 
 /**
@@ -900,7 +1249,7 @@ export type QueueStats = Message<"genai_spine.v1.QueueStats"> & {
  * Use `create(QueueStatsSchema)` to create a new message.
  */
 export const QueueStatsSchema: GenMessage<QueueStats> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 19);
+  messageDesc(file_genai_spine_v1_run_service, 25);
 
 /**
  * QueueDepth is how many runs of a lane and priority wait and run.
@@ -925,23 +1274,23 @@ export type QueueDepth = Message<"genai_spine.v1.QueueDepth"> & {
   /**
    * Runs that wait for a worker.
    *
-   * @generated from field: int64 queued = 3;
+   * @generated from field: int32 queued = 3;
    */
-  queued: bigint;
+  queued: number;
 
   /**
    * Runs that wait for their time, a retry or approval.
    *
-   * @generated from field: int64 pending = 4;
+   * @generated from field: int32 pending = 4;
    */
-  pending: bigint;
+  pending: number;
 
   /**
    * Runs that run.
    *
-   * @generated from field: int64 running = 5;
+   * @generated from field: int32 running = 5;
    */
-  running: bigint;
+  running: number;
 
   /**
    * Seconds that the first of the queue has waited. Unset: none waits.
@@ -963,7 +1312,7 @@ export type QueueDepth = Message<"genai_spine.v1.QueueDepth"> & {
  * Use `create(QueueDepthSchema)` to create a new message.
  */
 export const QueueDepthSchema: GenMessage<QueueDepth> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 20);
+  messageDesc(file_genai_spine_v1_run_service, 26);
 
 /**
  * ListWorkersRequest names a page.
@@ -991,7 +1340,7 @@ export type ListWorkersRequest = Message<"genai_spine.v1.ListWorkersRequest"> & 
  * Use `create(ListWorkersRequestSchema)` to create a new message.
  */
 export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 21);
+  messageDesc(file_genai_spine_v1_run_service, 27);
 
 /**
  * ListWorkersResponse is one page.
@@ -1019,7 +1368,7 @@ export type ListWorkersResponse = Message<"genai_spine.v1.ListWorkersResponse"> 
  * Use `create(ListWorkersResponseSchema)` to create a new message.
  */
 export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 22);
+  messageDesc(file_genai_spine_v1_run_service, 28);
 
 /**
  * Worker is a process that makes runs.
@@ -1065,16 +1414,16 @@ export type Worker = Message<"genai_spine.v1.Worker"> & {
   /**
    * Runs that it ended well since it started.
    *
-   * @generated from field: int64 completed = 6;
+   * @generated from field: int32 completed = 6;
    */
-  completed: bigint;
+  completed: number;
 
   /**
    * Runs that it ended with an error.
    *
-   * @generated from field: int64 failed = 7;
+   * @generated from field: int32 failed = 7;
    */
-  failed: bigint;
+  failed: number;
 
   /**
    * When it started.
@@ -1110,7 +1459,7 @@ export type Worker = Message<"genai_spine.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_run_service, 23);
+  messageDesc(file_genai_spine_v1_run_service, 29);
 
 /**
  * RunService does durably what the other services do at once: a run is submitted, waits for a worker of its lane,
@@ -1185,8 +1534,8 @@ export const RunService: GenService<{
     output: typeof ListRunEventsResponseSchema;
   },
   /**
-   * ReadRunEvents is WatchRun and ListRunEvents for REST: a JSON list, or server-sent events where the caller
-   * accepts text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
+   * ReadRunEvents sends the events of a run over REST: a JSON list, or server-sent events where the caller accepts
+   * text/event-stream; those go on after the header Last-Event-ID. Errors: RUN_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.RunService.ReadRunEvents
    */
@@ -1235,6 +1584,16 @@ export const RunService: GenService<{
     methodKind: "unary";
     input: typeof ListRunChildrenRequestSchema;
     output: typeof ListRunsResponseSchema;
+  },
+  /**
+   * ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND.
+   *
+   * @generated from rpc genai_spine.v1.RunService.ListRunLogs
+   */
+  listRunLogs: {
+    methodKind: "unary";
+    input: typeof ListRunLogsRequestSchema;
+    output: typeof ListRunLogsResponseSchema;
   },
   /**
    * CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.errors import ProviderError
-from genai_spine.openai_api.keep_alive import KeepAlive
 
 BROKEN = ProviderError(provider="openai", provider_message="broken")
 
