@@ -19,6 +19,8 @@ CHANNEL = "spine_runs"
 # What is told in the place of a run's id.
 QUEUE = "queue"  # a run waits for a worker
 CANCEL = "cancel"  # a running run is to be stopped
+SCHEDULES = "schedules"  # the times of one have changed
+WEBHOOKS = "webhooks"  # somebody is to be told of an event
 ALL = "all"  # too many to name
 MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes 8,000
 POLL_S = 0.05  # where other processes are not told
