@@ -1,5 +1,6 @@
 """Library of runs: submitted, found, listed, waited for, cancelled and retried by their tenant."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
@@ -10,7 +11,7 @@ from google.protobuf.message import Message
 
 from genai_spine import page_tokens, validation
 from genai_spine.access import scopes
-from genai_spine.call import Call
+from genai_spine.call import Call, Principal
 from genai_spine.errors import (
     IdempotencyKeyReused,
     InvalidFields,
@@ -24,7 +25,7 @@ from genai_spine.runs import names
 from genai_spine.runs.names import Name
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
-from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.news import Change, RunNews, changing
 from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
@@ -73,17 +74,14 @@ class RunLibrary:
     transitions: Transitions
     spending: Spending
     lanes: Lanes
+    check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
 
         Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, RunNotFound (its parent).
         """
-        name, work = names.resolve(request)
-        if not request.HasField("work"):
-            validation.check_without_aliases(work)
-        self._permit(work, call)
-        run = await self._new(name, work, _options(request, call), call)
+        run = await self.prepared(request, call)
         if request.dry_run:
             return run
         run = await self.submit(run, call)
@@ -91,23 +89,45 @@ class RunLibrary:
             return await self.wait(run.run_id, request.wait.ToTimedelta().total_seconds(), call)
         return run
 
-    async def submit(self, run: pb.Run, call: Call) -> pb.Run:
-        """Writes a new run, or finds the one of its idempotency key. Errors: IdempotencyKeyReused."""
-        digest = _digest(run)
-        permissions = call.principal.permissions
+    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
+        """Run of a request, which is not written yet.
+
+        Errors: WorkNotFound, InvalidFields, PermissionDenied, RunNotFound (its parent).
+        """
+        name, work = names.resolve(request)
+        if not request.HasField("work"):
+            validation.check_without_aliases(work)
+        self._permit(work, call)
+        options = _options(request, call)
+        self.check_options(options)
+        return await self._new(name, work, options, call)
+
+    async def submit_in(self, change: Change, run: pb.Run, principal: Principal) -> str:
+        """Id of a run that is written in a transaction, or of the one that its idempotency key has.
+
+        Errors: IdempotencyKeyReused.
+        """
+        permissions, digest = principal.permissions, _digest(run)
+        fields = {
+            "request_hash": digest,
+            "permissions": None if permissions is None else permissions.SerializeToString(),
+            "api_key_id": principal.key_id,
+        }
         try:
-            await self.rows.submit(
-                run,
-                request_hash=digest,
-                permissions=None if permissions is None else permissions.SerializeToString(),
-            )
+            await self.rows.add(change, run, fields)
         except KeyTaken as taken:
             if taken.request_hash != digest:
                 raise IdempotencyKeyReused from None
-            found = await self.get(taken.run_id, call)
-            found.is_existing = True
-            return found
-        return await self.get(run.run_id, call)
+            return taken.run_id
+        return run.run_id
+
+    async def submit(self, run: pb.Run, call: Call) -> pb.Run:
+        """Writes a new run, or finds the one of its idempotency key. Errors: IdempotencyKeyReused."""
+        async with changing(self.database) as change:
+            run_id = await self.submit_in(change, run, call.principal)
+        found = await self.get(run_id, call)
+        found.is_existing = run_id != run.run_id
+        return found
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
         """Run with its cost and items. Errors: RunNotFound."""

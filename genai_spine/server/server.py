@@ -80,7 +80,7 @@ class Server:
         for upstream in self.upstreams.values():
             upstream.pool.start()
         if self.settings.run_concurrency:
-            await self.foundation.runs.worker.start()
+            await self.foundation.runs.start()
         await self.grpc.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)

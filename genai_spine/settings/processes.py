@@ -31,6 +31,9 @@ class Processes(BaseModel):
     run_concurrency: int = Field(
         32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."
     )
+    run_webhook_private: bool = Field(
+        False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
+    )
     debug: bool = Field(False, description="Log level DEBUG.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     drain_delay: float = Field(

@@ -1,7 +1,7 @@
 """Runs: submitted once an idempotency key, found, and listed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -10,7 +10,7 @@ from genai_spine.call import uuid7
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
-from genai_spine.store.runs.news import QUEUE, changing
+from genai_spine.store.runs.news import QUEUE, Change
 from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, run_items, runs
 from genai_spine.v1 import batch_pb2
@@ -34,30 +34,26 @@ class RunRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def submit(
-        self,
-        run: pb.Run,
-        *,
-        request_hash: bytes,
-        permissions: bytes | None = None,
-        items: Sequence[dict[str, Any]] = (),
+    async def add(
+        self, change: Change, run: pb.Run, fields: Mapping[str, Any], items: Sequence[dict[str, Any]] = ()
     ) -> None:
-        """Writes a run with its first events and its items, all or nothing. Raises KeyTaken."""
-        row = row_of(run) | {"request_hash": request_hash, "permissions": permissions}
+        """Writes a run with its first events and its items. fields: columns that no message has.
+
+        Raises KeyTaken.
+        """
         events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
             events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
-        async with changing(self._database) as change:
-            result = await change.execute(self._database.insert_once(runs, row))
-            if not result.rowcount:
-                key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
-                found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
-                raise KeyTaken(*found.one())
-            if items:
-                await change.execute(run_items.insert(), [{"run_id": run.run_id, **item} for item in items])
-            await append(change, run.run_id, *events)
-            if run.status == "queued":
-                change.topics.add(QUEUE)
+        result = await change.execute(self._database.insert_once(runs, {**row_of(run), **fields}))
+        if not result.rowcount:
+            key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
+            found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
+            raise KeyTaken(*found.one())
+        if items:
+            await change.execute(run_items.insert(), [{"run_id": run.run_id, **item} for item in items])
+        await append(change, run.run_id, *events)
+        if run.status == "queued":
+            change.topics.add(QUEUE)
 
     async def get(self, run_id: str, tenant_id: str | None = None) -> pb.Run | None:
         """Run by id, with its work and answer; tenant_id: None: of any tenant."""
