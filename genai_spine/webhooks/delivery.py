@@ -55,7 +55,7 @@ class Outbox(Protocol[T]):
 class Delivery(Generic[T]):
     """Delivery of one outbox; start() and stop(). tell: posts a message, or raises WebhookFailed.
 
-    name: what log lines begin with, such as budget_webhook. has_receiver: whether there is somebody to tell now.
+    name: what log lines begin with, such as budget_webhook. has_receiver: whether there is one to tell now.
     """
 
     def __init__(
