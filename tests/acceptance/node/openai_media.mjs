@@ -42,6 +42,7 @@ test("speech is bytes", async () => {
 });
 
 test("files and batches are kept at the provider", async () => {
+  const client = ours.withOptions({ defaultHeaders: { "x-genai-provider": "openai" } });
   const file = await client.files.create({ file: await toFile(Buffer.from(LINE), "in.jsonl"), purpose: "batch" });
   assert.equal(await (await client.files.content(file.id)).text(), LINE);
   const made = await client.batches.create({
