@@ -16,6 +16,7 @@ from genai_spine.store.booking.entries import Level
 from genai_spine.store.budgets.alerts import Alert, AlertRows
 from genai_spine.v1.budget_pb2 import Budget
 from genai_spine.webhooks.delivery import Delivery
+from genai_spine.webhooks.posting import WebhookFailed
 
 MAX_ALERTED = 100_000  # thresholds that are kept in memory
 
@@ -27,21 +28,19 @@ class BudgetAlerts:
 
     def __init__(self, rows: AlertRows, webhook: Webhook | None = None) -> None:
         self.webhook = webhook  # None: alerts go to the log alone
-        self._rows = rows
+        self.rows = rows
         self._alerted: set[tuple[int, int, int]] = set()  # counter, percentage and limit
         self._giving: set[asyncio.Task[None]] = set()
-        self._delivery = None if webhook is None else Delivery(rows, webhook.tell, "budget_webhook")
+        self._delivery = Delivery(rows, self._tell, "budget_webhook", lambda: self.webhook is not None)
 
     def start(self) -> None:
         """Begins to tell the webhook what is due."""
-        if self._delivery is not None:
-            self._delivery.start()
+        self._delivery.start()
 
     async def stop(self) -> None:
         """Ends; alerts that are being written are waited for."""
         await asyncio.gather(*self._giving, return_exceptions=True)
-        if self._delivery is not None:
-            await self._delivery.stop()
+        await self._delivery.stop()
 
     def watch(self, counter: int, budget: Budget, key: str, level: Level) -> None:
         """Gives an alert where what is spent and reserved has passed a threshold of the budget."""
@@ -66,11 +65,16 @@ class BudgetAlerts:
 
     async def _write(self, alert: Alert) -> None:
         try:
-            is_first = await self._rows.add(alert, is_due=self.webhook is not None)
+            is_first = await self.rows.add(alert, is_due=self.webhook is not None)
         except ServiceUnavailable:
             self._alerted.discard((alert.counter_id, alert.percent, alert.limit_ticks))
             return
         if is_first:
             log.warning(alert.event["type"].replace(".", "_"), alert_id=alert.id, **alert.event["data"])
-            if self._delivery is not None:
-                self._delivery.due.set()
+            self._delivery.due.set()
+
+    async def _tell(self, alert: Alert) -> None:
+        """Tells the webhook that there is now. Errors: WebhookFailed."""
+        if self.webhook is None:
+            raise WebhookFailed("there is no webhook any more")
+        await self.webhook.tell(alert)
