@@ -19,7 +19,7 @@ PROJECT = "the project of its maker was disabled"
 
 
 class MakerEnded(Exception):
-    """Nobody may pay for the runs of the schedule; the message says why."""
+    """End of a maker who paid for the runs of a schedule; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Outbox(Protocol[T]):
 class Delivery(Generic[T]):
     """Delivery of one outbox; start() and stop(). tell: posts a message, or raises WebhookFailed.
 
-    name: what log lines begin with, such as budget_webhook. has_receiver: whether there is one to tell now.
+    name: what log lines begin with, such as budget_webhook. is_on: whether there is somebody to tell now.
     """
 
     def __init__(
@@ -63,10 +63,9 @@ class Delivery(Generic[T]):
         outbox: Outbox[T],
         tell: Callable[[T], Awaitable[None]],
         name: str,
-        has_receiver: Callable[[], bool] = lambda: True,
+        is_on: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._outbox, self._tell, self._name = outbox, tell, name
-        self._has_receiver = has_receiver
+        self._outbox, self._tell, self._name, self._is_on = outbox, tell, name, is_on
         self.due = asyncio.Event()  # to set where something may be due
         self._loop: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -96,7 +95,8 @@ class Delivery(Generic[T]):
 
     async def _begin(self) -> None:
         """Begins to tell what is due, as far as there is room; an end makes room, and has it looked again."""
-        if (free := MAX_AT_ONCE - len(self._telling)) < 1 or not self._has_receiver():
+        free = MAX_AT_ONCE - len(self._telling)
+        if free < 1 or not self._is_on():
             return
         for message in await self._outbox.claim(LEASE_S, free):
             task = asyncio.create_task(self._deliver(message))

@@ -31,7 +31,6 @@ class BudgetAlerts:
         self.rows = rows
         self._alerted: set[tuple[int, int, int]] = set()  # counter, percentage and limit
         self._giving: set[asyncio.Task[None]] = set()
-        # A reload may set another webhook, or none.
         self._delivery = Delivery(rows, self._tell, "budget_webhook", lambda: self.webhook is not None)
 
     def start(self) -> None:
@@ -75,7 +74,7 @@ class BudgetAlerts:
             self._delivery.due.set()
 
     async def _tell(self, alert: Alert) -> None:
-        """Raises WebhookFailed."""
+        """Tells the webhook that there is now. Errors: WebhookFailed."""
         if self.webhook is None:
             raise WebhookFailed("there is no webhook any more")
         await self.webhook.tell(alert)

@@ -33,7 +33,7 @@ _is_there = _schedule.version > 0
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who pays for the runs of a schedule."""
+    """Maker of a schedule, who pays for its runs."""
 
     tenant_id: str
     principal: str = ""

@@ -55,7 +55,7 @@ class DeliveryRows:
             rows = (await connection.execute(claimed)).all()
             ids = {row.run_id for row in rows}
             of = await connection.execute(select(runs.c.id, runs.c.tenant_id).where(runs.c.id.in_(ids)))
-            tenants = dict(of.tuples().all())
+            tenants = {row.id: row.tenant_id for row in of}
         found = sorted(rows, key=lambda row: row.id)
         return [
             RunMessage(row.id, row.run_id, tenants.get(row.run_id, ""), row.url, row.body, row.attempt)
