@@ -119,6 +119,7 @@ class Call:
     cache_control: str | None = None  # the X-Cache-Control header
     if_match: str | None = None  # the If-Match header
     accept: str = ""  # media types that the caller takes, of methods that answer in several
+    prefer: str = ""  # the Prefer header
     resume: ResumeHeaders | None = None  # None: it has no such header
     replay_id: str | None = None  # its own id, where request_id is that of the call that answers it
     first_sequence: int = 0  # number of the first message that it is sent

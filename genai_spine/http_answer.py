@@ -66,6 +66,11 @@ def answered(call: Call, status: int) -> None:
     call.headers["x-genai-http-status"] = str(status)
 
 
+def replaced(call: Call, body: bytes) -> None:
+    """JSON of a good answer in the place of its message. body: JSON in printable ASCII."""
+    call.headers["x-genai-body"] = body.decode()
+
+
 def http_status(error: SpineError, openai: bool) -> int:
     return error.openai_status if openai and error.openai_status else error.http_status
 

@@ -26,6 +26,7 @@ from genai_spine.access.authentication import Authenticator
 from genai_spine.call import ANONYMOUS, STRANGER, Call, Principal, RateAdmission, uuid7
 from genai_spine.edge import call_headers, preconditions, stream_end
 from genai_spine.edge.admission import AdmissionLimits, AdmissionQueue
+from genai_spine.edge.async_dispatch import AsyncDispatch
 from genai_spine.edge.keyed_calls import KeyedCalls, described
 from genai_spine.edge.running_calls import RunningCalls
 from genai_spine.errors import (
@@ -117,6 +118,7 @@ class ServiceInterceptor:
         self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
         self.servers = 1  # that live on this lane, this one included
         self.streams = RunningStreams()
+        self.dispatch = AsyncDispatch()
         self.request_log: RequestLog | None = None  # None: off
         self._handlers = Handlers()
         server.add_generic_rpc_handlers((self._handlers,))
@@ -141,10 +143,11 @@ class ServiceInterceptor:
         known = f"/{service}/{next(iter(handlers))}" in self._behaviours
         for name, handler in handlers.items():
             method = f"/{service}/{name}"
+            contract = described(method)
             self._behaviours[method] = (
-                self._keyed.streaming(method, handler.unary_stream)
+                self.dispatch.streaming(contract, self._keyed.streaming(method, handler.unary_stream))
                 if handler.response_streaming
-                else self._keyed.unary(method, handler.unary_unary)
+                else self.dispatch.unary(contract, self._keyed.unary(method, handler.unary_unary))
             )
         if known:
             return
@@ -247,6 +250,7 @@ class ServiceInterceptor:
             lane=self.lane,
             generation=self.calls.begin(),
             accept=given.get("accept", ""),
+            prefer=given.get("prefer", ""),
             deadline=None if remaining_s is None else monotonic() + remaining_s,
         )
         if not call_headers.NAMES.isdisjoint(given):  # most calls have none of them

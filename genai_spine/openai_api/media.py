@@ -42,22 +42,7 @@ class MediaFacade:
 
     async def image(self, body: bytes, call: Call) -> bytes:
         """Image generation. Errors: InvalidRequest naming the field."""
-        image = requests.decode(body, Image)
-        if image.stream:
-            raise InvalidRequest(field="stream", problem="images are not streamed here")
-        request = pb.CreateImagesRequest(
-            provider=image.provider,
-            model=image.model,
-            prompt=image.prompt,
-            size=image.size,
-            quality=image.quality,
-            user=image.user,
-            cost_labels=image.cost_labels,
-            media_type=f"image/{image.output_format}" if image.output_format else None,
-            provider_options_json=requests.extras(body, Image),
-        )
-        if image.n is not None:
-            request.image_count = requests.count("n", image.n)
+        request = image_request(body)
         admit(request, call)
         response = await self.inference.create_images(request, call)
         set_headers(call, JSON, response)
@@ -88,23 +73,7 @@ class MediaFacade:
 
     async def speech(self, body: bytes, call: Call) -> AsyncGenerator[bytes]:
         """Text to speech: bytes of sound as they come."""
-        speech = requests.decode(body, Speech)
-        if speech.stream_format == "sse":
-            raise InvalidRequest(field="stream_format", problem="sound is streamed as it is: audio")
-        voice = speech.voice
-        own = {"voice": {"id": voice.id}} if isinstance(voice, Voice) else {}
-        request = pb.CreateSpeechRequest(
-            provider=speech.provider,
-            model=speech.model,
-            input=speech.input,
-            voice=None if isinstance(voice, Voice) else voice,
-            media_type=SOUNDS[speech.response_format or "mp3"],
-            speed=speech.speed,
-            instructions=speech.instructions,
-            user=speech.user,
-            cost_labels=speech.cost_labels,
-            provider_options_json=requests.extras(body, Speech, **own),
-        )
+        request = speech_request(body)
         admit(request, call)
         async with aclosing(self.inference.create_speech(request, call)) as chunks:
             async for chunk in chunks:
@@ -112,6 +81,48 @@ class MediaFacade:
                     set_headers(call, chunk.media_type, chunk, whole=False)
                 if chunk.data:
                     yield chunk.data
+
+
+def image_request(body: bytes) -> pb.CreateImagesRequest:
+    """Typed request of a body. Errors: InvalidRequest naming the field."""
+    image = requests.decode(body, Image)
+    if image.stream:
+        raise InvalidRequest(field="stream", problem="images are not streamed here")
+    request = pb.CreateImagesRequest(
+        provider=image.provider,
+        model=image.model,
+        prompt=image.prompt,
+        size=image.size,
+        quality=image.quality,
+        user=image.user,
+        cost_labels=image.cost_labels,
+        media_type=f"image/{image.output_format}" if image.output_format else None,
+        provider_options_json=requests.extras(body, Image),
+    )
+    if image.n is not None:
+        request.image_count = requests.count("n", image.n)
+    return request
+
+
+def speech_request(body: bytes) -> pb.CreateSpeechRequest:
+    """Typed request of a body. Errors: InvalidRequest naming the field."""
+    speech = requests.decode(body, Speech)
+    if speech.stream_format == "sse":
+        raise InvalidRequest(field="stream_format", problem="sound is streamed as it is: audio")
+    voice = speech.voice
+    own = {"voice": {"id": voice.id}} if isinstance(voice, Voice) else {}
+    return pb.CreateSpeechRequest(
+        provider=speech.provider,
+        model=speech.model,
+        input=speech.input,
+        voice=None if isinstance(voice, Voice) else voice,
+        media_type=SOUNDS[speech.response_format or "mp3"],
+        speed=speech.speed,
+        instructions=speech.instructions,
+        user=speech.user,
+        cost_labels=speech.cost_labels,
+        provider_options_json=requests.extras(body, Speech, **own),
+    )
 
 
 def transcription_request(form: multipart.Form, *, timed: bool) -> pb.CreateTranscriptionRequest:

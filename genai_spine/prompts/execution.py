@@ -20,7 +20,7 @@ from genai_spine.v1.capability_result_pb2 import CapabilityContext, CapabilityRe
 from genai_spine.v1.option_warning_pb2 import OptionWarning
 
 MAX_METADATA_CHARS = 16_000  # characters of JSON
-NO_BACKGROUND = "this version answers in the same call only: leave wait out, or send true"
+NO_BACKGROUND = "a stream is waited for: leave wait out, or call ExecutePrompt"
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 SCHEMA_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -90,6 +90,8 @@ class PromptExecution:
 
     async def stream(self, request: pb.ExecutePromptRequest, call: Call) -> AsyncGenerator[pb.PromptEvent]:
         """Streamed answer: text deltas, then one result event. Errors: as complete()."""
+        if request.HasField("wait") and not request.wait:
+            raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         prepared = await self._prepared(request, call)
         answer = ChunkBuilder()
         streamed = stream_without_refused(
@@ -108,8 +110,6 @@ class PromptExecution:
 
         Errors: InvalidRequest, PromptNotFound, InvalidPromptVariables.
         """
-        if request.HasField("wait") and not request.wait:
-            raise InvalidRequest(field="wait", problem=NO_BACKGROUND)
         name = _named(request)
         resolved = await self.prompts.version(name, call.principal.tenant_id, request.version or None)
         filled = await self.prompts.fill(resolved, variables.mapping(request.variables))

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.chunks import fold
+from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
 from genai_spine.runs.context import Handler, Write
@@ -42,11 +43,13 @@ from genai_spine.usage.daily_costs import DailyCosts
 from genai_spine.v1 import run_service_pb2
 from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
 from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
+from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2 import DocumentSymbolsRequest, SymbolEvent
 from genai_spine.v1.work_pb2 import AggregateCostsRequest
 
 FILES = (run_service_pb2, *SCHEDULE_FILES)
+WRITE = "runs:write"  # scope of who submits
 
 
 @dataclass(slots=True)
@@ -103,6 +106,13 @@ class Runs:
         }
         service = RunService(self.library, self.watcher, self.parts)
         return [(add_RunServiceServicer_to_server, service), self.schedules.service()]
+
+    async def dispatch(self, request: run_service_pb2.CreateRunRequest, call: Call) -> Run:
+        """Submits a call as a run in the place of its answer. Errors: PermissionDenied, those of create()."""
+        granted = call.principal.scopes
+        if granted is not None and WRITE not in granted:
+            raise PermissionDenied(scope=WRITE)
+        return await self.library.create(request, call)
 
     async def stop(self, timeout_s: float) -> None:
         """Lets runs end for so long; others take over those that do not."""

@@ -249,6 +249,7 @@ def _runs(
         "PromptService": PromptService(foundation.prompts, inference),
         "SymbolService": symbols,
     }
+    foundation.interceptor.dispatch.submit = foundation.runs.dispatch
     return foundation.runs.attach(methods, inference)
 
 

@@ -186,7 +186,12 @@ class Paths:
         has_provider = path.startswith(tuple(self._kept["provider_paths"]))
         names = [*HEADERS, *(["Provider"] if has_provider else [])]
         if is_paid(method):
-            names += ["IdempotencyKey", "OnLost", *(["ResumeAfter"] if method.server_streaming else [])]
+            names += [
+                "Prefer",
+                "IdempotencyKey",
+                "OnLost",
+                *(["ResumeAfter"] if method.server_streaming else []),
+            ]
         return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
     def _answer(self, method: MethodDescriptor) -> Schema:
