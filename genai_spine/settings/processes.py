@@ -1,5 +1,6 @@
 """Settings of the server's processes: how many, what they log, how they stop."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -7,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from genai_spine.settings.notation import names
 
+LANE_NAME = re.compile("[a-z0-9-]{1,32}")
 Lane = Literal["cpu", "gpu", "batch"]
 
 
@@ -51,3 +53,11 @@ class Processes(BaseModel):
     @classmethod
     def _lanes_apart(cls, value: Any) -> Any:
         return names(value)
+
+    @field_validator("run_lanes")
+    @classmethod
+    def _lanes_named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not LANE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' is no lane: 1 to 32 of a-z, 0-9 and -")
+        return value
