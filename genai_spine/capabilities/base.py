@@ -122,7 +122,7 @@ class Capability(Generic[Request, Response]):
         that cannot be parsed).
         """
         given = merged(request)
-        context.call.cost_labels = dict(cast(Any, given).cost_labels)
+        context.call.cost_labels = {**context.call.cost_labels, **cast(Any, given).cost_labels}
         _merge_content_alias(given)
         await _off_loop(given.ByteSize(), self.apply_defaults, given)
         chunks = await self.chunks(self.full_content(given), given, context)
