@@ -234,7 +234,9 @@ class Capability(Generic[Request, Response]):
         version = await prompts.version(self.slug(request), context.call.principal.tenant_id)
         filled = await prompts.fill(version, variables)
         completion = completions.CreateCompletionRequest(
-            messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
+            messages=filled.messages,
+            temperature=self.temperature(request),
+            max_tokens=getattr(request, "max_tokens", 0) or self.MAX_TOKENS,
         )
         completion.provider, completion.model = wanted.provider, wanted.model
         if wanted.domain:

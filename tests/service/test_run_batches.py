@@ -373,7 +373,7 @@ async def test_every_single_answer_has_a_result_with_its_cost(booked: Running) -
 
 
 async def test_export_has_every_item_as_a_line_in_order(booked: Running) -> None:
-    booked.openai.default = Reply("x" * 20_000)
+    booked.openai.default = Reply(["x" * 20_000])  # in one piece
     run = await made(booked, batch_of(*(item(f"{n}", id=f"id-{n}") for n in range(250)), max_concurrency=50))
     assert run.status == "completed"
     bodies = [body async for body in stub(booked).ExportRunItems(pb.ExportRunItemsRequest(run_id=run.run_id))]

@@ -115,7 +115,7 @@ async def _reuse(change: Change, run_id: str, reused_from: str) -> list[PendingE
     )
     return [
         PendingEvent("item_completed", _told(place, item_id, "completed") | {"is_reused": True}, DISPATCHER)
-        for place, item_id in sorted(taken.tuples())
+        for place, item_id in sorted(tuple(row) for row in taken)
     ]
 
 
