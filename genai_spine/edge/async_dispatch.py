@@ -144,7 +144,8 @@ def _answer(contract: MethodDescriptor, run: Run, call: Call) -> Message:
         call.headers["preference-applied"] = "respond-async"
     http_answer.answered(call, 202)
     if kind is HttpBody:
-        return HttpBody(content_type="application/json", data=body)
+        whole: Message = HttpBody(content_type="application/json", data=body)
+        return whole
     if call.path:
         http_answer.replaced(call, body)
     response: Message = kind()

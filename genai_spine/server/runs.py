@@ -12,6 +12,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
+from genai_spine.runs.batch import BatchWork
 from genai_spine.runs.context import Handler, Write
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
@@ -19,11 +20,13 @@ from genai_spine.runs.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pools import Pools
+from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
+from genai_spine.services import rest_aliases
 from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
@@ -81,9 +84,13 @@ class Runs:
         )
         ledger.renewed.append(worker.renewed)
         ledger.makes_run = worker.makes
-        webhooks = webhooks_of(settings, database)
-        library = RunLibrary(database, rows, transitions, RunSpending(database), pools, webhooks.check)
-        parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
+        webhooks, items = webhooks_of(settings, database), ItemRows(database)
+        executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
+        results = Results(items, rest_aliases.fill)
+        library = RunLibrary(
+            database, rows, transitions, RunSpending(database), pools, results, webhooks.check
+        )
+        parts = RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database))
         schedules = Schedules.of(database, library)
         return cls(worker, library, RunWatcher(database), parts, database, schedules, webhooks)
 
