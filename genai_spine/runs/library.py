@@ -20,10 +20,12 @@ from genai_spine.errors import (
     RunState,
 )
 from genai_spine.method_options import scope
-from genai_spine.runs import names
+from genai_spine.runs import batch_items, names
 from genai_spine.runs.names import Name
+from genai_spine.runs.results import Results
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
+from genai_spine.store.runs.items import SubmittedItems
 from genai_spine.store.runs.news import RunNews
 from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
 from genai_spine.store.runs.transitions import Transitions
@@ -61,6 +63,7 @@ class RunLibrary:
     transitions: Transitions
     spending: Spending
     default_lane: Callable[[Work], str]
+    results: Results
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
@@ -73,21 +76,28 @@ class RunLibrary:
         self._permit(work, call)
         run = await self._new(name, work, _options(request, call), call)
         if request.dry_run:
+            await self._items(run.work, call)
             return run
         run = await self.submit(run, call)
         if request.HasField("wait"):
             return await self.wait(run.run_id, request.wait.ToTimedelta().total_seconds(), call)
         return run
 
-    async def submit(self, run: pb.Run, call: Call) -> pb.Run:
-        """Writes a new run, or finds the one of its idempotency key. Errors: IdempotencyKeyReused."""
+    async def submit(self, run: pb.Run, call: Call, items: SubmittedItems | None = None) -> pb.Run:
+        """Writes a new run, or finds the one of its idempotency key. items: None: those of its work.
+
+        Errors: IdempotencyKeyReused, and those of a batch's items: InvalidFields, RunNotFound.
+        """
         digest = _digest(run)
+        items = items or await self._items(run.work, call)
+        batch_items.without_items(run.work)
         permissions = call.principal.permissions
         try:
             await self.rows.submit(
                 run,
                 request_hash=digest,
                 permissions=None if permissions is None else permissions.SerializeToString(),
+                items=items,
             )
         except KeyTaken as taken:
             if taken.request_hash != digest:
@@ -98,11 +108,12 @@ class RunLibrary:
         return await self.get(run.run_id, call)
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
-        """Run with its cost and items. Errors: RunNotFound."""
+        """Run with its cost, items and result. Errors: RunNotFound."""
         run = await self.found(run_id, call)
         await self.spending.fill(run)
-        if (counts := await self.rows.item_counts(run_id)) is not None:
+        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run_id)) is not None:
             run.item_counts.CopyFrom(counts)
+        await self.results.fill(run)
         return run
 
     async def found(self, run_id: str, call: Call) -> pb.Run:
@@ -168,7 +179,9 @@ class RunLibrary:
         options.trigger_source, options.hold = "retry", False
         run = await self._new(Name(failed.kind, failed.name), failed.work, options, call)
         run.attempt, run.retry_of_run_id = failed.attempt + 1, run_id
-        return await self.submit(run, call)
+        if not run.work.HasField("batch"):
+            return await self.submit(run, call)
+        return await self.submit(run, call, SubmittedItems(copied_from=run_id, reused_from=run_id))
 
     async def approve(self, run_id: str, call: Call) -> pb.Run:
         """Lets a held run start. Errors: RunNotFound, RunState."""
@@ -184,11 +197,19 @@ class RunLibrary:
 
     def _permit(self, work: Work, call: Call) -> None:
         """Errors: PermissionDenied where the caller may not do the work at once either."""
-        method = names.method_of(work.WhichOneof("request") or "")
-        needed = scope(method) if method is not None else "completions:write"
         granted = call.principal.scopes
-        if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
-            raise PermissionDenied(scope=needed)
+        for member in batch_items.members(work):
+            method = names.method_of(member)
+            needed = scope(method) if method is not None else "completions:write"
+            if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
+                raise PermissionDenied(scope=needed)
+
+    async def _items(self, work: Work, call: Call) -> SubmittedItems:
+        """Items of a batch, whose older answers are the caller's. Errors: InvalidFields, RunNotFound."""
+        items = await batch_items.items_of(work)
+        if items.reused_from:
+            await self.found(items.reused_from, call)
+        return items
 
     async def _new(self, name: Name, work: Work, options: pb.RunOptions, call: Call) -> pb.Run:
         """Run as it will be submitted. Errors: RunNotFound for its parent, InvalidFields."""

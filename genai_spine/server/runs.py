@@ -11,14 +11,17 @@ from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
+from genai_spine.runs.batch import BatchWork
 from genai_spine.runs.context import Handler, Write
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
+from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.worker import RunWorker, WorkerRules
+from genai_spine.services import rest_aliases
 from genai_spine.services.run import RunService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
@@ -64,8 +67,11 @@ class Runs:
             lambda: ledger.server_id,
         )
         ledger.renewed.append(worker.renewed)
-        library = RunLibrary(database, rows, transitions, RunSpending(database), _default_lane)
-        parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
+        items = ItemRows(database)
+        executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
+        results = Results(items, rest_aliases.fill)
+        library = RunLibrary(database, rows, transitions, RunSpending(database), _default_lane, results)
+        parts = RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database))
         return cls(worker, library, RunWatcher(database), parts, database)
 
     def attach(self, methods: Mapping[str, Any], inference: Inference) -> list[tuple[Any, Any]]:

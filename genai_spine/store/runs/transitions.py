@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, NewEvent, append
+from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, PendingEvent, append
 from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.store.tables import leases
@@ -46,7 +46,7 @@ class Failure:
     """How an attempt failed, and what follows."""
 
     error: pb.RunError
-    events: Sequence[NewEvent] = ()  # before that of the failure
+    events: Sequence[PendingEvent] = ()  # before that of the failure
     response: bytes | None = None  # what there is of an answer
     retry_delay_s: float | None = None  # None: no retry follows
     is_final: bool = False  # its retries are used up: it goes to the dead letters
@@ -85,7 +85,9 @@ class Transitions:
                 rows = [{"run_id": owner.run_id, **step} for step in steps]
                 await change.execute(insert(run_steps).values(ended_at=Now()), rows)
             seconds = max(0.0, (datetime.now(UTC) - started_at).total_seconds())
-            await append(change, owner.run_id, NewEvent("completed", {"duration_seconds": round(seconds, 3)}))
+            await append(
+                change, owner.run_id, PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
+            )
             await self._resolve_letter(change, owner.run_id)
         return True
 
@@ -100,11 +102,13 @@ class Transitions:
             if await self._end(change, owner, values) is None:
                 return False
             data = {"error": error.message, "error_type": error.type}
-            await append(change, owner.run_id, *failure.events, NewEvent("failed", data))
+            await append(change, owner.run_id, *failure.events, PendingEvent("failed", data))
             if failure.retry_delay_s is not None:
                 await self._retry(change, owner, failure.retry_delay_s)
-            elif failure.is_final:
+            elif failure.is_final:  # a replay goes on with the items that are left
                 await self._bury(change, owner, error)
+            else:
+                await self._skip_items(change, owner.run_id)
         return True
 
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
@@ -112,7 +116,7 @@ class Transitions:
         async with changing(self._database) as change:
             if await self._end(change, owner, {"status": "cancelled", "response": response}) is None:
                 return False
-            await append(change, owner.run_id, NewEvent("cancelled", {"reason": reason}))
+            await append(change, owner.run_id, PendingEvent("cancelled", {"reason": reason}))
             await self._skip_items(change, owner.run_id)
         return True
 
@@ -123,7 +127,7 @@ class Transitions:
         async with changing(self._database) as change:
             moved = await change.execute(update(runs).where(*waits).values(values))
             if moved.rowcount:
-                await append(change, run_id, NewEvent("cancelled", {"reason": reason}, DISPATCHER))
+                await append(change, run_id, PendingEvent("cancelled", {"reason": reason}, DISPATCHER))
                 await self._skip_items(change, run_id)
         return bool(moved.rowcount)
 
@@ -156,7 +160,7 @@ class Transitions:
         async with changing(self._database) as change:
             moved = await change.execute(update(runs).where(*held).values(is_held=False))
             if moved.rowcount:
-                await append(change, run_id, NewEvent("approved", {}, DISPATCHER))
+                await append(change, run_id, PendingEvent("approved", {}, DISPATCHER))
                 change.topics.add(QUEUE)
         return bool(moved.rowcount)
 
@@ -192,9 +196,9 @@ class Transitions:
             )
             if taken.rowcount:
                 events = (
-                    NewEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
-                    NewEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
-                    NewEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
+                    PendingEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
+                    PendingEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
+                    PendingEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
                 )
                 await append(change, orphan.run_id, *events)
         return bool(taken.rowcount)
@@ -211,7 +215,7 @@ class Transitions:
         """failed to pending, with the next attempt."""
         await change.execute(update(runs).where(runs.c.id == owner.run_id).values(reopened(delay_s)))
         data = {"delay": round(delay_s, 3), "attempt": owner.attempt + 1}
-        await append(change, owner.run_id, NewEvent("retry_scheduled", data))
+        await append(change, owner.run_id, PendingEvent("retry_scheduled", data))
         change.topics.add(QUEUE)
 
     async def _bury(self, change: Change, owner: Owner, error: pb.RunError) -> None:
@@ -231,7 +235,7 @@ class Transitions:
             values = {"error": letter["error"], "resolved_at": null(), "resolved_by": null()}
             same = dead_letters.c.run_id == owner.run_id
             await change.execute(update(dead_letters).where(same).values(values))
-        await append(change, owner.run_id, NewEvent("dead_lettered", {"error": error.message}))
+        await append(change, owner.run_id, PendingEvent("dead_lettered", {"error": error.message}))
 
     async def _resolve_letter(self, change: Change, run_id: str) -> None:
         """The entry of a run that a replay has completed."""

@@ -3505,14 +3505,16 @@ class Batch(betterproto2.Message):
 
     template: "ItemWork | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Work in whose texts {{name}} stands for a value of each input: one item an input.
+    Work in whose texts {{name}} stands for a value of each input: one item an input. The template keeps the rules
+    of its fields, too. Every input has exactly the names of the template.
     """
 
     inputs: "list[__google__protobuf__.Struct]" = betterproto2.field(
         3, betterproto2.TYPE_MESSAGE, repeated=True
     )
     """
-    Values of the template's names, one entry an item.
+    Values of the template's names, one entry an item: texts as they are, other values as JSON. The items that they
+    make are at most 64 MiB together.
     """
 
     max_concurrency: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
@@ -3539,7 +3541,7 @@ class Batch(betterproto2.Message):
     provider_batch: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)
     """
     Items that a provider can take as a batch at a lower price are sent as one. Where that takes too long for the
-    run's deadline, they are made at once in the end. Default: false.
+    run's deadline, they are made at once in the end. This version refuses true. Default: false.
     """
 
 
@@ -15396,7 +15398,7 @@ class Run(betterproto2.Message):
 
     work: "Work | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The work as it was asked for. Unset in lists.
+    The work as it was asked for; of a batch without its items, which ListRunItems has. Unset in lists.
     """
 
     options: "RunOptions | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
@@ -15456,7 +15458,8 @@ class Run(betterproto2.Message):
         14, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    The answer as older clients read it: fields by the name of the work, with cost. Unset: there is none.
+    The answer as older clients read it: fields by the name of the work, with cost. Of a batch at most 1,000 items
+    and 1 MiB of answers, with items_truncated where it has more. Unset: there is none.
     """
 
     error: "RunError | None" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, optional=True)
@@ -15739,7 +15742,7 @@ class RunItem(betterproto2.Message):
 
     attempt: "int" = betterproto2.field(8, betterproto2.TYPE_INT32)
     """
-    How often it was begun.
+    How often it was begun, with the retries after a rate limit.
     """
 
     end_time: "datetime.datetime | None" = betterproto2.field(
@@ -17190,6 +17193,11 @@ class SummarizeRequest(betterproto2.Message):
     """
     What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
     Default: nothing.
+    """
+
+    max_tokens: "int | None" = betterproto2.field(12, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Most tokens of the model's answer; a summary that is longer is cut there. Default: no limit of its own.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
