@@ -16,7 +16,7 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers, maker_of
 from genai_spine.store.runs.news import changing
-from genai_spine.store.runs.schedules import ScheduleRows, StoredSchedule, name_taken
+from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule, name_taken
 from genai_spine.v1 import schedule_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.schedule_service_pb2 import Schedule

@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.schedules import daily_costs
-from genai_spine.store.runs.schedules import ScheduleRows
+from genai_spine.store.schedules.schedules import ScheduleRows
 from genai_spine.v1 import run_service_pb2, run_service_pb2_grpc, schedule_service_pb2_grpc
 from genai_spine.v1 import schedule_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
@@ -21,7 +21,10 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SUMMARIZE = {"target_name": "summarize", "params": {"content": "Rain fell. Wind blew.", "model": "extractive"}}
+SUMMARIZE = {
+    "target_name": "summarize",
+    "params": {"content": "Rain fell. Wind blew.", "model": "extractive"},
+}
 NEVER = {"cron_expression": "0 0 1 1 *"}
 
 
