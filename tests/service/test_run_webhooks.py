@@ -1,4 +1,4 @@
-"""Webhooks of runs through the channel, on both databases: signed, tried again, given up, and not led astray."""
+"""Webhooks of runs through the channel, on both databases: signed, tried again, given up, not led astray."""
 
 import base64
 import hmac
@@ -195,10 +195,14 @@ async def test_failure_that_is_retried_is_told_only_where_that_was_asked_for(tol
 async def test_what_no_transaction_has_committed_is_told_to_nobody(told: Told):
     async with RawServer(OK) as receiver:
         run = await told.submit(receiver.url, "started", hold=True)
-        with pytest.raises(ZeroDivisionError):
+
+        async def fail() -> None:
             async with changing(told.server.database) as change:
                 await append(change, run.run_id, NewEvent("started"))
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
         assert await told.status(run) == []
 
 
