@@ -61,6 +61,7 @@ SpineError
 ├── ScheduleNotFound              NOT_FOUND 404
 ├── DeadLetterNotFound            NOT_FOUND 404
 ├── RunState                      FAILED_PRECONDITION 409
+├── SchedulePaused                FAILED_PRECONDITION 409
 ├── BudgetExceeded                RESOURCE_EXHAUSTED 429
 ├── BudgetNotFound                NOT_FOUND 404
 └── PriceUnknown                  FAILED_PRECONDITION 400
@@ -91,6 +92,7 @@ from genai_spine.errors.runs import NotCancellable as NotCancellable
 from genai_spine.errors.runs import RunNotFound as RunNotFound
 from genai_spine.errors.runs import RunState as RunState
 from genai_spine.errors.runs import ScheduleNotFound as ScheduleNotFound
+from genai_spine.errors.runs import SchedulePaused as SchedulePaused
 from genai_spine.errors.runs import WorkNotFound as WorkNotFound
 from genai_spine.v1 import error_reason_pb2 as reasons
 

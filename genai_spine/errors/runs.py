@@ -61,3 +61,14 @@ class RunState(SpineError):
     http_status = 409
     rest_code = "CONFLICT"
     shows_reason = True
+
+
+class SchedulePaused(SpineError):
+    """schedule '{schedule}' is paused: {problem}; whoever resumes it is its maker"""
+
+    may_quote = True
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_SCHEDULE_PAUSED
+    http_status = 409
+    rest_code = "CONFLICT"
+    shows_reason = True

@@ -1436,6 +1436,13 @@ class ErrorReason(betterproto2.Enum):
      "details": {"reason": "RUN_STATE", "run": "0192...", "status": "completed"}}
     """
 
+    SCHEDULE_PAUSED = 78
+    """
+    Nobody pays for the runs of the schedule any more. HTTP 409. Whoever resumes it is its maker.
+    {"code": "CONFLICT", "message": "schedule 'nightly' is paused: the key of its maker was revoked; ...",
+     "details": {"reason": "SCHEDULE_PAUSED", "schedule": "nightly", "problem": "the key of its maker was revoked"}}
+    """
+
     REQUEST_LOG_NOT_FOUND = 90
     """
     The request log has no such entry. HTTP 404.
@@ -1501,6 +1508,7 @@ class ErrorReason(betterproto2.Enum):
             73: "ERROR_REASON_SCHEDULE_NOT_FOUND",
             74: "ERROR_REASON_DEAD_LETTER_NOT_FOUND",
             75: "ERROR_REASON_RUN_STATE",
+            78: "ERROR_REASON_SCHEDULE_PAUSED",
             90: "ERROR_REASON_REQUEST_LOG_NOT_FOUND",
         }
 
@@ -1563,6 +1571,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_SCHEDULE_NOT_FOUND": 73,
             "ERROR_REASON_DEAD_LETTER_NOT_FOUND": 74,
             "ERROR_REASON_RUN_STATE": 75,
+            "ERROR_REASON_SCHEDULE_PAUSED": 78,
             "ERROR_REASON_REQUEST_LOG_NOT_FOUND": 90,
         }
 
@@ -22718,7 +22727,7 @@ class ScheduleServiceStub(betterproto2_grpclib.ServiceStub):
         TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
         a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
         repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
         """
 
         return await self._unary_unary(
