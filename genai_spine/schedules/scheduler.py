@@ -16,7 +16,7 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers
 from genai_spine.store.runs.news import SCHEDULES, Change, RunNews, changing
-from genai_spine.store.runs.schedules import ScheduleRows, StoredSchedule
+from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule
 from genai_spine.v1.run_pb2 import Run
 
 LOOK_S = 1.0  # most between two looks: another process may have made a schedule

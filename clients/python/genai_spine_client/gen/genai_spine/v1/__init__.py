@@ -1451,6 +1451,13 @@ class ErrorReason(betterproto2.Enum):
      "LANE_NOT_SERVED", "lane": "gpu"}}
     """
 
+    SCHEDULE_PAUSED = 78
+    """
+    Nobody pays for the runs of the schedule any more. HTTP 409. Whoever resumes it is its maker.
+    {"code": "CONFLICT", "message": "schedule 'nightly' is paused: the key of its maker was revoked; ...",
+     "details": {"reason": "SCHEDULE_PAUSED", "schedule": "nightly", "problem": "the key of its maker was revoked"}}
+    """
+
     REQUEST_LOG_NOT_FOUND = 90
     """
     The request log has no such entry. HTTP 404.
@@ -1517,6 +1524,7 @@ class ErrorReason(betterproto2.Enum):
             74: "ERROR_REASON_DEAD_LETTER_NOT_FOUND",
             75: "ERROR_REASON_RUN_STATE",
             79: "ERROR_REASON_LANE_NOT_SERVED",
+            78: "ERROR_REASON_SCHEDULE_PAUSED",
             90: "ERROR_REASON_REQUEST_LOG_NOT_FOUND",
         }
 
@@ -1580,6 +1588,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_DEAD_LETTER_NOT_FOUND": 74,
             "ERROR_REASON_RUN_STATE": 75,
             "ERROR_REASON_LANE_NOT_SERVED": 79,
+            "ERROR_REASON_SCHEDULE_PAUSED": 78,
             "ERROR_REASON_REQUEST_LOG_NOT_FOUND": 90,
         }
 
@@ -16021,8 +16030,8 @@ class RunEvent(betterproto2.Message):
     """
     created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
     dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output, heartbeat (nothing is new; its
-    number is that of the last event).
+    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat
+    (nothing is new; its number is that of the last event).
     """
 
     timestamp: "datetime.datetime | None" = betterproto2.field(
@@ -16489,7 +16498,8 @@ default_message_pool.register_message("genai_spine.v1", "RunSummary", RunSummary
 @dataclass(eq=False, repr=False)
 class RunWebhook(betterproto2.Message):
     """
-    RunWebhook is who is told of a run's events, with a signed POST.
+    RunWebhook is who is told of a run's events, with a POST that is signed as the Standard Webhooks specification says. A
+    message that fails is sent again for 16 hours, with the same webhook-id.
     """
 
     url: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -16499,8 +16509,8 @@ class RunWebhook(betterproto2.Message):
 
     event_types: "list[str]" = betterproto2.field(2, betterproto2.TYPE_STRING, repeated=True)
     """
-    Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed,
-    cancelled and dead_lettered.
+    Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed (with
+    no retry to follow), cancelled and dead_lettered.
     """
 
 
@@ -23267,7 +23277,7 @@ class ScheduleServiceStub(betterproto2_grpclib.ServiceStub):
         TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
         a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
         repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
         """
 
         return await self._unary_unary(
