@@ -21,9 +21,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.errors import InvalidFields
 from genai_spine.media import media_types
+from genai_spine.v1 import batch_pb2, field_rules_pb2, message_pb2
 from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import field_rules_pb2, message_pb2
 
 MAX_PROBLEMS = 20
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999, Unix time
@@ -428,6 +428,15 @@ def _generate_commit(request: capabilities.GenerateCommitRequest) -> Sequence[Pr
     return [(".files", "is required unless diff is set")]
 
 
+def _batch(batch: batch_pb2.Batch) -> Sequence[Problem]:
+    if batch.items:
+        problem = [(".template", "excludes items")] if batch.HasField("template") else []
+        return problem + ([(".inputs", "excludes items")] if batch.inputs else [])
+    if not batch.HasField("template"):
+        return [(".items", "is required unless template and inputs are set")]
+    return () if batch.inputs else [(".inputs", "is required with template")]
+
+
 def _timestamp(time: Timestamp) -> Sequence[Problem]:
     """What timestamp.proto allows; the transcoder checks it, a gRPC caller's library need not."""
     if not FIRST_SECOND <= time.seconds <= LAST_SECOND:
@@ -458,6 +467,7 @@ WITH_CONTENT = (
 )
 
 TOGETHER: dict[str, Check] = {
+    "genai_spine.v1.Batch": _batch,
     "genai_spine.v1.CreateCompletionRequest": _create_completion,
     "genai_spine.v1.ImagePart": _image,
     "genai_spine.v1.Message": _message,
@@ -477,9 +487,11 @@ ONE_OF = {
     "genai_spine.v1.EmbeddingInput": "input",
     "genai_spine.v1.FilePart": "source",
     "genai_spine.v1.ImagePart": "source",
+    "genai_spine.v1.ItemWork": "request",
     "genai_spine.v1.StreamCapabilityRequest": "request",
     "genai_spine.v1.TextPrompt": "prompt",
     "genai_spine.v1.Tool": "tool",
     "genai_spine.v1.ToolCall": "call",
+    "genai_spine.v1.Work": "request",
     "google.protobuf.Value": "kind",
 }

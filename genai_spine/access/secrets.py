@@ -23,6 +23,7 @@ HEXADECIMAL = re.compile(r"[0-9a-fA-F]{64}")
 MAX_SECRETS = 2
 AUDIT = "audit"  # purpose: seals of the audit log
 LEDGER = "ledger"  # purpose: hash chain of the ledger
+WEBHOOKS = "webhooks of"  # purpose, with the tenant behind it: signatures of what its webhooks are told
 
 
 MISSING = (

@@ -122,7 +122,7 @@ class Capability(Generic[Request, Response]):
         that cannot be parsed).
         """
         given = merged(request)
-        context.call.cost_labels = dict(cast(Any, given).cost_labels)
+        context.call.cost_labels = {**context.call.cost_labels, **cast(Any, given).cost_labels}
         _merge_content_alias(given)
         await _off_loop(given.ByteSize(), self.apply_defaults, given)
         chunks = await self.chunks(self.full_content(given), given, context)
@@ -234,7 +234,9 @@ class Capability(Generic[Request, Response]):
         version = await prompts.version(self.slug(request), context.call.principal.tenant_id)
         filled = await prompts.fill(version, variables)
         completion = completions.CreateCompletionRequest(
-            messages=filled.messages, temperature=self.temperature(request), max_tokens=self.MAX_TOKENS
+            messages=filled.messages,
+            temperature=self.temperature(request),
+            max_tokens=getattr(request, "max_tokens", 0) or self.MAX_TOKENS,
         )
         completion.provider, completion.model = wanted.provider, wanted.model
         if wanted.domain:

@@ -190,6 +190,39 @@ def serve(
 
 
 @app.command()
+def work(
+    lanes: Annotated[str, typer.Option(help="Lanes whose runs it makes, with commas between them.")] = "cpu",
+    concurrency: Annotated[
+        int | None, typer.Option(help="Runs at once. Default: GENAI_RUN_CONCURRENCY, 32.", min=1)
+    ] = None,
+    others: Annotated[
+        bool, typer.Option("--others", help="Also the runs of lanes that no other worker names.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address of its health service.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of its health service; 0: any.")] = 0,
+) -> None:
+    """Start a worker: it makes durable runs of its lanes, and takes no calls. It needs PostgreSQL."""
+    logs.write_stack_when_aborted()
+    gc.disable()
+    from genai_spine import server
+
+    named = [lane.strip() for lane in lanes.split(",") if lane.strip()]
+    configuration = configuration_with(
+        grpc_host=host,
+        grpc_port=port,
+        run_lanes=",".join(named),
+        run_other_lanes=others,
+        run_concurrency=concurrency,
+        lane=next((lane for lane in named if lane in get_args(Lane)), None),
+    )
+    if not configuration.settings.database.startswith("postgres"):
+        fail(
+            "a worker needs PostgreSQL: with SQLite the server makes its runs itself. Set GENAI_DATABASE_URL"
+        )
+    run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields)), only_runs=True))
+
+
+@app.command()
 def migrate(as_json: Json = False) -> None:
     """Bring the database's tables up to this version; make a root secret and a first key where they are due.
 

@@ -19,8 +19,9 @@ from genai_spine.runs.events import EventWriter
 from genai_spine.runs.failures import error_of
 from genai_spine.store.runs.events import Output, PendingEvent
 from genai_spine.store.runs.steps import StepKey, StepRows
-from genai_spine.store.runs.transitions import Owner
+from genai_spine.store.runs.transitions import Failure, Owner
 from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.work_pb2 import WorkResponse
 
 M = TypeVar("M", bound=Message)
 Write = Callable[[str], None]  # takes text as it is written
@@ -29,6 +30,23 @@ Handler = Callable[[Any, Call, Write], Awaitable[Message]]
 
 class OwnerLost(Exception):
     """Ownership of the run is lost: another process makes it now."""
+
+
+class Stopped(Exception):
+    """Work that ended at a boundary between two steps, because somebody asked to cancel it."""
+
+    def __init__(self, response: WorkResponse | None = None) -> None:
+        """response: what there is of an answer."""
+        super().__init__()
+        self.response = response
+
+
+class RunFailed(Exception):
+    """The work came to its end, and that is a failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error.message)
+        self.failure = failure
 
 
 @dataclass(slots=True)
@@ -101,6 +119,11 @@ class RunContext:
         ordinal = self._ordinals[digest]
         self._ordinals[digest] += 1
         return StepKey(f"{digest}.{ordinal}", name, request.DESCRIPTOR.name)
+
+
+def labels_of(call: Call, request: Any) -> dict[str, str]:
+    """Cost labels of a request within a run: the run's, and the request's own."""
+    return {**call.cost_labels, **getattr(request, "cost_labels", {})}
 
 
 def content_hash(request: Message) -> bytes:

@@ -7,13 +7,16 @@ more than that the workflow has ended, and the row says that it has not, the att
 started with the first run of a process, in a thread, because it costs half a second; its tables are made by
 `migrate`.
 
-Two functions of its system database are not part of its public interface: the conditional return of a
-workflow to a queue, and the claim from it. tests/contract/test_engine.py fails when a version changes them.
+Not part of its public interface are two functions of its system database (the conditional return of a
+workflow to a queue and the claim from it), the field of the pool of threads, and the serializer that is
+switched off.
+tests/contract/test_engine.py fails when a version changes them.
 """
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,6 +27,7 @@ from genai_spine.store.runs.transitions import Owner
 APPLICATION = "genai-spine"
 VERSION = "1"  # of the workflow: constant, so that runs of an older process are taken over by a newer one
 MAX_THREADS = 16
+LISTEN_S = 0.25  # between two looks at nothing, which its end waits for
 ENDED_S = 3600.0  # after its end a workflow is deleted: its run's row says all that is asked for later
 MAX_DELETED = 500  # workflows at once
 ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -64,6 +68,7 @@ class Engine:
         self._execute = execute
         self._executor_id = ""
         self._dbos: Any = None
+        self._threads: ThreadPoolExecutor | None = None
         self._starting = asyncio.Lock()
         self._ended: dict[str, asyncio.Future[None]] = {}  # by workflow id: done with the work
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,18 +79,19 @@ class Engine:
         is_orphan: another process has begun it, or may have.
         """
         await self._started(owner.executor_id)
+        if (ended := self._ended.get(workflow_id(owner))) is not None:  # it is being made
+            await asyncio.shield(ended)
+            return
         ended = asyncio.get_running_loop().create_future()
         self._ended[workflow_id(owner)] = ended
         try:
             has_begun = await self._begin(owner, is_orphan=is_orphan)
-        except BaseException:
-            self._ended.pop(workflow_id(owner), None)
-            raise
-        if not has_begun:  # the engine has it as ended, and our row has not
-            self._ended.pop(workflow_id(owner), None)
-            await self._execute(owner)
-            return
-        await ended
+            if not has_begun:  # the engine has it as ended, and our row has not
+                await self._execute(owner)
+                return
+            await ended
+        finally:
+            self._resolve(owner)
 
     async def stop(self) -> None:
         """Ends the engine; workflows that have not ended are taken over by other processes."""
@@ -153,6 +159,7 @@ class Engine:
         if _Process.engine not in (None, self):
             raise RuntimeError("the process has an engine already")
         _Process.engine = self
+        _refuse_pickles()
         DBOS(config=_config(self._url, executor_id))
         if _Process.workflow is None:  # who may recover it how often, our row says
             _Process.workflow = DBOS.workflow(name="run", max_recovery_attempts=None)(_body)
@@ -163,7 +170,22 @@ class Engine:
             DBOS.destroy()
             raise
         engine_tables.tune(self._system().engine)
+        self._keep_threads()
         return DBOS
+
+    def _keep_threads(self) -> None:
+        """Has the loop keep threads that outlive the engine.
+
+        DBOS makes its own pool that of the loop, with each workflow. Its end, at a new launch, would cancel
+        whatever else the process does in threads, and refuse it from then on.
+        """
+        from dbos import _dbos
+
+        instance: Any = _dbos._get_dbos_instance()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="engine-")
+        self._threads.executor = instance._executor  # type: ignore[attr-defined]  # which it looks for
+        instance._shared_executor_field = self._threads
 
     def _system(self) -> Any:
         """System database of the engine."""
@@ -242,6 +264,16 @@ def workflow_id(owner: Owner) -> str:
     return f"{owner.run_id}.{owner.attempt}"
 
 
+def _refuse_pickles() -> None:
+    """Has DBOS read no pickle: a row names its own serializer, whatever the configuration says."""
+    from dbos import _serialization
+
+    def refuse(text: str) -> Any:
+        raise ValueError("a pickle in the tables of the engine is not read")
+
+    setattr(_serialization.DefaultSerializer, "deserialize", staticmethod(refuse))  # noqa: B010
+
+
 def _run_id(workflow: str) -> str:
     return workflow.rpartition(".")[0]
 
@@ -258,5 +290,5 @@ def _config(url: str, executor_id: str) -> Any:
         "max_executor_threads": MAX_THREADS,
         "sys_db_pool_size": 4,
         "log_level": "ERROR",
-        "notification_listener_polling_interval_sec": 60.0,
+        "notification_listener_polling_interval_sec": LISTEN_S,
     }

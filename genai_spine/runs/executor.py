@@ -13,7 +13,15 @@ from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call, Principal
 from genai_spine.errors import ServiceUnavailable, SpineError
 from genai_spine.runs import failures, names
-from genai_spine.runs.context import Handler, OwnerLost, RunContext, content_hash
+from genai_spine.runs.context import (
+    Handler,
+    OwnerLost,
+    RunContext,
+    RunFailed,
+    Stopped,
+    content_hash,
+    labels_of,
+)
 from genai_spine.runs.events import EventWriter
 from genai_spine.store.runs.events import PendingEvent
 from genai_spine.store.runs.runs import RunRows
@@ -96,6 +104,14 @@ class RunExecutor:
             entry.task.uncancel()
             await self._end(entry, lambda: self.transitions.cancel_running(entry.owner, entry.cancel_reason))
             return
+        except Stopped as stopped:
+            left = None if stopped.response is None else stopped.response.SerializeToString()
+            reason = entry.cancel_reason
+            await self._end(entry, lambda: self.transitions.cancel_running(entry.owner, reason, left))
+            return
+        except RunFailed as failed:
+            await self._fail(entry, failed.failure)
+            return
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -129,7 +145,7 @@ class RunExecutor:
         request = names.request_of(run.work)
         step_id = f"{content_hash(request).hex()[:32]}.0"
         call, started = context.call, datetime.now(UTC)
-        call.step_id = step_id
+        call.step_id, call.cost_labels = step_id, labels_of(call, request)
         with watched() as rows:
             answer = await handler(request, call, context.write(step_id, run.attempt))
         response = WorkResponse()

@@ -1,5 +1,6 @@
 """Library of runs: submitted, found, listed, waited for, cancelled and retried by their tenant."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
@@ -10,7 +11,7 @@ from google.protobuf.message import Message
 
 from genai_spine import page_tokens, validation
 from genai_spine.access import scopes
-from genai_spine.call import Call
+from genai_spine.call import Call, Principal
 from genai_spine.errors import (
     IdempotencyKeyReused,
     InvalidFields,
@@ -20,11 +21,13 @@ from genai_spine.errors import (
     RunState,
 )
 from genai_spine.method_options import scope
-from genai_spine.runs import names
+from genai_spine.runs import batch_items, names
 from genai_spine.runs.names import Name
+from genai_spine.runs.results import Results
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
-from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.items import SubmittedItems
+from genai_spine.store.runs.news import Change, RunNews, changing
 from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
@@ -73,48 +76,77 @@ class RunLibrary:
     transitions: Transitions
     spending: Spending
     lanes: Lanes
+    results: Results
+    check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
 
         Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, RunNotFound (its parent).
         """
-        name, work = names.resolve(request)
-        if not request.HasField("work"):
-            validation.check_without_aliases(work)
-        self._permit(work, call)
-        run = await self._new(name, work, _options(request, call), call)
+        run = await self.prepared(request, call)
         if request.dry_run:
+            await self._items(run.work, call)
             return run
         run = await self.submit(run, call)
         if request.HasField("wait"):
             return await self.wait(run.run_id, request.wait.ToTimedelta().total_seconds(), call)
         return run
 
-    async def submit(self, run: pb.Run, call: Call) -> pb.Run:
-        """Writes a new run, or finds the one of its idempotency key. Errors: IdempotencyKeyReused."""
-        digest = _digest(run)
-        permissions = call.principal.permissions
+    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
+        """Run of a request, which is not written yet.
+
+        Errors: WorkNotFound, InvalidFields, PermissionDenied, RunNotFound (its parent).
+        """
+        name, work = names.resolve(request)
+        if not request.HasField("work"):
+            validation.check_without_aliases(work)
+        self._permit(work, call)
+        options = _options(request, call)
+        self.check_options(options)
+        return await self._new(name, work, options, call)
+
+    async def submit_in(
+        self, change: Change, run: pb.Run, principal: Principal, items: SubmittedItems | None = None
+    ) -> str:
+        """Id of a run that is written in a transaction, or of the one that its idempotency key has.
+
+        items: None: those of its work. Errors: IdempotencyKeyReused, and those of a batch's items:
+        InvalidFields, RunNotFound.
+        """
+        permissions, digest = principal.permissions, _digest(run)
+        items = items or await self._items(run.work, Call(principal=principal))
+        batch_items.without_items(run.work)
+        fields = {
+            "request_hash": digest,
+            "permissions": None if permissions is None else permissions.SerializeToString(),
+            "api_key_id": principal.key_id,
+        }
         try:
-            await self.rows.submit(
-                run,
-                request_hash=digest,
-                permissions=None if permissions is None else permissions.SerializeToString(),
-            )
+            await self.rows.add(change, run, fields, items)
         except KeyTaken as taken:
             if taken.request_hash != digest:
                 raise IdempotencyKeyReused from None
-            found = await self.get(taken.run_id, call)
-            found.is_existing = True
-            return found
-        return await self.get(run.run_id, call)
+            return taken.run_id
+        return run.run_id
+
+    async def submit(self, run: pb.Run, call: Call, items: SubmittedItems | None = None) -> pb.Run:
+        """Writes a new run, or finds the one of its idempotency key. Errors: those of submit_in()."""
+        if items is None:
+            items = await self._items(run.work, call)
+        async with changing(self.database) as change:
+            run_id = await self.submit_in(change, run, call.principal, items)
+        found = await self.get(run_id, call)
+        found.is_existing = run_id != run.run_id
+        return found
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
-        """Run with its cost and items. Errors: RunNotFound."""
+        """Run with its cost, items and result. Errors: RunNotFound."""
         run = await self.found(run_id, call)
         await self.spending.fill(run)
-        if (counts := await self.rows.item_counts(run_id)) is not None:
+        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run_id)) is not None:
             run.item_counts.CopyFrom(counts)
+        await self.results.fill(run)
         return run
 
     async def found(self, run_id: str, call: Call) -> pb.Run:
@@ -189,7 +221,9 @@ class RunLibrary:
         options.trigger_source, options.hold = "retry", False
         run = await self._new(Name(failed.kind, failed.name), failed.work, options, call)
         run.attempt, run.retry_of_run_id = failed.attempt + 1, run_id
-        return await self.submit(run, call)
+        if not run.work.HasField("batch"):
+            return await self.submit(run, call)
+        return await self.submit(run, call, SubmittedItems(copied_from=run_id, reused_from=run_id))
 
     async def approve(self, run_id: str, call: Call) -> pb.Run:
         """Lets a held run start. Errors: RunNotFound, RunState."""
@@ -205,11 +239,19 @@ class RunLibrary:
 
     def _permit(self, work: Work, call: Call) -> None:
         """Errors: PermissionDenied where the caller may not do the work at once either."""
-        method = names.method_of(work.WhichOneof("request") or "")
-        needed = scope(method) if method is not None else "completions:write"
         granted = call.principal.scopes
-        if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
-            raise PermissionDenied(scope=needed)
+        for member in batch_items.members(work):
+            method = names.method_of(member)
+            needed = scope(method) if method is not None else "completions:write"
+            if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
+                raise PermissionDenied(scope=needed)
+
+    async def _items(self, work: Work, call: Call) -> SubmittedItems:
+        """Items of a batch, whose older answers are the caller's. Errors: InvalidFields, RunNotFound."""
+        items = await batch_items.items_of(work)
+        if items.reused_from:
+            await self.found(items.reused_from, call)
+        return items
 
     async def _new(self, name: Name, work: Work, options: pb.RunOptions, call: Call) -> pb.Run:
         """Run as it will be submitted. Errors: RunNotFound for its parent, InvalidFields."""

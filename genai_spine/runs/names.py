@@ -1,7 +1,8 @@
 """Names of work: kind and name to the request that Work holds, and back.
 
 Every member of Work is a task of its own name, genai.summarize; further names are those of older dispatchers.
-The prefix genai. may be left out, and task:summarize is the kind and the name in one.
+The prefix genai. may be left out, and task:summarize is the kind and the name in one. A name without a kind
+is a task, or of whatever kind has it where no task does.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ PREFIX = "genai."
 KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
+BATCH_OPTIONS = ("max_concurrency", "max_failures", "is_sequential", "reuse_results_of", "provider_batch")
 SERVICES = ("Completion", "Capability", "Media", "Prompt", "Symbol")  # whose methods do the work
 
 Params = Mapping[str, Any]
@@ -68,6 +70,31 @@ def embeddings(params: Params) -> Work:
     return of_params("embeddings")(fields)
 
 
+def batch_of(member: str) -> Callable[[Params], Work]:
+    """Reads texts, what the batch takes, and what each item's request takes: one item a text."""
+
+    def read(params: Params) -> Work:
+        fields = dict(params)
+        texts = fields.pop("texts", None)
+        if not isinstance(texts, list) or not texts:
+            raise InvalidFields([("params.texts", "must be a list of at least one text")])
+        work = of_params(BATCH)({name: fields.pop(name) for name in BATCH_OPTIONS if name in fields})
+        of_each = Work()
+        _parse(fields, getattr(of_each, member))
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InvalidFields([(f"params.texts[{place}]", "must be a text")])
+            request = getattr(work.batch.items.add().work, member)
+            request.CopyFrom(getattr(of_each, member))
+            if member == "embeddings":
+                request.inputs.add(text=text)
+            else:
+                request.content = text
+        return work
+
+    return read
+
+
 def execute_prompt(params: Params) -> Work:
     """Execution of a prompt by its id or slug."""
     fields = dict(params)
@@ -80,6 +107,9 @@ def execute_prompt(params: Params) -> Work:
 NAMES: dict[Name, Callable[[Params], Work]] = {
     **{Name("task", PREFIX + member): of_params(member) for member in MEMBERS if member != BATCH},
     Name("workflow", PREFIX + BATCH): of_params(BATCH),
+    Name("workflow", "genai.batch_summarize"): batch_of("summarize"),
+    Name("workflow", "genai.batch_extract"): batch_of("extract"),
+    Name("workflow", "genai.batch_embed"): batch_of("embeddings"),
     Name("task", "genai.completion"): completion,
     Name("task", "genai.embeddings"): embeddings,
     Name("task", "genai.embed"): embeddings,
@@ -106,6 +136,8 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
     if not request.name:
         raise InvalidFields([("work", "must be set, or name")])
     name = canonical(request.kind, request.name)
+    if not request.kind and ":" not in request.name and name not in NAMES:
+        name = next((known for known in NAMES if known.name == name.name), name)
     if (read := NAMES.get(name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))
         raise WorkNotFound(kind=name.kind, name=name.name, known=known)
@@ -137,19 +169,19 @@ def _methods() -> dict[str, MethodDescriptor]:
 def _parse(params: Params, into: Message) -> None:
     """Writes params into a request. Errors: InvalidFields."""
     try:
-        json_format.ParseDict(_whole_numbers(params), into)
+        json_format.ParseDict(whole_numbers(params), into)
     except json_format.ParseError as error:
         raise InvalidFields([("params", str(error)[:300])]) from None
 
 
-def _whole_numbers(value: Any) -> Any:
+def whole_numbers(value: Any) -> Any:
     """Numbers of a Struct are all floating-point; whole ones become integers."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
-        return {name: _whole_numbers(inner) for name, inner in value.items()}
+        return {name: whole_numbers(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_whole_numbers(inner) for inner in value]
+        return [whole_numbers(inner) for inner in value]
     return value
 
 

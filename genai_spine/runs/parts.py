@@ -1,6 +1,7 @@
 """Parts of runs as callers read them: events, steps, items, children, queues and workers."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
+from genai_spine.v1.batch_pb2 import RunItem
 
 DEFAULT_PAGE = 100
 DEFAULT_CHILDREN = 50
@@ -91,23 +93,20 @@ class RunParts:
         """Page of items, in their order."""
         size = request.page_size or DEFAULT_PAGE
         place = page_tokens.place(request, page_tokens.NUMBER)
-        found = await self.item_rows.page(request, place[0] if place else -1, size)
-        response = pb.ListRunItemsResponse(items=found[:size])
-        if len(found) > size:
-            response.next_page_token = page_tokens.token(request, found[size - 1].index)
+        found, has_more = await self.item_rows.page(request, place[0] if place else -1, size)
+        response = pb.ListRunItemsResponse(items=found)
+        if has_more:
+            response.next_page_token = page_tokens.token(request, found[-1].index)
         return response
 
     async def export(self, request: pb.ExportRunItemsRequest) -> AsyncGenerator[HttpBody]:
-        """All items as JSON lines."""
+        """All items as JSON lines, in their order; the next ones are read once the last ones are taken."""
         listed = pb.ListRunItemsRequest(run_id=request.run_id)
-        after = -1
-        while True:
-            found = await self.item_rows.page(listed, after, EXPORT_PAGE)
-            lines = b"".join(_json(item).encode() + b"\n" for item in found[:EXPORT_PAGE])
-            yield HttpBody(content_type=JSON_LINES, data=lines)
-            if len(found) <= EXPORT_PAGE:
-                return
-            after = found[EXPORT_PAGE - 1].index
+        after, has_more = -1, True
+        while has_more:
+            found, has_more = await self.item_rows.page(listed, after, EXPORT_PAGE)
+            yield HttpBody(content_type=JSON_LINES, data=await asyncio.to_thread(_lines, found))
+            after = found[-1].index if found else after
 
     async def children(self, request: pb.ListRunChildrenRequest) -> pb.ListRunsResponse:
         """Page of children, the oldest first."""
@@ -141,6 +140,10 @@ class RunParts:
 def _age(worker: pb.Worker) -> tuple[datetime, str]:
     """Place of a worker in the list."""
     return worker.start_time.ToDatetime(UTC), worker.worker_id
+
+
+def _lines(items: Sequence[RunItem]) -> bytes:
+    return "".join(_json(item) + "\n" for item in items).encode()
 
 
 def _json(message: object) -> str:

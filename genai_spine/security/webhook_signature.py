@@ -6,17 +6,22 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 from hashlib import sha256
 
 SECRET_PREFIX = "whsec_"
 
 
-def signed_headers(secret: bytes | None, id: str, time_s: int, body: bytes) -> dict[str, str]:
-    """Headers with a message's id and time, and the HMAC-SHA256 of `id.time.body`. secret: None: unsigned."""
+def signed_headers(secrets: Sequence[bytes], id: str, time_s: int, body: bytes) -> dict[str, str]:
+    """Headers with a message's id and time, and the HMAC-SHA256 of `id.time.body` by each secret.
+
+    secrets: several while one is rotated; none: it is not signed.
+    """
     headers = {"webhook-id": id, "webhook-timestamp": str(time_s)}
-    if secret is not None:
-        digest = hmac.digest(secret, f"{id}.{time_s}.".encode() + body, sha256)
-        headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+    signed = f"{id}.{time_s}.".encode() + body
+    digests = [base64.b64encode(hmac.digest(secret, signed, sha256)).decode() for secret in secrets]
+    if digests:
+        headers["webhook-signature"] = " ".join(f"v1,{digest}" for digest in digests)
     return headers
 
 

@@ -12,6 +12,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
+from genai_spine.runs.batch import BatchWork
 from genai_spine.runs.context import Handler, Write
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
@@ -19,9 +20,15 @@ from genai_spine.runs.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pools import Pools
+from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
+from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
+from genai_spine.server.schedules import FILES as SCHEDULE_FILES
+from genai_spine.server.schedules import Schedules, webhooks_of
+from genai_spine.services import rest_aliases
 from genai_spine.services.run import RunService
+from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
@@ -33,13 +40,18 @@ from genai_spine.store.runs.spending import RunSpending
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.store.runs.workers import WorkerRows
+from genai_spine.store.usage.rollups import Rollups
+from genai_spine.symbols.events import PROGRESS
+from genai_spine.usage.daily_costs import DailyCosts
 from genai_spine.v1 import run_service_pb2
 from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
 from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
 from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
+from genai_spine.v1.symbol_service_pb2 import DocumentSymbolsRequest, SymbolEvent
+from genai_spine.v1.work_pb2 import AggregateCostsRequest
 
-FILES = (run_service_pb2,)
+FILES = (run_service_pb2, *SCHEDULE_FILES)
 WRITE = "runs:write"  # scope of who submits
 
 
@@ -52,6 +64,8 @@ class Runs:
     watcher: RunWatcher
     parts: RunParts
     database: Database
+    schedules: Schedules
+    webhooks: RunWebhooks
 
     @classmethod
     def of(cls, settings: Settings, database: Database, ledger: Ledger) -> "Runs":
@@ -70,18 +84,35 @@ class Runs:
         )
         ledger.renewed.append(worker.renewed)
         ledger.makes_run = worker.makes
-        library = RunLibrary(database, rows, transitions, RunSpending(database), pools)
-        parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
-        return cls(worker, library, RunWatcher(database), parts, database)
+        webhooks, items = webhooks_of(settings, database), ItemRows(database)
+        executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
+        results = Results(items, rest_aliases.fill)
+        library = RunLibrary(
+            database, rows, transitions, RunSpending(database), pools, results, webhooks.check
+        )
+        parts = RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database))
+        schedules = Schedules.of(database, library)
+        return cls(worker, library, RunWatcher(database), parts, database, schedules, webhooks)
+
+    async def start(self) -> None:
+        """Begins to make runs, to submit those of schedules, and to tell webhooks."""
+        await self.worker.start()
+        await self.schedules.scheduler.start()
+        self.webhooks.start()
 
     def attach(self, methods: Mapping[str, Any], inference: Inference) -> list[tuple[Any, Any]]:
         """Takes what does the work of one configuration; how gRPC adds each service, and the service.
 
         methods: services by the names of the contract's.
         """
-        self.worker.executor.handlers = handlers(methods, inference)
+        executor = self.worker.executor
+        executor.handlers = {
+            **handlers(methods, inference),
+            "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),
+            "document_symbols": _document_symbols(methods["SymbolService"], executor.writer),
+        }
         service = RunService(self.library, self.watcher, self.parts)
-        return [(add_RunServiceServicer_to_server, service)]
+        return [(add_RunServiceServicer_to_server, service), self.schedules.service()]
 
     async def dispatch(self, request: run_service_pb2.CreateRunRequest, call: Call) -> Run:
         """Submits a call as a run in the place of its answer. Errors: PermissionDenied, those of create()."""
@@ -92,7 +123,9 @@ class Runs:
 
     async def stop(self, timeout_s: float) -> None:
         """Lets runs end for so long; others take over those that do not."""
+        await self.schedules.scheduler.stop()
         await self.worker.stop(timeout_s)
+        await self.webhooks.stop()
         await RunNews.of(self.database).close()
 
 
@@ -151,5 +184,29 @@ def _speech(inference: Inference) -> Handler:
             last.MergeFrom(chunk)
         last.data = bytes(sound)
         return last
+
+    return handle
+
+
+def _aggregate_costs(daily: DailyCosts) -> Handler:
+    async def handle(request: AggregateCostsRequest, call: Call, write: Write) -> Message:
+        return await daily.aggregate(request, call)
+
+    return handle
+
+
+def _document_symbols(symbols: SymbolService, writer: EventWriter) -> Handler:
+    async def handle(request: DocumentSymbolsRequest, call: Call, write: Write) -> Message:
+        """Job whose events of progress are those of its run, whether the caller wants them or not."""
+        reporting = DocumentSymbolsRequest()
+        reporting.CopyFrom(request)
+        reporting.report_progress = True
+
+        def report(event: SymbolEvent) -> None:
+            done, total = event.payload.done, event.payload.total
+            if call.run_id is not None and event.type == PROGRESS and total:
+                writer.progress(call.run_id, done / total, f"{done} of {total} symbols")
+
+        return await symbols.job(reporting, call, report)
 
     return handle

@@ -36,6 +36,7 @@ log = structlog.get_logger()
 class Server:
     """Server process: started, reconfigured, drained and stopped in order."""
 
+    listener: grpc.aio.Server  # that has the port: the one below, or one with nothing but health
     grpc: grpc.aio.Server
     foundation: Foundation
     upstreams: dict[str, Upstream]
@@ -80,8 +81,10 @@ class Server:
         for upstream in self.upstreams.values():
             upstream.pool.start()
         if self.settings.run_concurrency:
-            await self.foundation.runs.worker.start()
+            await self.foundation.runs.start()
         await self.grpc.start()
+        if self.listener is not self.grpc:
+            await self.listener.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -142,6 +145,8 @@ class Server:
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
         await self.delivery.drain(max(0.0, until - monotonic()))
         await self.foundation.runs.stop(max(0.0, until - monotonic()))
+        if self.listener is not self.grpc:
+            await self.listener.stop(0)
         await self.foundation.sweeper.stop()
         await self.foundation.request_log.stop()
         for task in self.replaced:
@@ -179,13 +184,15 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
     return server.add_secure_port(address, server_credentials(settings.grpc_tls))
 
 
-def build(settings: Settings) -> Server:
+def build(settings: Settings, *, only_runs: bool = False) -> Server:
     """Server that listens and is not started yet. settings.grpc_port 0: any free port.
 
-    Raises ValueError for a certificate that cannot be used.
+    only_runs: a worker, which takes no calls but those about its health. Raises ValueError for a certificate
+    that cannot be used.
     """
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
-    port = _listen(server, settings)
+    listener = grpc.aio.server() if only_runs else server
+    port = _listen(listener, settings)
     foundation = Foundation.lay(settings, server)
     upstreams = upstreams_of(settings, settings, {})
     symbols = services.attach(foundation, ModelFacts.load(settings), upstreams)
@@ -193,11 +200,13 @@ def build(settings: Settings) -> Server:
         service.full_name for file in services.FILES for service in file.DESCRIPTOR.services_by_name.values()
     ]
     checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    authenticator = foundation.access.authenticator
-    reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, authenticator)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, listener)
+    if not only_runs:
+        authenticator = foundation.access.authenticator
+        reflect([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, authenticator)
     return Server(
         grpc=server,
+        listener=listener,
         foundation=foundation,
         upstreams=upstreams,
         symbols=symbols,

@@ -15,13 +15,15 @@ from genai_spine.server.server import Server, build
 log = structlog.get_logger()
 
 
-async def serve(configuration: Configuration, report: Callable[[dict[str, Any]], None]) -> None:
-    """Serving until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+async def serve(
+    configuration: Configuration, report: Callable[[dict[str, Any]], None], *, only_runs: bool = False
+) -> None:
+    """Serving until SIGTERM or SIGINT; SIGHUP reads the configuration again. only_runs: it is a worker.
 
     report gets {"port": ...} once calls are taken, and for each SIGHUP {"reloaded": ...} or {"refused": why}.
     """
     settings = configuration.settings
-    server = build(settings)
+    server = build(settings, only_runs=only_runs)
     stopping, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,15 +6,14 @@ from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.webhook import SETTING, Webhook
 from genai_spine.budgets import defaults
 from genai_spine.costs import TICKS_PER_USD
-from genai_spine.security.fetch import Fetcher, Limits
+from genai_spine.security.fetch import Fetcher
 from genai_spine.security.webhook_signature import secret_bytes
 from genai_spine.settings import Settings
 from genai_spine.store.budgets.alerts import AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2 as pb
-
-MAX_ANSWER_BYTES = 1 << 20  # of a webhook, whose answer nobody reads
+from genai_spine.webhooks.posting import limits
 
 
 def budget_rows(settings: Settings, database: Database) -> BudgetRows:
@@ -36,16 +35,9 @@ def webhook_of(settings: Settings) -> Webhook | None:
     """Webhook of the settings; None: there is none. Errors: InvalidRequest, OSError (the CA file)."""
     if settings.budget_webhook_url is None:
         return None
-    is_private = settings.budget_webhook_private
-    limits = Limits(
-        max_bytes=MAX_ANSWER_BYTES,
-        schemes=("https", "http") if is_private else ("https",),
-        ports=range(1, 65_536),
-        is_public_only=not is_private,
-    )
     trust = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
     url, secret = settings.budget_webhook_url.get_secret_value(), settings.budget_webhook_secret
-    fetcher = Fetcher(limits, trust)
+    fetcher = Fetcher(limits(is_private=settings.budget_webhook_private), trust)
     fetcher.check(url, name=SETTING)
     signed_with = secret_bytes(secret.get_secret_value()) if secret is not None else None
     return Webhook(url, fetcher, settings.budget_webhook_format, signed_with)

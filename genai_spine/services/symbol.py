@@ -8,7 +8,7 @@ from genai_spine.costs import sum_costs
 from genai_spine.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
 from genai_spine.inference.inference import Inference
 from genai_spine.providers.base import Route
-from genai_spine.symbols.job import Job, JobDependencies, prompts
+from genai_spine.symbols.job import EventSink, Job, JobDependencies, prompts
 from genai_spine.symbols.prompt import count_frame
 from genai_spine.symbols.question import MAX_TOKENS, JobRules
 from genai_spine.tokens import encodings
@@ -38,10 +38,16 @@ class SymbolService:
     async def DocumentSymbols(
         self, request: pb.DocumentSymbolsRequest, call: Call
     ) -> pb.DocumentSymbolsResponse:
+        return await self.job(request, call, _unheard)
+
+    async def job(
+        self, request: pb.DocumentSymbolsRequest, call: Call, emit: EventSink
+    ) -> pb.DocumentSymbolsResponse:
+        """Response of a job. emit: gets each of its events. Errors: ServiceUnavailable."""
         job = await self._job(request, call)
         self._jobs.add(job)
         try:
-            return await job.run(_unheard)
+            return await job.run(emit)
         finally:
             self._jobs.discard(job)
 

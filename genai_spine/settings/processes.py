@@ -1,5 +1,6 @@
 """Settings of the server's processes: how many, what they log, how they stop."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -7,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from genai_spine.settings.notation import names
 
+LANE_NAME = re.compile("[a-z0-9-]{1,32}")
 Lane = Literal["cpu", "gpu", "batch"]
 
 
@@ -31,6 +33,9 @@ class Processes(BaseModel):
     run_concurrency: int = Field(
         32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."
     )
+    run_webhook_private: bool = Field(
+        False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
+    )
     debug: bool = Field(False, description="Log level DEBUG.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     drain_delay: float = Field(
@@ -48,3 +53,11 @@ class Processes(BaseModel):
     @classmethod
     def _lanes_apart(cls, value: Any) -> Any:
         return names(value)
+
+    @field_validator("run_lanes")
+    @classmethod
+    def _lanes_named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not LANE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' is no lane: 1 to 32 of a-z, 0-9 and -")
+        return value

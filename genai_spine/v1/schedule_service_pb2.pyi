@@ -130,10 +130,12 @@ class ResumeScheduleRequest(_message.Message):
     def __init__(self, schedule_id: _Optional[str] = ...) -> None: ...
 
 class TriggerScheduleRequest(_message.Message):
-    __slots__ = ("schedule_id",)
+    __slots__ = ("schedule_id", "params")
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
     schedule_id: str
-    def __init__(self, schedule_id: _Optional[str] = ...) -> None: ...
+    params: _struct_pb2.Struct
+    def __init__(self, schedule_id: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ListScheduleTicksRequest(_message.Message):
     __slots__ = ("schedule_id", "page_size", "page_token")

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class ScheduleServiceStub:
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     def __init__(self, channel):
@@ -86,7 +87,8 @@ class ScheduleServiceStub:
 
 class ScheduleServiceServicer:
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     def CreateSchedule(self, request, context):
@@ -142,7 +144,10 @@ class ScheduleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TriggerSchedule(self, request, context):
-        """TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND.
+        """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+        a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+        repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,7 +219,8 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ScheduleService:
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     @staticmethod

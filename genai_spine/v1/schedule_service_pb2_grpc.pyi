@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class ScheduleServiceStub:
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     @_typing.overload
@@ -57,7 +58,11 @@ class ScheduleServiceStub:
     ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.Schedule]
     """ResumeSchedule goes on from now; times that were missed in the pause are left out. Errors: SCHEDULE_NOT_FOUND."""
     TriggerSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _run_pb2.Run]
-    """TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND."""
+    """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+    a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+    repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+    IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+    """
     ListScheduleTicks: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTicksRequest, _schedule_service_pb2.ListScheduleTicksResponse]
     """ListScheduleTicks lists the due times that have passed, the newest first, and what became of each. Errors:
     SCHEDULE_NOT_FOUND.
@@ -66,7 +71,8 @@ class ScheduleServiceStub:
 @_typing.type_check_only
 class ScheduleServiceAsyncStub(ScheduleServiceStub):
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -91,7 +97,11 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     ResumeSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.Schedule]  # type: ignore[assignment]
     """ResumeSchedule goes on from now; times that were missed in the pause are left out. Errors: SCHEDULE_NOT_FOUND."""
     TriggerSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _run_pb2.Run]  # type: ignore[assignment]
-    """TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND."""
+    """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+    a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+    repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+    IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+    """
     ListScheduleTicks: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTicksRequest, _schedule_service_pb2.ListScheduleTicksResponse]  # type: ignore[assignment]
     """ListScheduleTicks lists the due times that have passed, the newest first, and what became of each. Errors:
     SCHEDULE_NOT_FOUND.
@@ -99,7 +109,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
 
 class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     """ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     @_abc_1.abstractmethod
@@ -170,7 +181,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.TriggerScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
-        """TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND."""
+        """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+        a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+        repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        """
 
     @_abc_1.abstractmethod
     def ListScheduleTicks(

@@ -61,6 +61,7 @@ EVERY = {**TYPED, **OPENAI, **RAW}
 TALKING = [path for path in (*TYPED, *OPENAI) if path not in (PULL, SYMBOLS)]
 # Two files that a test keeps, at the simulator.
 FILES = ("/v1/files/file-0001/content", "/v1/files/file-0002/content")
+PROVIDER = {"x-genai-provider": "openai"}
 WORDS = [f"word{number} " for number in range(40)]
 
 
@@ -81,7 +82,9 @@ async def read(
     """One stream to its end, with what is done once its first bytes have come."""
     url, body = await address(http, path), EVERY[path]
     data, is_whole = b"", True
-    async with http.request("GET" if body is None else "POST", url, json=body) as answer:
+    async with http.request(
+        "GET" if body is None else "POST", url, json=body, headers=PROVIDER if path == CONTENT else None
+    ) as answer:
         try:
             async for piece in answer.content.iter_any():
                 if not data and meanwhile:
@@ -100,7 +103,7 @@ async def address(http: aiohttp.ClientSession, path: str) -> str:
     if "{file_id}" in path:
         form = aiohttp.FormData({"purpose": "batch"})
         form.add_field("file", b"x" * 1000, filename="a.jsonl")
-        async with http.post("/v1/files", data=form) as kept:
+        async with http.post("/v1/files", data=form, headers=PROVIDER) as kept:
             names["file_id"] = (await kept.json())["id"]
     return path.format(**names)
 

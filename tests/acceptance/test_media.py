@@ -37,6 +37,12 @@ async def sdk(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[ope
         yield client
 
 
+@pytest.fixture
+def provider_sdk(sdk: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    """Client whose files and batches are the provider's; without the header they are kept here."""
+    return sdk.with_options(default_headers={"x-genai-provider": "openai"})
+
+
 async def row(stack: Stack, answer: Any) -> Any:
     (execution,) = await stack.executions(answer.request_id)
     return execution
@@ -291,9 +297,11 @@ def requests_file(*ids: str) -> bytes:
 
 
 @BOTH_PREFIXES
-async def test_official_client_keeps_files(sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess) -> None:
+async def test_official_client_keeps_files(
+    provider_sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess
+) -> None:
     content = SOUND + b"\n{}"
-    kept = await sdk.files.create(
+    kept = await provider_sdk.files.create(
         file=("a é.bin", content),
         purpose="user_data",
         expires_after={"anchor": "created_at", "seconds": 3600},
@@ -305,15 +313,15 @@ async def test_official_client_keeps_files(sdk: openai.AsyncOpenAI, openai_upstr
         "user_data",
     )
     assert kept.expires_at
-    second = await sdk.files.create(file=("b.jsonl", requests_file("a")), purpose="batch")
-    assert [file.id async for file in sdk.files.list(limit=1)] == [second.id, kept.id]
-    assert [file.id async for file in sdk.files.list(order="asc", limit=1)] == [kept.id, second.id]
-    assert [file.id async for file in sdk.files.list(purpose="batch")] == [second.id]
-    assert await sdk.files.retrieve(kept.id) == kept
-    assert (await sdk.files.content(kept.id)).content == content
-    gone = await sdk.files.delete(kept.id)
+    second = await provider_sdk.files.create(file=("b.jsonl", requests_file("a")), purpose="batch")
+    assert [file.id async for file in provider_sdk.files.list(limit=1)] == [second.id, kept.id]
+    assert [file.id async for file in provider_sdk.files.list(order="asc", limit=1)] == [kept.id, second.id]
+    assert [file.id async for file in provider_sdk.files.list(purpose="batch")] == [second.id]
+    assert await provider_sdk.files.retrieve(kept.id) == kept
+    assert (await provider_sdk.files.content(kept.id)).content == content
+    gone = await provider_sdk.files.delete(kept.id)
     assert (gone.id, gone.deleted) == (kept.id, True)
-    for call in (sdk.files.retrieve, sdk.files.delete, sdk.files.content):
+    for call in (provider_sdk.files.retrieve, provider_sdk.files.delete, provider_sdk.files.content):
         with pytest.raises(openai.NotFoundError) as failed:
             await call(kept.id)
         assert failed.value.code == "NOT_FOUND"
@@ -321,11 +329,13 @@ async def test_official_client_keeps_files(sdk: openai.AsyncOpenAI, openai_upstr
 
 @BOTH_PREFIXES
 async def test_batch_of_the_official_client_is_booked_once(
-    sdk: openai.AsyncOpenAI, stack: Stack, openai_upstream: UpstreamProcess
+    provider_sdk: openai.AsyncOpenAI, stack: Stack, openai_upstream: UpstreamProcess
 ) -> None:
-    file = await sdk.files.create(file=("in.jsonl", requests_file("a", "b", "refuse-c")), purpose="batch")
-    prefix = str(sdk.base_url).split("/")[3]  # of the two runs of this test, which share a ledger
-    made = await sdk.batches.create(
+    file = await provider_sdk.files.create(
+        file=("in.jsonl", requests_file("a", "b", "refuse-c")), purpose="batch"
+    )
+    prefix = str(provider_sdk.base_url).split("/")[3]  # of the two runs of this test, which share a ledger
+    made = await provider_sdk.batches.create(
         input_file_id=file.id,
         endpoint="/v1/chat/completions",
         completion_window="24h",
@@ -335,11 +345,11 @@ async def test_batch_of_the_official_client_is_booked_once(
     assert made.request_counts
     states = []
     for _ in range(5):
-        batch: Any = await sdk.batches.retrieve(made.id)
+        batch: Any = await provider_sdk.batches.retrieve(made.id)
         states.append(batch.status)
     assert states == ["in_progress", "finalizing", "completed", "completed", "completed"]
     assert (batch.request_counts.completed, batch.request_counts.failed) == (2, 1)
-    output = (await sdk.files.content(batch.output_file_id)).text
+    output = (await provider_sdk.files.content(batch.output_file_id)).text
     used = [json.loads(line)["response"]["body"]["usage"] for line in output.splitlines()]
     rows = await stack.executions(made.id)
     assert sorted(row.usage.input_tokens for row in rows) == [0, *(usage["prompt_tokens"] for usage in used)]
@@ -347,19 +357,21 @@ async def test_batch_of_the_official_client_is_booked_once(
     assert batch.booked_count == 3
     assert batch.cost_usd == pytest.approx(sum(row.cost.cost_ticks for row in rows) / 1e10)
     assert batch.cost_usd > 0
-    assert [one.id async for one in sdk.batches.list(limit=1)] == [made.id]
+    assert [one.id async for one in provider_sdk.batches.list(limit=1)] == [made.id]
 
 
-async def test_batch_can_be_cancelled(sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess) -> None:
-    file = await sdk.files.create(file=("in.jsonl", requests_file("a")), purpose="batch")
-    made = await sdk.batches.create(
+async def test_batch_can_be_cancelled(
+    provider_sdk: openai.AsyncOpenAI, openai_upstream: UpstreamProcess
+) -> None:
+    file = await provider_sdk.files.create(file=("in.jsonl", requests_file("a")), purpose="batch")
+    made = await provider_sdk.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    assert (await sdk.batches.cancel(made.id)).status == "cancelling"
+    assert (await provider_sdk.batches.cancel(made.id)).status == "cancelling"
     with pytest.raises(openai.NotFoundError):
-        await sdk.batches.cancel("batch_none")
+        await provider_sdk.batches.cancel("batch_none")
     with pytest.raises(openai.NotFoundError):
-        await sdk.batches.create(
+        await provider_sdk.batches.create(
             input_file_id="file-none", endpoint="/v1/chat/completions", completion_window="24h"
         )
 

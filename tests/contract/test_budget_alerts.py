@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from genai_spine.billing.alerts import alerts as module
 from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.messages import Passed
-from genai_spine.billing.alerts.webhook import Webhook, WebhookFailed
+from genai_spine.billing.alerts.webhook import Webhook
 from genai_spine.security.fetch import Fetcher, Limits
 from genai_spine.store.booking.entries import Level
 from genai_spine.store.budgets.alerts import Alert, AlertRows
@@ -24,6 +23,8 @@ from genai_spine.store.budgets.periods import EPOCH
 from genai_spine.store.database import Database, Now
 from genai_spine.store.tables import budget_alerts
 from genai_spine.v1 import budget_pb2 as pb
+from genai_spine.webhooks import delivery
+from genai_spine.webhooks.posting import WebhookFailed
 from tests.contract.test_budgets import budget
 from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.waiting import until
@@ -39,8 +40,8 @@ OK, BROKEN = response(b""), response(b"", status="500 Broken")
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is tried again soon."""
-    monkeypatch.setattr(module, "WAITS_S", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(module, "POLL_S", 0.05)
+    monkeypatch.setattr(delivery, "WAITS_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(delivery, "POLL_S", 0.05)
 
 
 @asynccontextmanager

@@ -197,16 +197,16 @@ class OwnProvider(Provider):
         pieces: list[bytes] = []
         after, request = -1, ListRunItemsRequest(run_id=run.run_id, include_work=True)
         while True:
-            found = await self._runs.items.page(request, after, ITEM_PAGE)
+            found, goes_on = await self._runs.items.page(request, after, ITEM_PAGE)
             lines = (
                 msgspec.json.encode(answer_line(item, run.run_id)) + b"\n"
-                for item in found[:ITEM_PAGE]
+                for item in found
                 if (item.status != "completed") == are_errors
             )
             pieces.append(await asyncio.to_thread(b"".join, lines))
-            if len(found) <= ITEM_PAGE:
+            if not goes_on:
                 return _each(pieces)
-            after = found[ITEM_PAGE - 1].index
+            after = found[-1].index
 
 
 def batch_id(run_id: str) -> str:

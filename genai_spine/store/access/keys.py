@@ -104,6 +104,13 @@ class KeyRows:
             raise KeyNotFound(key=id)
         return _key(row)
 
+    async def by_id(self, id: str) -> ApiKey | None:
+        """Key of any tenant; None: there is none."""
+        query = sa.select(api_keys).where(COLUMNS.id == id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return None if row is None else _key(row)
+
     async def page(
         self, tenant_id: str, request: ListKeysRequest, size: int, after: PageEnd | None
     ) -> list[ApiKey]:

@@ -51,13 +51,13 @@ class AlertRows:
         async with self._database.begin_in_turn() as connection:
             return (await connection.execute(self._database.insert_once(budget_alerts, row))).rowcount == 1
 
-    async def claim(self, lease_s: float) -> list[Alert]:
+    async def claim(self, lease_s: float, limit: int = BATCH_SIZE) -> list[Alert]:
         """Alerts whose webhook is to be told now, by this process alone for lease_s, the oldest first."""
         due = (
             sa.select(_alert.id)
             .where(_alert.state == "PENDING", _alert.next_attempt_at <= Now())
             .order_by(_alert.next_attempt_at)
-            .limit(BATCH_SIZE)
+            .limit(limit)
             .with_for_update(skip_locked=True)
         )
         claim = (
@@ -76,8 +76,11 @@ class AlertRows:
         """The webhook was told."""
         await self._end(alert, state="DELIVERED", next_attempt_at=None)
 
-    async def failed(self, alert: Alert, wait_s: float | None) -> None:
-        """The webhook was not told. wait_s: until it is tried again; None: it is given up."""
+    async def failed(self, alert: Alert, wait_s: float | None, problem: str = "") -> None:
+        """The webhook was not told. wait_s: until it is tried again; None: it is given up.
+
+        problem: stands in the log alone.
+        """
         if wait_s is None:
             await self._end(alert, state="FAILED", next_attempt_at=None)
         else:

@@ -12,6 +12,7 @@ from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.tables import run_events, run_output, runs
+from genai_spine.store.webhooks.outbox import enqueue
 from genai_spine.v1 import run_pb2 as pb
 
 DISPATCHER, EXECUTOR, WORKER = "dispatcher", "executor", "worker"
@@ -20,7 +21,7 @@ _next = (
     update(runs)
     .where(runs.c.id == bindparam("run"))
     .values(last_sequence=runs.c.last_sequence + bindparam("count"))
-    .returning(runs.c.last_sequence)
+    .returning(runs.c.last_sequence, runs.c.options)
 )
 _progress = (
     update(runs)
@@ -54,9 +55,11 @@ async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
     if not events:
         return
     found = await change.execute(_next, {"run": run_id, "count": len(events)})
-    first = found.scalar_one() - len(events) + 1
+    last, options = found.one()
+    first = last - len(events) + 1
     rows = [event_row(run_id, first + place, event) for place, event in enumerate(events)]
     await change.execute(insert(run_events).values(at=Now()), rows)
+    await enqueue(change, options, rows)
 
 
 def event_row(run_id: str, sequence: int, event: PendingEvent) -> dict[str, Any]:

@@ -1,14 +1,122 @@
-"""Items of batch runs, in their order."""
+"""Items of batch runs, in their order: written with their run, read to be made, and ended many at a time."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, func, insert, literal, select, update
 
-from genai_spine.store.database import Database
+from genai_spine.costs import cost_of, sum_costs
+from genai_spine.store.database import Database, Now
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
+from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.rows import parsed
-from genai_spine.store.runs.tables import run_items
+from genai_spine.store.runs.tables import run_items, runs
+from genai_spine.store.runs.transitions import Owner
+from genai_spine.store.tables import executions
 from genai_spine.v1 import batch_pb2, run_pb2
 from genai_spine.v1.run_service_pb2 import ListRunItemsRequest
+from genai_spine.v1.usage_pb2 import Cost
+
+MAX_PAGE_BYTES = 2 << 20  # of the items of a page, since many clients take 4 MiB; one item is always there
+MAX_IDS = 1000  # in one condition
+ENDED = ("completed", "failed", "skipped")
+COPIED = ("place", "item_id", "content_hash", "work")  # what an item is, whatever came of it
+
+# They have no condition that an index of the status helps with: the primary key has the order.
+_open = and_(*(run_items.c.status != status for status in ENDED))
+_ended = (
+    update(run_items)
+    .where(run_items.c.run_id == bindparam("run"), run_items.c.place == bindparam("at_place"), _open)
+    .values(
+        {
+            name: bindparam(f"new_{name}", type_=run_items.c[name].type)
+            for name in ("status", "attempt", "response", "error", "execution_ids")
+        }
+        | {"ended_at": Now()}
+    )
+)
+_begun = (
+    update(run_items)
+    .where(run_items.c.run_id == bindparam("run"), run_items.c.place == bindparam("at_place"), _open)
+    .values(status="running", attempt=bindparam("new_attempt"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedItems:
+    """Items that a run is submitted with."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    copied_from: str = ""  # id of a run whose items are taken, in the place of rows
+    reused_from: str = ""  # id of a run whose answers to the same work are taken over
+
+
+NO_ITEMS = SubmittedItems()
+
+
+class PendingItem(NamedTuple):
+    """Item that has not ended."""
+
+    place: int
+    item_id: str
+    work: bytes
+    attempt: int  # times that it was begun
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEnd:
+    """How an item ended."""
+
+    place: int
+    item_id: str
+    status: str  # completed or failed
+    attempt: int
+    execution_ids: Sequence[str]
+    response: bytes | None = None
+    error: bytes | None = None
+
+
+class BatchProgress(NamedTuple):
+    """How far a batch is."""
+
+    share: float
+    message: str
+    is_told: bool  # by an event
+
+
+async def add_items(change: Change, run_id: str, items: SubmittedItems) -> list[PendingEvent]:
+    """Writes a run's items; the events of those whose answers another run has."""
+    if items.copied_from:
+        columns = run_items.c
+        given = {"run_id": run_id, "status": "pending", "attempt": 0, "execution_ids": [], "is_reused": False}
+        values = [literal(value, columns[name].type).label(name) for name, value in given.items()]
+        query = select(*(columns[name] for name in COPIED), *values)
+        query = query.where(columns.run_id == items.copied_from)
+        await change.execute(insert(run_items).from_select((*COPIED, *given), query))
+    elif items.rows:
+        await change.execute(insert(run_items), [{"run_id": run_id, **row} for row in items.rows])
+    return await _reuse(change, run_id, items.reused_from) if items.reused_from else []
+
+
+async def _reuse(change: Change, run_id: str, reused_from: str) -> list[PendingEvent]:
+    """Takes over the answers of a run's completed items."""
+    columns, old = run_items.c, run_items.alias("old")
+    same = (
+        old.c.run_id == reused_from,
+        old.c.status == "completed",
+        old.c.content_hash == columns.content_hash,
+    )
+    taken = await change.execute(
+        update(run_items)
+        .where(columns.run_id == run_id, columns.status == "pending", *same)
+        .values(status="completed", is_reused=True, response=old.c.response, ended_at=Now())
+        .returning(columns.place, columns.item_id)
+    )
+    return [
+        PendingEvent("item_completed", _told(place, item_id, "completed") | {"is_reused": True}, DISPATCHER)
+        for place, item_id in sorted(tuple(row) for row in taken)
+    ]
 
 
 class ItemRows:
@@ -17,22 +125,158 @@ class ItemRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, request: ListRunItemsRequest, after: int, size: int) -> list[batch_pb2.RunItem]:
-        """Items behind a place, one more than a page holds where there are more."""
+    async def counts(self, run_id: str) -> batch_pb2.BatchCounts | None:
+        """Items of a batch by how they stand; None: the run has none."""
+        columns = run_items.c
         query = (
-            select(run_items)
-            .where(run_items.c.run_id == request.run_id, run_items.c.place > after)
-            .order_by(run_items.c.place)
-            .limit(size + 1)
+            select(columns.status, columns.is_reused, func.count())
+            .where(columns.run_id == run_id)
+            .group_by(columns.status, columns.is_reused)
         )
-        if request.HasField("status"):
-            query = query.where(run_items.c.status == request.status)
         async with self._database.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [_item(row, with_work=request.include_work) for row in rows]
+            rows = (await connection.execute(query)).all()
+        if not rows:
+            return None
+        counts = batch_pb2.BatchCounts()
+        for status, is_reused, number in rows:
+            setattr(counts, status, getattr(counts, status) + number)
+            counts.total += number
+            counts.reused += number if is_reused else 0
+        return counts
+
+    async def pending(self, run_id: str, after: int, limit: int) -> list[PendingItem]:
+        """Items behind a place that have not ended, in their order."""
+        columns = run_items.c
+        query = (
+            select(columns.place, columns.item_id, columns.work, columns.attempt)
+            .where(columns.run_id == run_id, columns.place > after, _open)
+            .order_by(columns.place)
+            .limit(limit)
+        )
+        async with self._database.connect() as connection:
+            return [PendingItem(*row) for row in await connection.execute(query)]
+
+    async def calls(self, run_id: str) -> dict[str, list[str]]:
+        """Ids of the ledger's rows of a run by their step: those of workers that ended too."""
+        columns = executions.c
+        query = (
+            select(columns.step_id, columns.id)
+            .where(columns.run_id == run_id, columns.step_id.is_not(None))
+            .order_by(columns.created_at, columns.id)
+        )
+        found: dict[str, list[str]] = {}
+        async with self._database.connect() as connection:
+            for step_id, id in await connection.execute(query):
+                found.setdefault(step_id, []).append(id)
+        return found
+
+    async def write(
+        self,
+        owner: Owner,
+        ends: Sequence[ItemEnd],
+        begun: Mapping[int, int],
+        progress: BatchProgress,
+        *,
+        is_repeat: bool = False,
+    ) -> bool:
+        """Writes ends of items with their events and how far the run is, in one transaction.
+
+        begun: items that run, by place, with the number of their attempt. is_repeat: of a write that may have
+        been committed. False: the process does not make the run any more.
+        """
+        if is_repeat:
+            ends = await self._still_open(owner.run_id, ends)
+        events = [PendingEvent("item_completed", _told(end.place, end.item_id, end.status)) for end in ends]
+        if progress.is_told:
+            events.append(PendingEvent("progress", {"progress": progress.share, "message": progress.message}))
+        values = {"progress": progress.share, "progress_message": progress.message}
+        async with changing(self._database) as change:
+            held = await change.execute(update(runs).where(*owner.holds).values(values))
+            if not held.rowcount:
+                return False
+            if begun:
+                rows = [{"at_place": place, "new_attempt": number} for place, number in begun.items()]
+                await change.execute(_begun, [{"run": owner.run_id, **row} for row in rows])
+            if ends:
+                await change.execute(_ended, [_values(owner.run_id, end) for end in ends])
+            await append(change, owner.run_id, *events)
+        return True
+
+    async def _still_open(self, run_id: str, ends: Sequence[ItemEnd]) -> list[ItemEnd]:
+        places = [end.place for end in ends]
+        query = select(run_items.c.place).where(
+            run_items.c.run_id == run_id, run_items.c.place.in_(places), _open
+        )
+        async with self._database.connect() as connection:
+            found = set((await connection.execute(query)).scalars())
+        return [end for end in ends if end.place in found]
+
+    async def page(
+        self, request: ListRunItemsRequest, after: int, size: int, max_bytes: int = MAX_PAGE_BYTES
+    ) -> tuple[list[batch_pb2.RunItem], bool]:
+        """Items behind a place with their costs, and whether more follow.
+
+        At most so many, and fewer where they are large.
+        """
+        columns = run_items.c
+        lengths: Any = func.coalesce(func.length(columns.response), 0)
+        if request.include_work:
+            lengths += func.length(columns.work)
+        wanted = [columns.run_id == request.run_id, columns.place > after]
+        if request.HasField("status"):
+            wanted.append(columns.status == request.status)
+        sized = select(columns.place, lengths).where(*wanted).order_by(columns.place).limit(size + 1)
+        async with self._database.connect() as connection:
+            found = [(int(place), int(length)) for place, length in await connection.execute(sized)]
+            taken = _within(found[:size], max_bytes)
+            if not taken:
+                return [], False
+            query = select(run_items).where(*wanted, columns.place <= found[taken - 1][0])
+            rows = (await connection.execute(query.order_by(columns.place))).mappings().all()
+            costs = await self._costs(connection, rows)
+        items = [_item(row, costs, with_work=request.include_work) for row in rows]
+        return items, len(found) > taken
+
+    async def _costs(self, connection: Any, rows: Iterable[Any]) -> dict[str, Cost]:
+        """Costs of the calls of items, by the id of the ledger's row."""
+        columns = executions.c
+        ids = [id for row in rows for id in row["execution_ids"] or ()]
+        found: dict[str, Cost] = {}
+        for start in range(0, len(ids), MAX_IDS):
+            query = select(columns.id, columns.cost_ticks, columns.price_known, columns.is_free)
+            part = query.where(columns.id.in_(ids[start : start + MAX_IDS]))
+            for id, ticks, is_known, is_free in await connection.execute(part):
+                found[id] = cost_of(int(ticks), price_known=is_known, is_free=is_free)
+        return found
 
 
-def _item(row: Any, *, with_work: bool) -> batch_pb2.RunItem:
+def _told(place: int, item_id: str, status: str) -> dict[str, Any]:
+    return {"index": place, "item_id": item_id, "status": status}
+
+
+def _values(run_id: str, end: ItemEnd) -> dict[str, Any]:
+    return {
+        "run": run_id,
+        "at_place": end.place,
+        "new_status": end.status,
+        "new_attempt": end.attempt,
+        "new_response": end.response,
+        "new_error": end.error,
+        "new_execution_ids": list(end.execution_ids),
+    }
+
+
+def _within(found: Sequence[tuple[int, int]], max_bytes: int) -> int:
+    """How many of these items, by place and length, make a page."""
+    total = 0
+    for number, (_, length) in enumerate(found):
+        total += length
+        if total > max_bytes and number:
+            return number
+    return len(found)
+
+
+def _item(row: Any, costs: Mapping[str, Cost], *, with_work: bool) -> batch_pb2.RunItem:
     item = batch_pb2.RunItem(
         index=row["place"],
         item_id=row["item_id"],
@@ -48,4 +292,6 @@ def _item(row: Any, *, with_work: bool) -> batch_pb2.RunItem:
         item.error_type, item.error = error.type, error.message
     if row["ended_at"] is not None:
         item.end_time.FromDatetime(row["ended_at"])
+    paid = [costs[id] for id in row["execution_ids"] or () if id in costs]
+    item.cost.CopyFrom(sum_costs(paid) if paid else cost_of(0))
     return item

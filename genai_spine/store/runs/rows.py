@@ -1,6 +1,6 @@
 """Rows of runs as messages, and back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -71,8 +71,20 @@ def run_of(row: Any) -> pb.Run:
         if row["response"] is not None:
             run.response.ParseFromString(row["response"])
     run.waiting_reason = _waiting(row)
+    _add_times(run)
     run.tags.update({"kind": run.kind, "name": run.name, **row["metadata"]})
     return run
+
+
+def _add_times(run: pb.Run) -> None:
+    """Adds how long a run has taken until now, and how long it will take at that pace."""
+    if not run.HasField("start_time"):
+        return
+    end = moment(run, "end_time") or datetime.now(UTC)
+    seconds = max(0.0, (end - run.start_time.ToDatetime(UTC)).total_seconds())
+    run.duration_seconds = seconds
+    if run.status == "running" and 0 < run.progress < 1:
+        run.eta.FromTimedelta(timedelta(seconds=seconds * (1 - run.progress) / run.progress))
 
 
 def row_of(run: pb.Run) -> dict[str, Any]:

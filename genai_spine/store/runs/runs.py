@@ -1,7 +1,7 @@
 """Runs: submitted once an idempotency key, found, and listed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -10,9 +10,10 @@ from genai_spine.call import uuid7
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
-from genai_spine.store.runs.news import QUEUE, changing
+from genai_spine.store.runs.items import NO_ITEMS, ItemRows, SubmittedItems, add_items
+from genai_spine.store.runs.news import QUEUE, Change
 from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
-from genai_spine.store.runs.tables import PRIORITIES, run_items, runs
+from genai_spine.store.runs.tables import PRIORITIES, runs
 from genai_spine.v1 import batch_pb2
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.run_service_pb2 import ListRunsRequest
@@ -34,30 +35,25 @@ class RunRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def submit(
-        self,
-        run: pb.Run,
-        *,
-        request_hash: bytes,
-        permissions: bytes | None = None,
-        items: Sequence[dict[str, Any]] = (),
+    async def add(
+        self, change: Change, run: pb.Run, fields: Mapping[str, Any], items: SubmittedItems = NO_ITEMS
     ) -> None:
-        """Writes a run with its first events and its items, all or nothing. Raises KeyTaken."""
-        row = row_of(run) | {"request_hash": request_hash, "permissions": permissions}
+        """Writes a run with its first events and its items. fields: columns that no message has.
+
+        Raises KeyTaken.
+        """
         events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
             events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
-        async with changing(self._database) as change:
-            result = await change.execute(self._database.insert_once(runs, row))
-            if not result.rowcount:
-                key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
-                found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
-                raise KeyTaken(*found.one())
-            if items:
-                await change.execute(run_items.insert(), [{"run_id": run.run_id, **item} for item in items])
-            await append(change, run.run_id, *events)
-            if run.status == "queued":
-                change.topics.add(QUEUE)
+        result = await change.execute(self._database.insert_once(runs, {**row_of(run), **fields}))
+        if not result.rowcount:
+            key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
+            found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
+            raise KeyTaken(*found.one())
+        events += await add_items(change, run.run_id, items)
+        await append(change, run.run_id, *events)
+        if run.status == "queued":
+            change.topics.add(QUEUE)
 
     async def get(self, run_id: str, tenant_id: str | None = None) -> pb.Run | None:
         """Run by id, with its work and answer; tenant_id: None: of any tenant."""
@@ -109,22 +105,7 @@ class RunRows:
 
     async def item_counts(self, run_id: str) -> batch_pb2.BatchCounts | None:
         """Items of a batch by how they stand; None: the run has none."""
-        columns = run_items.c
-        query = (
-            select(columns.status, columns.is_reused, func.count())
-            .where(columns.run_id == run_id)
-            .group_by(columns.status, columns.is_reused)
-        )
-        async with self._database.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        if not rows:
-            return None
-        counts = batch_pb2.BatchCounts()
-        for status, is_reused, number in rows:
-            setattr(counts, status, getattr(counts, status) + number)
-            counts.total += number
-            counts.reused += number if is_reused else 0
-        return counts
+        return await ItemRows(self._database).counts(run_id)
 
 
 def new_run_id() -> str:

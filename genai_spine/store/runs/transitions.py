@@ -93,8 +93,10 @@ class Transitions:
             await append(change, owner.run_id, *failure.events, PendingEvent("failed", data))
             if failure.retry_delay_s is not None:
                 await self._retry(change, owner, failure.retry_delay_s)
-            elif failure.is_final:
+            elif failure.is_final:  # a replay goes on with the items that are left
                 await self._bury(change, owner, error)
+            else:
+                await self._skip_items(change, owner.run_id)
         return True
 
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:

@@ -29,6 +29,7 @@ from genai_spine.store.usage.tables import (
     usage_rollup_models,
     usage_rollup_state,
 )
+from genai_spine.v1.work_pb2 import AggregatedCost
 
 AN_HOUR = timedelta(hours=1)
 PAUSE_S = 0.1  # between two days: SQLite has one writer at a time, and does not queue who waits
@@ -50,6 +51,30 @@ class Rollups:
             await self.roll_day(day)
             await asyncio.sleep(PAUSE_S)
         return len(days)
+
+    async def costs_of_day(self, day: datetime, tenant_id: str) -> list[AggregatedCost]:
+        """Sums of a tenant's day by provider and model, as they were brought up to date last."""
+        found = usage_rollup_models.c
+        names = ("request_count", "input_tokens", "output_tokens", "cost_ticks")
+        query = (
+            sa.select(found.provider, found.model, *(summed(found[name]) for name in names))
+            .where(found.day == day, found.tenant_id == tenant_id)
+            .group_by(found.provider, found.model)
+            .order_by(found.provider, found.model)
+        )
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            AggregatedCost(
+                provider=provider,
+                model=model,
+                request_count=int(count),
+                total_input_tokens=int(read),
+                total_output_tokens=int(written),
+                total_cost_ticks=int(ticks),
+            )
+            for provider, model, count, read, written, ticks in rows
+        ]
 
     async def roll_day(self, day: datetime) -> None:
         """Brings one day's sums up to date, in one transaction. Others wait for its end."""

@@ -42,18 +42,19 @@ test("speech is bytes", async () => {
 });
 
 test("files and batches are kept at the provider", async () => {
-  const file = await client.files.create({ file: await toFile(Buffer.from(LINE), "in.jsonl"), purpose: "batch" });
-  assert.equal(await (await client.files.content(file.id)).text(), LINE);
-  const made = await client.batches.create({
+  const provider = client.withOptions({ defaultHeaders: { "x-genai-provider": "openai" } });
+  const file = await provider.files.create({ file: await toFile(Buffer.from(LINE), "in.jsonl"), purpose: "batch" });
+  assert.equal(await (await provider.files.content(file.id)).text(), LINE);
+  const made = await provider.batches.create({
     input_file_id: file.id,
     endpoint: "/v1/chat/completions",
     completion_window: "24h",
   });
   assert.equal(made.status, "validating");
-  assert.equal((await client.batches.cancel(made.id)).status, "cancelling");
+  assert.equal((await provider.batches.cancel(made.id)).status, "cancelling");
   const ids = [];
-  for await (const batch of client.batches.list({ limit: 1 })) ids.push(batch.id);
+  for await (const batch of provider.batches.list({ limit: 1 })) ids.push(batch.id);
   assert.deepEqual(ids, [made.id]);
-  assert.equal((await client.files.delete(file.id)).deleted, true);
-  await assert.rejects(client.files.retrieve(file.id), (error) => error instanceof OpenAI.NotFoundError);
+  assert.equal((await provider.files.delete(file.id)).deleted, true);
+  await assert.rejects(provider.files.retrieve(file.id), (error) => error instanceof OpenAI.NotFoundError);
 });

@@ -2827,7 +2827,8 @@ default_message_pool.register_message("genai_spine.v1", "AggregateCostsRequest",
 @dataclass(eq=False, repr=False)
 class AggregateCostsResponse(betterproto2.Message):
     """
-    AggregateCostsResponse is what a day cost, by provider and model.
+    AggregateCostsResponse is what a day cost the tenant of the run, by provider and model. The table daily_costs, which is
+    brought up to date, has the whole service's.
     """
 
     date: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -3522,14 +3523,16 @@ class Batch(betterproto2.Message):
 
     template: "ItemWork | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Work in whose texts {{name}} stands for a value of each input: one item an input.
+    Work in whose texts {{name}} stands for a value of each input: one item an input. The template keeps the rules
+    of its fields, too. Every input has exactly the names of the template.
     """
 
     inputs: "list[__google__protobuf__.Struct]" = betterproto2.field(
         3, betterproto2.TYPE_MESSAGE, repeated=True
     )
     """
-    Values of the template's names, one entry an item.
+    Values of the template's names, one entry an item: texts as they are, other values as JSON. The items that they
+    make are at most 64 MiB together.
     """
 
     max_concurrency: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
@@ -3556,7 +3559,7 @@ class Batch(betterproto2.Message):
     provider_batch: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)
     """
     Items that a provider can take as a batch at a lower price are sent as one. Where that takes too long for the
-    run's deadline, they are made at once in the end. Default: false.
+    run's deadline, they are made at once in the end. This version refuses true. Default: false.
     """
 
 
@@ -15608,7 +15611,7 @@ class Run(betterproto2.Message):
 
     work: "Work | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The work as it was asked for. Unset in lists.
+    The work as it was asked for; of a batch without its items, which ListRunItems has. Unset in lists.
     """
 
     options: "RunOptions | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
@@ -15668,7 +15671,8 @@ class Run(betterproto2.Message):
         14, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    The answer as older clients read it: fields by the name of the work, with cost. Unset: there is none.
+    The answer as older clients read it: fields by the name of the work, with cost. Of a batch at most 1,000 items
+    and 1 MiB of answers, with items_truncated where it has more. Unset: there is none.
     """
 
     error: "RunError | None" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, optional=True)
@@ -16092,7 +16096,7 @@ class RunItem(betterproto2.Message):
 
     attempt: "int" = betterproto2.field(8, betterproto2.TYPE_INT32)
     """
-    How often it was begun.
+    How often it was begun, with the retries after a rate limit.
     """
 
     end_time: "datetime.datetime | None" = betterproto2.field(
@@ -16538,18 +16542,20 @@ class Schedule(betterproto2.Message):
         6, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    Fields of the named work's request.
+    Fields of the named work's request. A text that is {due}, {date} or {day_before} and nothing else stands for the
+    due time in UTC, its day in the schedule's time zone, or the day before that.
     """
 
     options: "RunOptions | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Options of its runs; {due} in the idempotency key stands for the due time, {date} for its day. Default: a key
-    of the schedule and the due time.
+    Options of its runs. The idempotency key must hold {due}, {date} or {day_before}, as in params, unless the
+    schedule has one single time. Default: a key of the schedule and the due time.
     """
 
     cron_expression: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
     """
-    Five or six fields, as cron reads them: minute, hour, day, month, weekday; a field of seconds may stand first.
+    Five or six fields, as cron reads them: minute, hour, day, month, weekday; a field of seconds may stand first. A
+    time that a change to summer time leaves out is moved behind the gap, and one that comes twice is due once.
     """
 
     interval_seconds: "float | None" = betterproto2.field(9, betterproto2.TYPE_DOUBLE, optional=True)
@@ -16571,12 +16577,13 @@ class Schedule(betterproto2.Message):
 
     misfire_grace_seconds: "int | None" = betterproto2.field(12, betterproto2.TYPE_INT32, optional=True)
     """
-    A due time that nobody looked at for so many seconds is missed. Default 60.
+    A due time that nobody looked at for so many seconds is missed. Of several in a row the first one is listed.
+    Default 60.
     """
 
     max_instances: "int | None" = betterproto2.field(13, betterproto2.TYPE_INT32, optional=True)
     """
-    Runs of it at once; a due time beyond that is skipped. Default 1.
+    Runs of it that have not ended; a due time beyond that is skipped. Default 1.
     """
 
     enabled: "bool | None" = betterproto2.field(14, betterproto2.TYPE_BOOL, optional=True)
@@ -16624,12 +16631,13 @@ class Schedule(betterproto2.Message):
 
     pause_reason: "str" = betterproto2.field(21, betterproto2.TYPE_STRING)
     """
-    Why it is paused, where the server did it: the key of its maker was revoked. Empty: it is not.
+    Why it is paused, where the server did it: the key of its maker was revoked or has expired, or its tenant or
+    project was disabled. Empty: it is not.
     """
 
     principal: "str" = betterproto2.field(22, betterproto2.TYPE_STRING)
     """
-    Who made it; set by the server.
+    Who made it, or changed last what it does; set by the server.
     """
 
 
@@ -16651,7 +16659,8 @@ class ScheduleTick(betterproto2.Message):
 
     outcome: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    submitted, skipped (max_instances ran already) or missed (nobody looked within misfire_grace_seconds).
+    submitted, skipped (max_instances ran already), missed (nobody looked within misfire_grace_seconds) or refused
+    (its work cannot be submitted any more; the log says why).
     """
 
     run_id: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
@@ -17709,6 +17718,11 @@ class SummarizeRequest(betterproto2.Message):
     """
     What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
     Default: nothing.
+    """
+
+    max_tokens: "int | None" = betterproto2.field(12, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Most tokens of the model's answer; a summary that is longer is cut there. Default: no limit of its own.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -18978,6 +18992,14 @@ class TriggerScheduleRequest(betterproto2.Message):
     schedule_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     UUID or name. Required.
+    """
+
+    params: "__google__protobuf__.Struct | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Fields in the place of those of the schedule's params, or beside them; only where it has a target_name. The caller
+    needs the scope of the work then. Default: none.
     """
 
 
@@ -23079,7 +23101,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
 class ScheduleServiceStub(betterproto2_grpclib.ServiceStub):
     """
     ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
-    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+    who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+    schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
     """
 
     async def create_schedule(
@@ -23241,7 +23264,10 @@ class ScheduleServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Run":
         """
-        TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND.
+        TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+        a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+        repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
         """
 
         return await self._unary_unary(

@@ -33,14 +33,16 @@ export type Batch = Message<"genai_spine.v1.Batch"> & {
   items: BatchItem[];
 
   /**
-   * Work in whose texts {{name}} stands for a value of each input: one item an input.
+   * Work in whose texts {{name}} stands for a value of each input: one item an input. The template keeps the rules
+   * of its fields, too. Every input has exactly the names of the template.
    *
    * @generated from field: optional genai_spine.v1.ItemWork template = 2;
    */
   template?: ItemWork | undefined;
 
   /**
-   * Values of the template's names, one entry an item.
+   * Values of the template's names, one entry an item: texts as they are, other values as JSON. The items that they
+   * make are at most 64 MiB together.
    *
    * @generated from field: repeated google.protobuf.Struct inputs = 3;
    */
@@ -77,7 +79,7 @@ export type Batch = Message<"genai_spine.v1.Batch"> & {
 
   /**
    * Items that a provider can take as a batch at a lower price are sent as one. Where that takes too long for the
-   * run's deadline, they are made at once in the end. Default: false.
+   * run's deadline, they are made at once in the end. This version refuses true. Default: false.
    *
    * @generated from field: bool provider_batch = 8;
    */
@@ -273,7 +275,7 @@ export type RunItem = Message<"genai_spine.v1.RunItem"> & {
   error: string;
 
   /**
-   * How often it was begun.
+   * How often it was begun, with the retries after a rate limit.
    *
    * @generated from field: int32 attempt = 8;
    */

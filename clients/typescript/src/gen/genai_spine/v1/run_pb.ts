@@ -225,7 +225,7 @@ export type Run = Message<"genai_spine.v1.Run"> & {
   name: string;
 
   /**
-   * The work as it was asked for. Unset in lists.
+   * The work as it was asked for; of a batch without its items, which ListRunItems has. Unset in lists.
    *
    * @generated from field: genai_spine.v1.Work work = 4;
    */
@@ -295,7 +295,8 @@ export type Run = Message<"genai_spine.v1.Run"> & {
   response?: WorkResponse | undefined;
 
   /**
-   * The answer as older clients read it: fields by the name of the work, with cost. Unset: there is none.
+   * The answer as older clients read it: fields by the name of the work, with cost. Of a batch at most 1,000 items
+   * and 1 MiB of answers, with items_truncated where it has more. Unset: there is none.
    *
    * @generated from field: google.protobuf.Struct result = 14;
    */

@@ -19,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/schedule_service.proto.
  */
 export const file_genai_spine_v1_schedule_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVnZW5haV9zcGluZS92MS9zY2hlZHVsZV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSKuCAoIU2NoZWR1bGUSGwoLc2NoZWR1bGVfaWQYASABKAlCBqK7GAI4JBIpCgRuYW1lGAIgASgJQhuiuxgXOIABQhJbQS1aYS16MC05Xy46LyAtXSoSJwoEd29yaxgDIAEoCzIULmdlbmFpX3NwaW5lLnYxLldvcmtIAIgBARJACgt0YXJnZXRfdHlwZRgEIAEoCUImorsYIkIgdGFza3xwaXBlbGluZXxvcGVyYXRpb258d29ya2Zsb3dIAYgBARIrCgt0YXJnZXRfbmFtZRgFIAEoCUIRorsYDTiAAUIIW15ceDAwXSpIAogBARInCgZwYXJhbXMYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKB29wdGlvbnMYByABKAsyGi5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zEicKD2Nyb25fZXhwcmVzc2lvbhgIIAEoCUIJorsYBTABOMgBSAOIAQESNQoQaW50ZXJ2YWxfc2Vjb25kcxgJIAEoAUIWorsYEhEAAAAAAADwPxkAAAAAUCh+QUgEiAEBEiwKCHJ1bl90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIiCgh0aW1lem9uZRgLIAEoCUILorsYBzhAUgNVVENIBYgBARI+ChVtaXNmaXJlX2dyYWNlX3NlY29uZHMYDCABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAB1IkFSAjYwSAaIAQESNQoNbWF4X2luc3RhbmNlcxgNIAEoBUIZorsYFREAAAAAAADwPxkAAAAAAECPQFIBMUgHiAEBEhQKB2VuYWJsZWQYDiABKAhICIgBARIxCg1uZXh0X3J1bl90aW1lGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3J1bl90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBEgASgFEhQKBGV0YWcYEiABKAlCBqK7GAI4QBIvCgtjcmVhdGVfdGltZRgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHBhdXNlX3JlYXNvbhgVIAEoCRIRCglwcmluY2lwYWwYFiABKAlCBwoFX3dvcmtCDgoMX3RhcmdldF90eXBlQg4KDF90YXJnZXRfbmFtZUISChBfY3Jvbl9leHByZXNzaW9uQhMKEV9pbnRlcnZhbF9zZWNvbmRzQgsKCV90aW1lem9uZUIYChZfbWlzZmlyZV9ncmFjZV9zZWNvbmRzQhAKDl9tYXhfaW5zdGFuY2VzQgoKCF9lbmFibGVkIksKFUNyZWF0ZVNjaGVkdWxlUmVxdWVzdBIyCghzY2hlZHVsZRgBIAEoCzIYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlQgaiuxgCCAEiNAoSR2V0U2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiqwEKFExpc3RTY2hlZHVsZXNSZXF1ZXN0EhQKB2VuYWJsZWQYASABKAhIAIgBARIyCglwYWdlX3NpemUYAiABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAABAf0BSAjUwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziAEEgCiAEBQgoKCF9lbmFibGVkQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iXQoVTGlzdFNjaGVkdWxlc1Jlc3BvbnNlEisKCXNjaGVkdWxlcxgBIAMoCzIYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKcAQoVVXBkYXRlU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAESMgoIc2NoZWR1bGUYAiABKAsyGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZUIGorsYAggBEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJbChVEZWxldGVTY2hlZHVsZVJlcXVlc3QSHgoLc2NoZWR1bGVfaWQYASABKAlCCaK7GAUIATiAARIZCgRldGFnGAIgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyIYChZEZWxldGVTY2hlZHVsZVJlc3BvbnNlIjYKFFBhdXNlU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiNwoVUmVzdW1lU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiOAoWVHJpZ2dlclNjaGVkdWxlUmVxdWVzdBIeCgtzY2hlZHVsZV9pZBgBIAEoCUIJorsYBQgBOIABIq0BChhMaXN0U2NoZWR1bGVUaWNrc1JlcXVlc3QSHgoLc2NoZWR1bGVfaWQYASABKAlCCaK7GAUIATiAARIyCglwYWdlX3NpemUYAiABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAABAf0BSAjUwSACIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziAEEgBiAEBQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iYQoZTGlzdFNjaGVkdWxlVGlja3NSZXNwb25zZRIrCgV0aWNrcxgBIAMoCzIcLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlVGljaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilwEKDFNjaGVkdWxlVGljaxIsCghkdWVfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHb3V0Y29tZRgCIAEoCRITCgZydW5faWQYAyABKAlIAIgBARIoCgVkZWxheRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIJCgdfcnVuX2lkMrYKCg9TY2hlZHVsZVNlcnZpY2USgAEKDkNyZWF0ZVNjaGVkdWxlEiUuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlU2NoZWR1bGVSZXF1ZXN0GhguZ2VuYWlfc3BpbmUudjEuU2NoZWR1bGUiLfK7GApydW5zOndyaXRlgtPkkwIZOghzY2hlZHVsZSINL3YxL3NjaGVkdWxlcxJ9CgtHZXRTY2hlZHVsZRIiLmdlbmFpX3NwaW5lLnYxLkdldFNjaGVkdWxlUmVxdWVzdBoYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlIjDyuxgJcnVuczpyZWFkgtPkkwIdEhsvdjEvc2NoZWR1bGVzL3tzY2hlZHVsZV9pZH0SgAEKDUxpc3RTY2hlZHVsZXMSJC5nZW5haV9zcGluZS52MS5MaXN0U2NoZWR1bGVzUmVxdWVzdBolLmdlbmFpX3NwaW5lLnYxLkxpc3RTY2hlZHVsZXNSZXNwb25zZSIi8rsYCXJ1bnM6cmVhZILT5JMCDxINL3YxL3NjaGVkdWxlcxK3AQoOVXBkYXRlU2NoZWR1bGUSJS5nZW5haV9zcGluZS52MS5VcGRhdGVTY2hlZHVsZVJlcXVlc3QaGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZSJk8rsYCnJ1bnM6d3JpdGWC0+STAlA6CHNjaGVkdWxlWic6CHNjaGVkdWxlGhsvdjEvc2NoZWR1bGVzL3tzY2hlZHVsZV9pZH0yGy92MS9zY2hlZHVsZXMve3NjaGVkdWxlX2lkfRKSAQoORGVsZXRlU2NoZWR1bGUSJS5nZW5haV9zcGluZS52MS5EZWxldGVTY2hlZHVsZVJlcXVlc3QaJi5nZW5haV9zcGluZS52MS5EZWxldGVTY2hlZHVsZVJlc3BvbnNlIjHyuxgKcnVuczp3cml0ZYLT5JMCHSobL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9EosBCg1QYXVzZVNjaGVkdWxlEiQuZ2VuYWlfc3BpbmUudjEuUGF1c2VTY2hlZHVsZVJlcXVlc3QaGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZSI68rsYCnJ1bnM6d3JpdGWC0+STAiY6ASoiIS92MS9zY2hlZHVsZXMve3NjaGVkdWxlX2lkfTpwYXVzZRKOAQoOUmVzdW1lU2NoZWR1bGUSJS5nZW5haV9zcGluZS52MS5SZXN1bWVTY2hlZHVsZVJlcXVlc3QaGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZSI78rsYCnJ1bnM6d3JpdGWC0+STAic6ASoiIi92MS9zY2hlZHVsZXMve3NjaGVkdWxlX2lkfTpyZXN1bWUSjAEKD1RyaWdnZXJTY2hlZHVsZRImLmdlbmFpX3NwaW5lLnYxLlRyaWdnZXJTY2hlZHVsZVJlcXVlc3QaEy5nZW5haV9zcGluZS52MS5SdW4iPPK7GApydW5zOndyaXRlgtPkkwIoOgEqIiMvdjEvc2NoZWR1bGVzL3tzY2hlZHVsZV9pZH06dHJpZ2dlchKgAQoRTGlzdFNjaGVkdWxlVGlja3MSKC5nZW5haV9zcGluZS52MS5MaXN0U2NoZWR1bGVUaWNrc1JlcXVlc3QaKS5nZW5haV9zcGluZS52MS5MaXN0U2NoZWR1bGVUaWNrc1Jlc3BvbnNlIjbyuxgJcnVuczpyZWFkgtPkkwIjEiEvdjEvc2NoZWR1bGVzL3tzY2hlZHVsZV9pZH0vdGlja3NiBnByb3RvMw", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_genai_spine_v1_work, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiVnZW5haV9zcGluZS92MS9zY2hlZHVsZV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSKuCAoIU2NoZWR1bGUSGwoLc2NoZWR1bGVfaWQYASABKAlCBqK7GAI4JBIpCgRuYW1lGAIgASgJQhuiuxgXOIABQhJbQS1aYS16MC05Xy46LyAtXSoSJwoEd29yaxgDIAEoCzIULmdlbmFpX3NwaW5lLnYxLldvcmtIAIgBARJACgt0YXJnZXRfdHlwZRgEIAEoCUImorsYIkIgdGFza3xwaXBlbGluZXxvcGVyYXRpb258d29ya2Zsb3dIAYgBARIrCgt0YXJnZXRfbmFtZRgFIAEoCUIRorsYDTiAAUIIW15ceDAwXSpIAogBARInCgZwYXJhbXMYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKB29wdGlvbnMYByABKAsyGi5nZW5haV9zcGluZS52MS5SdW5PcHRpb25zEicKD2Nyb25fZXhwcmVzc2lvbhgIIAEoCUIJorsYBTABOMgBSAOIAQESNQoQaW50ZXJ2YWxfc2Vjb25kcxgJIAEoAUIWorsYEhEAAAAAAADwPxkAAAAAUCh+QUgEiAEBEiwKCHJ1bl90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIiCgh0aW1lem9uZRgLIAEoCUILorsYBzhAUgNVVENIBYgBARI+ChVtaXNmaXJlX2dyYWNlX3NlY29uZHMYDCABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAAB1IkFSAjYwSAaIAQESNQoNbWF4X2luc3RhbmNlcxgNIAEoBUIZorsYFREAAAAAAADwPxkAAAAAAECPQFIBMUgHiAEBEhQKB2VuYWJsZWQYDiABKAhICIgBARIxCg1uZXh0X3J1bl90aW1lGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3J1bl90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBEgASgFEhQKBGV0YWcYEiABKAlCBqK7GAI4QBIvCgtjcmVhdGVfdGltZRgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHBhdXNlX3JlYXNvbhgVIAEoCRIRCglwcmluY2lwYWwYFiABKAlCBwoFX3dvcmtCDgoMX3RhcmdldF90eXBlQg4KDF90YXJnZXRfbmFtZUISChBfY3Jvbl9leHByZXNzaW9uQhMKEV9pbnRlcnZhbF9zZWNvbmRzQgsKCV90aW1lem9uZUIYChZfbWlzZmlyZV9ncmFjZV9zZWNvbmRzQhAKDl9tYXhfaW5zdGFuY2VzQgoKCF9lbmFibGVkIksKFUNyZWF0ZVNjaGVkdWxlUmVxdWVzdBIyCghzY2hlZHVsZRgBIAEoCzIYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlQgaiuxgCCAEiNAoSR2V0U2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiqwEKFExpc3RTY2hlZHVsZXNSZXF1ZXN0EhQKB2VuYWJsZWQYASABKAhIAIgBARIyCglwYWdlX3NpemUYAiABKAVCGqK7GBYRAAAAAAAA8D8ZAAAAAABAf0BSAjUwSAGIAQESIAoKcGFnZV90b2tlbhgDIAEoCUIHorsYAziAEEgCiAEBQgoKCF9lbmFibGVkQgwKCl9wYWdlX3NpemVCDQoLX3BhZ2VfdG9rZW4iXQoVTGlzdFNjaGVkdWxlc1Jlc3BvbnNlEisKCXNjaGVkdWxlcxgBIAMoCzIYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKcAQoVVXBkYXRlU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAESMgoIc2NoZWR1bGUYAiABKAsyGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZUIGorsYAggBEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJbChVEZWxldGVTY2hlZHVsZVJlcXVlc3QSHgoLc2NoZWR1bGVfaWQYASABKAlCCaK7GAUIATiAARIZCgRldGFnGAIgASgJQgaiuxgCOEBIAIgBAUIHCgVfZXRhZyIYChZEZWxldGVTY2hlZHVsZVJlc3BvbnNlIjYKFFBhdXNlU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiNwoVUmVzdW1lU2NoZWR1bGVSZXF1ZXN0Eh4KC3NjaGVkdWxlX2lkGAEgASgJQgmiuxgFCAE4gAEiYQoWVHJpZ2dlclNjaGVkdWxlUmVxdWVzdBIeCgtzY2hlZHVsZV9pZBgBIAEoCUIJorsYBQgBOIABEicKBnBhcmFtcxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QirQEKGExpc3RTY2hlZHVsZVRpY2tzUmVxdWVzdBIeCgtzY2hlZHVsZV9pZBgBIAEoCUIJorsYBQgBOIABEjIKCXBhZ2Vfc2l6ZRgCIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBIAIgBARIgCgpwYWdlX3Rva2VuGAMgASgJQgeiuxgDOIAQSAGIAQFCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJhChlMaXN0U2NoZWR1bGVUaWNrc1Jlc3BvbnNlEisKBXRpY2tzGAEgAygLMhwuZ2VuYWlfc3BpbmUudjEuU2NoZWR1bGVUaWNrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKXAQoMU2NoZWR1bGVUaWNrEiwKCGR1ZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdvdXRjb21lGAIgASgJEhMKBnJ1bl9pZBgDIAEoCUgAiAEBEigKBWRlbGF5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgkKB19ydW5faWQy3woKD1NjaGVkdWxlU2VydmljZRKAAQoOQ3JlYXRlU2NoZWR1bGUSJS5nZW5haV9zcGluZS52MS5DcmVhdGVTY2hlZHVsZVJlcXVlc3QaGC5nZW5haV9zcGluZS52MS5TY2hlZHVsZSIt8rsYCnJ1bnM6d3JpdGWC0+STAhk6CHNjaGVkdWxlIg0vdjEvc2NoZWR1bGVzEn0KC0dldFNjaGVkdWxlEiIuZ2VuYWlfc3BpbmUudjEuR2V0U2NoZWR1bGVSZXF1ZXN0GhguZ2VuYWlfc3BpbmUudjEuU2NoZWR1bGUiMPK7GAlydW5zOnJlYWSC0+STAh0SGy92MS9zY2hlZHVsZXMve3NjaGVkdWxlX2lkfRKAAQoNTGlzdFNjaGVkdWxlcxIkLmdlbmFpX3NwaW5lLnYxLkxpc3RTY2hlZHVsZXNSZXF1ZXN0GiUuZ2VuYWlfc3BpbmUudjEuTGlzdFNjaGVkdWxlc1Jlc3BvbnNlIiLyuxgJcnVuczpyZWFkgtPkkwIPEg0vdjEvc2NoZWR1bGVzErcBCg5VcGRhdGVTY2hlZHVsZRIlLmdlbmFpX3NwaW5lLnYxLlVwZGF0ZVNjaGVkdWxlUmVxdWVzdBoYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlImTyuxgKcnVuczp3cml0ZYLT5JMCUDoIc2NoZWR1bGVaJzoIc2NoZWR1bGUaGy92MS9zY2hlZHVsZXMve3NjaGVkdWxlX2lkfTIbL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9EpIBCg5EZWxldGVTY2hlZHVsZRIlLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNjaGVkdWxlUmVxdWVzdBomLmdlbmFpX3NwaW5lLnYxLkRlbGV0ZVNjaGVkdWxlUmVzcG9uc2UiMfK7GApydW5zOndyaXRlgtPkkwIdKhsvdjEvc2NoZWR1bGVzL3tzY2hlZHVsZV9pZH0SiwEKDVBhdXNlU2NoZWR1bGUSJC5nZW5haV9zcGluZS52MS5QYXVzZVNjaGVkdWxlUmVxdWVzdBoYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlIjryuxgKcnVuczp3cml0ZYLT5JMCJjoBKiIhL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9OnBhdXNlEo4BCg5SZXN1bWVTY2hlZHVsZRIlLmdlbmFpX3NwaW5lLnYxLlJlc3VtZVNjaGVkdWxlUmVxdWVzdBoYLmdlbmFpX3NwaW5lLnYxLlNjaGVkdWxlIjvyuxgKcnVuczp3cml0ZYLT5JMCJzoBKiIiL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9OnJlc3VtZRK1AQoPVHJpZ2dlclNjaGVkdWxlEiYuZ2VuYWlfc3BpbmUudjEuVHJpZ2dlclNjaGVkdWxlUmVxdWVzdBoTLmdlbmFpX3NwaW5lLnYxLlJ1biJl8rsYCnJ1bnM6d3JpdGWC0+STAlE6ASpaJzoBKiIiL3YxL3dlYmhvb2tzL3RyaWdnZXIve3NjaGVkdWxlX2lkfSIjL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9OnRyaWdnZXISoAEKEUxpc3RTY2hlZHVsZVRpY2tzEiguZ2VuYWlfc3BpbmUudjEuTGlzdFNjaGVkdWxlVGlja3NSZXF1ZXN0GikuZ2VuYWlfc3BpbmUudjEuTGlzdFNjaGVkdWxlVGlja3NSZXNwb25zZSI28rsYCXJ1bnM6cmVhZILT5JMCIxIhL3YxL3NjaGVkdWxlcy97c2NoZWR1bGVfaWR9L3RpY2tzYgZwcm90bzM", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_genai_spine_v1_work, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Schedule is work with times. One of cron_expression, interval_seconds and run_time says when.
@@ -63,22 +63,24 @@ export type Schedule = Message<"genai_spine.v1.Schedule"> & {
   targetName?: string | undefined;
 
   /**
-   * Fields of the named work's request.
+   * Fields of the named work's request. A text that is {due}, {date} or {day_before} and nothing else stands for the
+   * due time in UTC, its day in the schedule's time zone, or the day before that.
    *
    * @generated from field: google.protobuf.Struct params = 6;
    */
   params?: JsonObject | undefined;
 
   /**
-   * Options of its runs; {due} in the idempotency key stands for the due time, {date} for its day. Default: a key
-   * of the schedule and the due time.
+   * Options of its runs. The idempotency key must hold {due}, {date} or {day_before}, as in params, unless the
+   * schedule has one single time. Default: a key of the schedule and the due time.
    *
    * @generated from field: genai_spine.v1.RunOptions options = 7;
    */
   options?: RunOptions | undefined;
 
   /**
-   * Five or six fields, as cron reads them: minute, hour, day, month, weekday; a field of seconds may stand first.
+   * Five or six fields, as cron reads them: minute, hour, day, month, weekday; a field of seconds may stand first. A
+   * time that a change to summer time leaves out is moved behind the gap, and one that comes twice is due once.
    *
    * @generated from field: optional string cron_expression = 8;
    */
@@ -106,14 +108,15 @@ export type Schedule = Message<"genai_spine.v1.Schedule"> & {
   timezone?: string | undefined;
 
   /**
-   * A due time that nobody looked at for so many seconds is missed. Default 60.
+   * A due time that nobody looked at for so many seconds is missed. Of several in a row the first one is listed.
+   * Default 60.
    *
    * @generated from field: optional int32 misfire_grace_seconds = 12;
    */
   misfireGraceSeconds?: number | undefined;
 
   /**
-   * Runs of it at once; a due time beyond that is skipped. Default 1.
+   * Runs of it that have not ended; a due time beyond that is skipped. Default 1.
    *
    * @generated from field: optional int32 max_instances = 13;
    */
@@ -169,14 +172,15 @@ export type Schedule = Message<"genai_spine.v1.Schedule"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * Why it is paused, where the server did it: the key of its maker was revoked. Empty: it is not.
+   * Why it is paused, where the server did it: the key of its maker was revoked or has expired, or its tenant or
+   * project was disabled. Empty: it is not.
    *
    * @generated from field: string pause_reason = 21;
    */
   pauseReason: string;
 
   /**
-   * Who made it; set by the server.
+   * Who made it, or changed last what it does; set by the server.
    *
    * @generated from field: string principal = 22;
    */
@@ -427,6 +431,14 @@ export type TriggerScheduleRequest = Message<"genai_spine.v1.TriggerScheduleRequ
    * @generated from field: string schedule_id = 1;
    */
   scheduleId: string;
+
+  /**
+   * Fields in the place of those of the schedule's params, or beside them; only where it has a target_name. The caller
+   * needs the scope of the work then. Default: none.
+   *
+   * @generated from field: google.protobuf.Struct params = 2;
+   */
+  params?: JsonObject | undefined;
 };
 
 /**
@@ -513,7 +525,8 @@ export type ScheduleTick = Message<"genai_spine.v1.ScheduleTick"> & {
   dueTime?: Timestamp | undefined;
 
   /**
-   * submitted, skipped (max_instances ran already) or missed (nobody looked within misfire_grace_seconds).
+   * submitted, skipped (max_instances ran already), missed (nobody looked within misfire_grace_seconds) or refused
+   * (its work cannot be submitted any more; the log says why).
    *
    * @generated from field: string outcome = 2;
    */
@@ -543,7 +556,8 @@ export const ScheduleTickSchema: GenMessage<ScheduleTick> = /*@__PURE__*/
 
 /**
  * ScheduleService submits runs at set times: each due time once, however many servers there are. Its runs belong to
- * who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules.
+ * who made the schedule, and are paid from the same budgets; a revoked key pauses its schedules. Whoever changes what a
+ * schedule does, or resumes one that was paused for its maker's key, is its maker from then on.
  *
  * @generated from service genai_spine.v1.ScheduleService
  */
@@ -622,7 +636,10 @@ export const ScheduleService: GenService<{
     output: typeof ScheduleSchema;
   },
   /**
-   * TriggerSchedule submits its work now, beside its times. REST answers 202. Errors: SCHEDULE_NOT_FOUND.
+   * TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
+   * a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
+   * repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
+   * IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
    *
    * @generated from rpc genai_spine.v1.ScheduleService.TriggerSchedule
    */

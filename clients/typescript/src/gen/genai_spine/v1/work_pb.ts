@@ -496,7 +496,8 @@ export const AggregateCostsRequestSchema: GenMessage<AggregateCostsRequest> = /*
   messageDesc(file_genai_spine_v1_work, 2);
 
 /**
- * AggregateCostsResponse is what a day cost, by provider and model.
+ * AggregateCostsResponse is what a day cost the tenant of the run, by provider and model. The table daily_costs, which is
+ * brought up to date, has the whole service's.
  *
  * @generated from message genai_spine.v1.AggregateCostsResponse
  */

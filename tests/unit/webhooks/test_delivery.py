@@ -1,6 +1,6 @@
 """How long a webhook that fails is tried."""
 
-from genai_spine.billing.alerts.alerts import WAITS_S, wait_after
+from genai_spine.webhooks.delivery import WAITS_S, wait_after
 
 
 def test_waits_grow_to_hours_and_end() -> None:

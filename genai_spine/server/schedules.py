@@ -1,0 +1,56 @@
+"""Schedules of a server, and the webhooks of runs."""
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from genai_spine.access.secrets import WEBHOOKS
+from genai_spine.runs.library import RunLibrary
+from genai_spine.runs.webhooks import RunWebhooks
+from genai_spine.schedules.library import ScheduleLibrary
+from genai_spine.schedules.makers import Makers
+from genai_spine.schedules.scheduler import Scheduler
+from genai_spine.security.fetch import Fetcher
+from genai_spine.server.access import root_secret
+from genai_spine.services.schedule import ScheduleService
+from genai_spine.settings import Settings
+from genai_spine.store.access.keys import KeyRows
+from genai_spine.store.access.tenants import ProjectRows, TenantRows
+from genai_spine.store.database import Database
+from genai_spine.store.runs.schedules import ScheduleRows
+from genai_spine.v1 import schedule_service_pb2
+from genai_spine.v1.schedule_service_pb2_grpc import add_ScheduleServiceServicer_to_server
+from genai_spine.webhooks.posting import limits
+
+FILES = (schedule_service_pb2,)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """Schedules of one process: no reload replaces them."""
+
+    library: ScheduleLibrary
+    scheduler: Scheduler
+
+    @classmethod
+    def of(cls, database: Database, runs: RunLibrary) -> "Schedules":
+        """Schedules of a server, none of which is looked at yet."""
+        rows = ScheduleRows(database)
+        makers = Makers(KeyRows(database), TenantRows(database), ProjectRows(database))
+        return cls(ScheduleLibrary(rows, runs, makers), Scheduler(rows, runs, makers))
+
+    def service(self) -> tuple[Any, Any]:
+        """How gRPC adds the service, and the service."""
+        return add_ScheduleServiceServicer_to_server, ScheduleService(self.library)
+
+
+def webhooks_of(settings: Settings, database: Database) -> RunWebhooks:
+    """Webhooks of runs, as the settings allow. Errors: those of root_secret(), OSError (the CA file)."""
+    trust = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
+    fetcher = Fetcher(limits(is_private=settings.run_webhook_private), trust)
+    root = root_secret(settings)
+
+    def secrets(tenant_id: str) -> list[bytes]:
+        return [] if root is None else root.keys(f"{WEBHOOKS} {tenant_id}")
+
+    return RunWebhooks(database, fetcher, secrets)
