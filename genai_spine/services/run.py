@@ -7,12 +7,11 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import http_answer
 from genai_spine.call import Call
-from genai_spine.runs import older_batches
 from genai_spine.runs.library import DEFAULT_WAIT_S, RunLibrary
-from genai_spine.runs.logs import RunLogs
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.watching import Place, RunWatcher, with_silences
-from genai_spine.services import run_views
+from genai_spine.services import older_batches, run_views
+from genai_spine.services.run_logs import RunLogs
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
 

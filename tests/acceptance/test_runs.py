@@ -156,7 +156,7 @@ async def test_stream_goes_on_after_the_last_event_id(rest: Client) -> None:
 
 
 async def test_stream_shows_text_while_it_is_written(rest: Client, openai_upstream: UpstreamProcess) -> None:
-    openai_upstream.script(Reply(text="one two three four", chunk_delay_s=0.05))
+    openai_upstream.script(Reply(text=["one ", "two ", "three ", "four"], interval_s=0.2))
     answer = await rest.post("/v1/runs", SLOW)
     stream = await rest.get(f"/v1/runs/{answer.json['run_id']}/events", headers=EVENTS)
     shown = "".join(event["output"]["text"] for _, event in frames(stream) if event["event_type"] == "output")
