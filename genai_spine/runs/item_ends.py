@@ -126,7 +126,7 @@ class ItemEnds:
             self._many.clear()
         for place in late:
             self._begun.pop(place, None)
-        if progress.is_told:
+        if progress.has_event:
             self._told = monotonic()
         self._count(ended, len(some))
         for _, committed in some:
@@ -141,8 +141,8 @@ class ItemEnds:
     def _progress(self, ended: BatchCounts) -> BatchProgress:
         counts = self.counts
         done = counts.total - counts.pending + ended.completed + ended.failed
-        is_told = done != counts.total - counts.pending and monotonic() - self._told >= TOLD_S
-        return BatchProgress(done / max(1, counts.total), f"{done} of {counts.total}", is_told)
+        has_event = done != counts.total - counts.pending and monotonic() - self._told >= TOLD_S
+        return BatchProgress(done / max(1, counts.total), f"{done} of {counts.total}", has_event)
 
     def _late(self) -> Mapping[int, int]:
         """Items that have run for a while and are not shown as running."""

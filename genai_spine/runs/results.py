@@ -110,7 +110,7 @@ def embeddings(answer: CreateEmbeddingsResponse) -> Fields:
 
 
 def speech(answer: media.SpeechChunk) -> Fields:
-    """What was spoken; the sound itself is in the run's response."""
+    """Size and kind of what was spoken; the sound itself is in the response of the run."""
     return {"media_type": answer.media_type, "size_bytes": len(answer.data), "model": answer.model}
 
 

@@ -95,7 +95,7 @@ async def test_batch_is_made_here_in_its_order(sdk: openai.AsyncOpenAI) -> None:
 
 
 async def test_failed_lines_are_in_the_error_file(sdk: openai.AsyncOpenAI) -> None:
-    made = await batch_of(sdk, [chat("good"), chat("bad", "openai:no-such-model-at-all")])
+    made = await batch_of(sdk, [chat("good"), chat("bad", "claude-none")])
     batch = await ended(sdk, made.id)
     assert batch.status == "completed"
     assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)

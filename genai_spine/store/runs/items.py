@@ -82,7 +82,7 @@ class BatchProgress(NamedTuple):
 
     share: float
     message: str
-    is_told: bool  # by an event
+    has_event: bool  # by an event
 
 
 async def add_items(change: Change, run_id: str, items: SubmittedItems) -> list[PendingEvent]:
@@ -114,7 +114,9 @@ async def _reuse(change: Change, run_id: str, reused_from: str) -> list[PendingE
         .returning(columns.place, columns.item_id)
     )
     return [
-        PendingEvent("item_completed", _told(place, item_id, "completed") | {"is_reused": True}, DISPATCHER)
+        PendingEvent(
+            "item_completed", _end_data(place, item_id, "completed") | {"is_reused": True}, DISPATCHER
+        )
         for place, item_id in sorted(tuple(row) for row in taken)
     ]
 
@@ -186,8 +188,10 @@ class ItemRows:
         """
         if is_repeat:
             ends = await self._still_open(owner.run_id, ends)
-        events = [PendingEvent("item_completed", _told(end.place, end.item_id, end.status)) for end in ends]
-        if progress.is_told:
+        events = [
+            PendingEvent("item_completed", _end_data(end.place, end.item_id, end.status)) for end in ends
+        ]
+        if progress.has_event:
             events.append(PendingEvent("progress", {"progress": progress.share, "message": progress.message}))
         values = {"progress": progress.share, "progress_message": progress.message}
         async with changing(self._database) as change:
@@ -250,7 +254,7 @@ class ItemRows:
         return found
 
 
-def _told(place: int, item_id: str, status: str) -> dict[str, Any]:
+def _end_data(place: int, item_id: str, status: str) -> dict[str, Any]:
     return {"index": place, "item_id": item_id, "status": status}
 
 

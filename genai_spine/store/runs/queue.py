@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, insert, null, or_, select, tuple_, union_all, update
+from sqlalchemy import CTE, ScalarSelect, Select, func, insert, null, or_, select, union_all, update
 
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row
@@ -69,7 +69,7 @@ class RunQueue:
             picked = due.limit(MAX_PROMOTED).with_for_update(skip_locked=True).cte("picked")
             moved = await change.execute(
                 update(runs)
-                .where(runs.c.id.in_(select(picked.c.id)), stands("pending"))
+                .where(runs.c.id.in_(select(picked.c.id)), runs.c.status == "pending")
                 .values(status="queued", queued_at=Now(), last_sequence=runs.c.last_sequence + 1)
                 .returning(runs.c.id, runs.c.attempt, runs.c.last_sequence)
             )
@@ -98,7 +98,7 @@ class RunQueue:
             picked = _first(heads[0], most).with_for_update(skip_locked=True)
         else:
             ids = await self._chosen(heads, most)
-            picked = select(runs.c.id).where(runs.c.id.in_(ids), stands("queued"))
+            picked = select(runs.c.id).where(runs.c.id.in_(ids), runs.c.status == "queued")
             picked = picked.with_for_update(skip_locked=True)
         return await self._take(picked, executor_id)
 
@@ -133,7 +133,7 @@ class RunQueue:
         async with changing(self._database) as change:
             taken = await change.execute(
                 update(runs)
-                .where(columns.id.in_(select(ids)), stands("queued"))
+                .where(columns.id.in_(select(ids)), columns.status == "queued")  # a parameter: by their ids
                 .values(
                     status="running",
                     executor_id=executor_id,
@@ -205,19 +205,33 @@ def _heads_query() -> Select[Any]:
     """First run of each lane, class and tenant: from one to the next in the index of the queue."""
     first = select(runs.c.id).where(stands("queued")).order_by(*_queue).limit(1).scalar_subquery()
     heads = select(*_queue).where(runs.c.id == first).cte("heads", recursive=True)
-    later, behind = runs.alias("later"), runs.alias("behind")
-    place = tuple_(later.c.lane, later.c.priority, later.c.tenant_id)
-    following = (
+    behind = runs.alias("behind")
+    # Three seeks: SQLite would use the first column alone of a comparison of rows.
+    of_tenant = _first_behind(heads, equal=("lane", "priority"), greater="tenant_id")
+    of_class = _first_behind(heads, equal=("lane",), greater="priority")
+    of_lane = _first_behind(heads, equal=(), greater="lane")
+    following = func.coalesce(of_tenant, of_class, of_lane)
+    named = [behind.c[column.name] for column in _queue]
+    heads = heads.union_all(select(*named).join_from(heads, behind, behind.c.id == following))
+    return select(*(heads.c[column.name] for column in _queue))
+
+
+def _first_behind(heads: CTE, equal: Sequence[str], greater: str) -> ScalarSelect[str]:
+    """Id of the first run that has the same values in some columns, and a greater one in the next."""
+    later = runs.alias()
+    places = [later.c[column.name] for column in _queue]
+    return (
         select(later.c.id)
-        .where(stands("queued", later), place > tuple_(heads.c.lane, heads.c.priority, heads.c.tenant_id))
-        .order_by(*(later.c[column.name] for column in _queue))
+        .where(
+            stands("queued", later),
+            *(later.c[name] == heads.c[name] for name in equal),
+            later.c[greater] > heads.c[greater],
+        )
+        .order_by(*places[len(equal) :])
         .limit(1)
         .correlate(heads)
         .scalar_subquery()
     )
-    named = [behind.c[column.name] for column in _queue]
-    heads = heads.union_all(select(*named).join_from(heads, behind, behind.c.id == following))
-    return select(*(heads.c[column.name] for column in _queue))
 
 
 _all_heads = _heads_query()
