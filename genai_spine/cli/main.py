@@ -1,7 +1,8 @@
 """The command line: `genai-spine up | serve | migrate | chat | summarize | models | prompts | ...`.
 
 Every command has --help, and --json where it prints something a program may read. Exit codes: 0 done,
-1 it failed (the reason is on standard error), 2 the command line is wrong.
+1 it failed (the reason is on standard error), 2 the command line is wrong, 130 Ctrl-C. Commands that wait
+for a run: 3 the run failed, 4 it was cancelled, 5 it has not ended.
 """
 
 import gc
@@ -43,6 +44,8 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.request_log import commands as request_log
+from genai_spine.cli.runs import batches, dead_letters, schedules
+from genai_spine.cli.runs import commands as runs
 from genai_spine.cli.spending import budgets, ledger
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.cli.usage import costs, usage
@@ -81,6 +84,11 @@ app.add_typer(audit.group, name="audit")
 app.add_typer(budgets.group, name="budget")
 app.add_typer(ledger.group, name="ledger")
 app.command()(models.drift)
+app.add_typer(runs.group, name="runs")
+app.command(name="workers")(runs.workers)
+app.command(name="batch")(batches.batch)
+app.add_typer(schedules.group, name="schedules")
+app.add_typer(dead_letters.group, name="dlq")
 
 
 def main() -> None:

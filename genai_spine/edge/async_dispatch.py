@@ -143,12 +143,11 @@ def _answer(contract: MethodDescriptor, run: Run, call: Call) -> Message:
     if _prefers(call):
         call.headers["preference-applied"] = "respond-async"
     http_answer.answered(call, 202)
-    if kind is HttpBody:
-        whole: Message = HttpBody(content_type="application/json", data=body)
-        return whole
-    if call.path:
-        http_answer.replaced(call, body)
     response: Message = kind()
+    if isinstance(response, HttpBody):
+        response.content_type, response.data = "application/json", body
+    elif call.path:
+        http_answer.replaced(call, body)
     if isinstance(response, ExecutePromptResponse):
         response.run_id, response.status = run.run_id, run.status
     return response

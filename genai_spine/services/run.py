@@ -7,12 +7,11 @@ from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine import http_answer
 from genai_spine.call import Call
-from genai_spine.runs import older_batches
 from genai_spine.runs.library import DEFAULT_WAIT_S, RunLibrary
-from genai_spine.runs.logs import RunLogs
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.watching import Place, RunWatcher, with_silences
-from genai_spine.services import run_views
+from genai_spine.services import older_batches, run_views
+from genai_spine.services.run_logs import RunLogs
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
 
@@ -32,13 +31,11 @@ class RunService:
         """Submission of work; HTTP status 202. Errors: those of RunLibrary.create()."""
         http_answer.answered(call, 202)
         older_batches.read(request)
-        run = await self._library.create(request, call)
-        return run_views.submitted(run, request, call) if call.path else run
+        return run_views.submitted(await self._library.create(request, call), request, call)
 
     async def GetRun(self, request: pb.GetRunRequest, call: Call) -> run_pb2.Run:
         """Run by id. Errors: RunNotFound."""
-        run = await self._library.get(request.run_id, call)
-        return run_views.found(run) if call.path else run
+        return run_views.found(await self._library.get(request.run_id, call), call)
 
     async def ListRuns(self, request: pb.ListRunsRequest, call: Call) -> pb.ListRunsResponse:
         """Page of runs, the newest first."""
@@ -52,7 +49,7 @@ class RunService:
         """Run once it has ended, or when the time is up. Errors: RunNotFound."""
         given = request.HasField("timeout")
         timeout_s = request.timeout.ToTimedelta().total_seconds() if given else DEFAULT_WAIT_S
-        return await self._library.wait(request.run_id, timeout_s, call)
+        return run_views.found(await self._library.wait(request.run_id, timeout_s, call), call)
 
     async def WatchRun(self, request: pb.WatchRunRequest, call: Call) -> AsyncGenerator[run_pb2.RunEvent]:
         """Events from a sequence number on, until the run has ended. Errors: RunNotFound."""
@@ -104,16 +101,16 @@ class RunService:
 
     async def CancelRun(self, request: pb.CancelRunRequest, call: Call) -> run_pb2.Run:
         """Stop of a run. Errors: RunNotFound, NotCancellable."""
-        return await self._library.cancel(request, call)
+        return run_views.found(await self._library.cancel(request, call), call)
 
     async def RetryRun(self, request: pb.RetryRunRequest, call: Call) -> run_pb2.Run:
         """New run of failed work; HTTP status 202. Errors: RunNotFound, RunState."""
         http_answer.answered(call, 202)
-        return await self._library.retry(request.run_id, call)
+        return run_views.found(await self._library.retry(request.run_id, call), call)
 
     async def ApproveRun(self, request: pb.ApproveRunRequest, call: Call) -> run_pb2.Run:
         """Start of a held run. Errors: RunNotFound, RunState."""
-        return await self._library.approve(request.run_id, call)
+        return run_views.found(await self._library.approve(request.run_id, call), call)
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, call: Call) -> pb.QueueStats:
         """Depth of the queues of the caller's tenant."""

@@ -11,8 +11,10 @@ WAITS_FOR_WORKER = "no living worker serves lane {lane}: the run waits for one"
 IS_EXISTING = "the run of this idempotency key was there: none was made"
 
 
-def found(run: run_pb2.Run) -> run_pb2.Run:
-    """Run with the fields that older clients look for."""
+def found(run: run_pb2.Run, call: Call) -> run_pb2.Run:
+    """Run with the fields that older clients look for, for REST callers only."""
+    if not call.path:
+        return run
     run.metadata.MergeFrom(run.options.metadata)
     if run.HasField("item_counts") or run.work.WhichOneof("request") == "batch":
         run.batch_id = run.run_id
@@ -23,8 +25,10 @@ def found(run: run_pb2.Run) -> run_pb2.Run:
 
 
 def submitted(run: run_pb2.Run, request: pb.CreateRunRequest, call: Call) -> run_pb2.Run:
-    """Run as the answer to its submission."""
-    found(run)
+    """Run as the answer to its submission; of gRPC callers as it is."""
+    if not call.path:
+        return run
+    found(run, call)
     run.data.run_id, run.data.dry_run = run.run_id, request.dry_run
     run.data.would_execute = not run.HasField("end_time")
     run.elapsed_ms = call.latency_ms
@@ -38,7 +42,7 @@ def submitted(run: run_pb2.Run, request: pb.CreateRunRequest, call: Call) -> run
 def numbered(response: pb.ListRunsResponse, request: pb.ListRunsRequest, call: Call) -> pb.ListRunsResponse:
     """Page of a list with its numbers, where they are known, and its links."""
     for run in response.runs:
-        found(run)
+        found(run, call)
     limit, path = request.page_size or DEFAULT_LIMIT, call.path or ""
     has_more = bool(response.next_page_token)
     response.links["self"] = path

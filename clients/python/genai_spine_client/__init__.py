@@ -19,10 +19,13 @@ from genai_spine_client.gen.genai_spine.v1 import (
     ResponseFormat,
     ResponseFormatKind,
     Role,
+    Run,
+    RunEvent,
     Tool,
     ToolCall,
     ToolChoice,
     ToolChoiceMode,
+    Work,
 )
 
 __all__ = [
@@ -39,6 +42,8 @@ __all__ = [
     "ResponseFormat",
     "ResponseFormatKind",
     "Role",
+    "Run",
+    "RunEvent",
     "Spent",
     "Spine",
     "SpineError",
@@ -47,5 +52,6 @@ __all__ = [
     "ToolChoice",
     "ToolChoiceMode",
     "Vectors",
+    "Work",
     "errors",
 ]

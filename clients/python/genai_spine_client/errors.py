@@ -7,7 +7,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from genai_spine_client.details import Details
-from genai_spine_client.gen.genai_spine.v1 import ErrorReason
+from genai_spine_client.gen.genai_spine.v1 import ErrorReason, Run
 
 
 class SpineError(Exception):
@@ -60,7 +60,19 @@ class ProviderFailed(SpineError):
 
 
 class TimedOut(SpineError):
-    """The provider, or the whole call, took too long."""
+    """The provider, or the whole call, or what was waited for, took too long."""
+
+
+class RunFailed(SpineError):
+    """A run whose answer was waited for failed or was cancelled; `run` is the run."""
+
+    def __init__(self, run: Run) -> None:
+        error = run.error
+        reason = ErrorReason.__members__.get(error.type if error else "", ErrorReason.INTERNAL_ERROR)
+        details = Details(metadata=dict(error.metadata)) if error else None
+        message = f"run {run.run_id} is {run.status}" + (f": {error.message}" if error else "")
+        super().__init__(message, reason, Status.ABORTED, details)
+        self.run = run
 
 
 class Unavailable(SpineError):

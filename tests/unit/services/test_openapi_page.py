@@ -62,7 +62,7 @@ def test_headers_that_a_caller_may_send_are_parameters() -> None:
         about_files = name.startswith("OpenAIService_") and ("File" in name or "Batch" in name)
         assert ("Provider" in sent) == about_files, name
     named = {one["name"] for one in DOCUMENT["components"]["parameters"].values()}
-    keyed = {"Idempotency-Key", "x-genai-on-lost", "x-genai-resume-after"}
+    keyed = {"Prefer", "Idempotency-Key", "x-genai-on-lost", "x-genai-resume-after"}
     ours = {"x-genai-lane", "x-genai-provider", "x-request-id", "x-request-timeout"}
     assert named - keyed == ours | {"x-tenant-id", "x-correlation-id", "x-genai-request-log"}
 

@@ -1,0 +1,93 @@
+"""`genai-spine batch FILE.jsonl`: the lines of a file as the items of one run, watched, and its results."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Tenant, fail, print_json, run
+from genai_spine.cli.runs.asked import exit_status, object_of, parse, runs
+from genai_spine.cli.runs.commands import write_results
+from genai_spine.cli.runs.progress_view import View, ending
+from genai_spine.cli.runs.submission import Priority
+from genai_spine.cli.runs.watching import Watch, watched
+from genai_spine.v1 import run_service_pb2 as pb
+
+NAMED = {"id", "type", "params"}  # keys of a line that names its work
+
+
+def batch(
+    file: Annotated[
+        Path, typer.Argument(help="A JSON object a line: {id, type, params} or {item_id, work}.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="Default: FILE.results.jsonl beside FILE.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, max=1000, help="Items at once.")] = None,
+    max_failures: Annotated[int | None, typer.Option(min=1, help="Failed items that end it.")] = None,
+    reuse: Annotated[
+        str | None, typer.Option(help="Earlier batch whose equal items are not paid again.")
+    ] = None,
+    priority: Priority = Priority.NORMAL,
+    lane: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most that it may cost.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit it, and do not watch.")] = False,
+    tenant: Tenant = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Run the lines of a file as one batch, and write an answer a line, in their order.
+
+    Ctrl-C leaves it running. Exit status: 0 completed, 3 failed, 4 cancelled.
+    """
+    request = _request(file)
+    if concurrency is not None:
+        request.work.batch.max_concurrency = concurrency
+    if max_failures is not None:
+        request.work.batch.max_failures = max_failures
+    if reuse is not None:
+        request.work.batch.reuse_results_of = reuse
+    request.options.priority, request.options.trigger_source = priority.value, "cli"
+    given = {"lane": lane, "idempotency_key": key, "budget_limit_usd": budget_usd}
+    for field, value in given.items():
+        if value is not None:
+            setattr(request.options, field, value)
+    made = run(runs(address, tenant, "CreateRun", request))
+    if detach:
+        print_json(made) if as_json else typer.echo(ending(made))
+        return
+    if not as_json:
+        typer.echo(f"run {made.run_id}", err=True)
+    ended = watched(Watch(address, tenant, made.run_id), View(as_json=as_json))
+    target = output or file.with_suffix(".results.jsonl")
+    write_results(address, tenant, ended, target)
+    if not as_json:
+        typer.echo(f"results: {target}", err=True)
+    raise typer.Exit(exit_status(ended))
+
+
+def _request(file: Path) -> pb.CreateRunRequest:
+    """Submission of a file's lines; one that is wrong ends the command with its number."""
+    request = pb.CreateRunRequest()
+    try:
+        lines = file.read_text().splitlines()
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    for number, text in enumerate(lines, 1):
+        if text.strip():
+            _add(request, object_of(text, f"{file}:{number}"), f"{file}:{number}")
+    if not request.work.batch.items:
+        fail(f"{file} has no items")
+    return request
+
+
+def _add(request: pb.CreateRunRequest, given: dict[str, Any], place: str) -> None:
+    item = request.work.batch.items.add()
+    if "work" in given:
+        parse(given, item, place)
+    elif isinstance(given.get("type"), str) and given.keys() <= NAMED:
+        member = given["type"].removeprefix("task:").removeprefix("genai.")
+        if "id" in given:
+            item.item_id = str(given["id"])
+        parse({"work": {member: given.get("params", {})}}, item, place)
+    else:
+        fail(f"{place}: must have type and params, or work")
