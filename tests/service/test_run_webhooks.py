@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from genai_spine.access.secrets import derived
-from genai_spine.store.runs.events import NewEvent, append
+from genai_spine.store.runs.events import PendingEvent, append
 from genai_spine.store.runs.news import changing
 from genai_spine.store.webhooks.deliveries import DeliveryRows
 from genai_spine.v1 import run_service_pb2 as pb
@@ -170,7 +170,7 @@ async def test_message_of_a_process_that_died_is_told_by_another_one(told: Told)
         run = await told.submit(receiver.url, hold=True)
         rows = DeliveryRows(told.server.database)
         async with changing(told.server.database) as change:
-            await append(change, run.run_id, NewEvent("cancelled", {"reason": "a test"}))
+            await append(change, run.run_id, PendingEvent("cancelled", {"reason": "a test"}))
             claimed = sa.text(
                 "UPDATE run_webhooks SET attempt = 1, next_at = next_at WHERE run_id = :run"
             )  # by a process that ends here, whose time is over
@@ -186,8 +186,8 @@ async def test_failure_that_is_retried_is_told_only_where_that_was_asked_for(tol
         asked = await told.submit(receiver.url, "failed", hold=True)
         for run in (default, asked):
             async with changing(told.server.database) as change:
-                await append(change, run.run_id, NewEvent("failed", {"error": "busy"}))
-                await append(change, run.run_id, NewEvent("retry_scheduled", {"delay": 1}))
+                await append(change, run.run_id, PendingEvent("failed", {"error": "busy"}))
+                await append(change, run.run_id, PendingEvent("retry_scheduled", {"delay": 1}))
         await told.ended(asked, "delivered")
         assert await told.status(default) == []
 
@@ -198,7 +198,7 @@ async def test_what_no_transaction_has_committed_is_told_to_nobody(told: Told):
 
         async def fail() -> None:
             async with changing(told.server.database) as change:
-                await append(change, run.run_id, NewEvent("started"))
+                await append(change, run.run_id, PendingEvent("started"))
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
