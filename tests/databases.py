@@ -106,6 +106,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     shutil.copy(sqlite_template, tmp_path / "spine.db")
+    shutil.copy(f"{sqlite_template}.engine", tmp_path / "spine.db.engine")
     return f"sqlite:///{tmp_path}/spine.db"
 
 

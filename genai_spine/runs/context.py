@@ -17,10 +17,11 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.failures import error_of
-from genai_spine.store.runs.events import NewEvent, Output
+from genai_spine.store.runs.events import Output, PendingEvent
 from genai_spine.store.runs.steps import StepKey, StepRows
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.work_pb2 import WorkResponse
 
 M = TypeVar("M", bound=Message)
 Write = Callable[[str], None]  # takes text as it is written
@@ -29,6 +30,15 @@ Handler = Callable[[Any, Call, Write], Awaitable[Message]]
 
 class OwnerLost(Exception):
     """This process does not make the run any more; another one does."""
+
+
+class Stopped(Exception):
+    """Work that ended at a boundary between two steps, because somebody asked to cancel it."""
+
+    def __init__(self, response: WorkResponse | None = None) -> None:
+        """response: what there is of an answer."""
+        super().__init__()
+        self.response = response
 
 
 @dataclass(slots=True)
@@ -50,7 +60,7 @@ class RunContext:
 
     def event(self, event_type: str, **data: Any) -> None:
         """Reports an event."""
-        self.writer.event(self.run.run_id, NewEvent(event_type, data))
+        self.writer.event(self.run.run_id, PendingEvent(event_type, data))
 
     def write(self, step_id: str, begun: int) -> Write:
         """Writer of the text of a step's attempt."""
@@ -91,7 +101,7 @@ class RunContext:
 
     async def _end(self, key: StepKey, values: dict[str, Any], event_type: str) -> None:
         await self.writer.flush(self.run.run_id)
-        event = NewEvent(event_type, {"step": key.name, "step_id": key.step_id})
+        event = PendingEvent(event_type, {"step": key.name, "step_id": key.step_id})
         if not await self.steps.end(self.owner, key, values, event):
             raise OwnerLost
 

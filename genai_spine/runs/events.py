@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from genai_spine.store.runs.events import EventRows, NewEvent, Output
+from genai_spine.store.runs.events import EventRows, Output, PendingEvent
 
 FLUSH_S = 0.03  # what is reported within so long is written together
 PROGRESS_S = 0.2  # at most one event of progress a run in so long
@@ -21,14 +21,14 @@ class EventWriter:
 
     def __init__(self, rows: EventRows) -> None:
         self._rows = rows
-        self._events: dict[str, list[NewEvent]] = defaultdict(list)
+        self._events: dict[str, list[PendingEvent]] = defaultdict(list)
         self._output: dict[str, list[Output]] = defaultdict(list)
         self._progress: dict[str, tuple[float, str]] = {}  # that waits to become an event
         self._shown: dict[str, float] = {}  # when a run's last event of progress was written
         self._writing = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
 
-    def event(self, run_id: str, event: NewEvent) -> None:
+    def event(self, run_id: str, event: PendingEvent) -> None:
         """Queues an event; flush() has it written."""
         self._events[run_id].append(event)
         self._soon()
@@ -79,7 +79,7 @@ class EventWriter:
                 if events or output:
                     await self._written(events, output)
 
-    async def _written(self, events: dict[str, list[NewEvent]], output: dict[str, list[Output]]) -> None:
+    async def _written(self, events: dict[str, list[PendingEvent]], output: dict[str, list[Output]]) -> None:
         try:
             await self._rows.add(events, output)
         except Exception as error:  # progress is worth less than the run: its text and state come again
@@ -98,10 +98,10 @@ class EventWriter:
                 self._events[run_id].append(_event_of(progress))
 
 
-def _event_of(progress: tuple[float, str]) -> NewEvent:
-    return NewEvent("progress", {"progress": progress[0], "message": progress[1]})
+def _event_of(progress: tuple[float, str]) -> PendingEvent:
+    return PendingEvent("progress", {"progress": progress[0], "message": progress[1]})
 
 
-def _kept(events: Sequence[NewEvent]) -> list[NewEvent]:
+def _kept(events: Sequence[PendingEvent]) -> list[PendingEvent]:
     """Events that are written later; progress is told anew by then."""
     return [event for event in events if event.event_type != "progress"]

@@ -28,7 +28,7 @@ from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
-from genai_spine.server.runs import Runs
+from genai_spine.server.runs import Runs, retention_sweeps
 from genai_spine.server.spending import alerts_of
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
@@ -108,12 +108,14 @@ class Foundation:
             "audit_log": access.audit_rows.sweep,
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
+            **retention_sweeps(settings, database),
         }
+        budgets = Budgets(BudgetRows(database), ledger, alerts_of(settings, database))
         return cls(
             settings=settings,
             database=database,
             ledger=ledger,
-            budgets=Budgets(BudgetRows(database), ledger, alerts_of(settings, database)),
+            budgets=budgets,
             limits=RateLimiter(RateRows(database)),
             delivery=Delivery(_cache(settings, responses), SharedCalls(), background, stored),
             background=background,
@@ -124,7 +126,7 @@ class Foundation:
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
-            runs=Runs.of(settings, database, ledger),
+            runs=Runs.of(settings, database, ledger, budgets, access),
         )
 
 

@@ -1,17 +1,22 @@
 """Durable runs of a server: what does the work, who makes them, and their service."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from google.protobuf.message import Message
 
+from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
+from genai_spine.runs.budgets import RunAdmission
+from genai_spine.runs.callers import RunCallers
 from genai_spine.runs.context import Handler, Write
+from genai_spine.runs.dead_letters import DAY_S, DEFAULT_RESOLVED_DAYS, DeadLetterLibrary
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.executor import RunExecutor
@@ -19,25 +24,32 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.worker import RunWorker, WorkerRules
+from genai_spine.server.access import Access
+from genai_spine.services.dead_letter import DeadLetterService
 from genai_spine.services.run import RunService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import RunNews
 from genai_spine.store.runs.queue_stats import QueueCounts
+from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.spending import RunSpending
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.store.runs.workers import WorkerRows
-from genai_spine.v1 import run_service_pb2
+from genai_spine.v1 import dead_letter_service_pb2, run_service_pb2
 from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
+from genai_spine.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
 from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from genai_spine.v1.work_pb2 import Work
 
-FILES = (run_service_pb2,)
+FILES = (run_service_pb2, dead_letter_service_pb2)
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -48,14 +60,18 @@ class Runs:
     library: RunLibrary
     watcher: RunWatcher
     parts: RunParts
+    letters: DeadLetterLibrary
     database: Database
 
     @classmethod
-    def of(cls, settings: Settings, database: Database, ledger: Ledger) -> "Runs":
+    def of(
+        cls, settings: Settings, database: Database, ledger: Ledger, budgets: Budgets, access: Access
+    ) -> "Runs":
         """Runs of a server, of which nothing is started yet."""
         rows, transitions, steps = RunRows(database), Transitions(database), StepRows(database)
-        events = EventRows(database)
-        executor = RunExecutor(rows, transitions, steps, EventWriter(events), lane=settings.lane)
+        events, letters = EventRows(database), DeadLetterRows(database)
+        callers = RunCallers(rows, budgets, access.key_limits, settings.lane)
+        executor = RunExecutor(rows, transitions, steps, EventWriter(events), callers)
         worker = RunWorker(
             database,
             Engine(database.engine_url, executor.execute),
@@ -64,9 +80,20 @@ class Runs:
             lambda: ledger.server_id,
         )
         ledger.renewed.append(worker.renewed)
-        library = RunLibrary(database, rows, transitions, RunSpending(database), _default_lane)
+        ledger.renewed.append(_expiry(transitions))
+        library = RunLibrary(
+            database,
+            rows,
+            transitions,
+            RunSpending(database),
+            letters,
+            RunAdmission(rows, budgets),
+            _default_lane,
+        )
+        access.keys.cancel_runs = library.cancel_of_key
         parts = RunParts(events, steps, ItemRows(database), rows, QueueCounts(database), WorkerRows(database))
-        return cls(worker, library, RunWatcher(database), parts, database)
+        watcher, dead = RunWatcher(database), DeadLetterLibrary(letters, library)
+        return cls(worker, library, watcher, parts, dead, database)
 
     def attach(self, methods: Mapping[str, Any], inference: Inference) -> list[tuple[Any, Any]]:
         """Takes what does the work of one configuration; how gRPC adds each service, and the service.
@@ -75,12 +102,36 @@ class Runs:
         """
         self.worker.executor.handlers = handlers(methods, inference)
         service = RunService(self.library, self.watcher, self.parts)
-        return [(add_RunServiceServicer_to_server, service)]
+        return [
+            (add_RunServiceServicer_to_server, service),
+            (add_DeadLetterServiceServicer_to_server, DeadLetterService(self.letters)),
+        ]
 
     async def stop(self, timeout_s: float) -> None:
         """Lets runs end for so long; others take over those that do not."""
         await self.worker.stop(timeout_s)
         await RunNews.of(self.database).close()
+
+
+def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
+    """What is swept of runs, by its tables."""
+    retention, letters = RunRetention(database), DeadLetterRows(database)
+    kept_s = settings.run_retention_days * DAY_S
+    return {
+        "runs": lambda: retention.sweep(kept_s),
+        "run_output": retention.sweep_output,
+        "dead_letters": lambda: letters.purge(DEFAULT_RESOLVED_DAYS * DAY_S),
+    }
+
+
+def _expiry(transitions: Transitions) -> Callable[[], Awaitable[None]]:
+    """End of runs whose deadline passes while they wait; every server does it, also one that makes none."""
+
+    async def expire() -> None:
+        if expired := await transitions.expire():
+            log.info("runs_expired", count=expired)
+
+    return expire
 
 
 def worker_rules(settings: Settings) -> WorkerRules:

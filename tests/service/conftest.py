@@ -59,6 +59,7 @@ def upstreams(all_upstreams: Upstreams) -> Upstreams:
 def module_sqlite_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("service") / "spine.db"
     shutil.copy(sqlite_template, path)
+    shutil.copy(f"{sqlite_template}.engine", f"{path}.engine")
     return f"sqlite:///{path}"
 
 

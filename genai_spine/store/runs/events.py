@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf import json_format
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
@@ -30,7 +30,7 @@ _progress = (
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
+class PendingEvent:
     """Event that has no number yet."""
 
     event_type: str
@@ -48,7 +48,7 @@ class Output:
     text: str
 
 
-async def append(change: Change, run_id: str, *events: NewEvent) -> None:
+async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
     """Appends events to a run's log, in the transaction of what they say."""
     change.topics.add(run_id)
     if not events:
@@ -76,7 +76,7 @@ class EventRows:
         self._database = database
 
     async def add(
-        self, events: Mapping[str, Sequence[NewEvent]], output: Mapping[str, Sequence[Output]]
+        self, events: Mapping[str, Sequence[PendingEvent]], output: Mapping[str, Sequence[Output]]
     ) -> None:
         """Appends events and output of several runs, by run id, in one transaction.
 
@@ -124,14 +124,8 @@ class EventRows:
         async with self._database.connect() as connection:
             return [Output(*row) for row in await connection.execute(query)]
 
-    async def sweep_output(self, kept_s: float) -> int:
-        """Deletes text that was written so long ago; returns the number of pieces."""
-        async with self._database.begin() as connection:
-            result = await connection.execute(delete(run_output).where(run_output.c.at < Now(-kept_s)))
-        return result.rowcount
 
-
-def _last_progress(events: Sequence[NewEvent]) -> NewEvent | None:
+def _last_progress(events: Sequence[PendingEvent]) -> PendingEvent | None:
     return next((event for event in reversed(events) if event.event_type == "progress"), None)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import case, func, null, or_, select, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, NewEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.news import QUEUE, Change, changing
 from genai_spine.store.runs.tables import PRIORITIES, runs
 
@@ -76,7 +76,7 @@ class RunQueue:
             )
             attempt = moved.scalar_one()
             await append(
-                change, run_id, NewEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)
+                change, run_id, PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)
             )
             change.topics.add(QUEUE)
         return len(ids)
@@ -162,7 +162,9 @@ class RunQueue:
         claims = [Claim(*row) for row in taken]
         for claim in claims:
             await append(
-                change, claim.run_id, NewEvent("started", {"worker": executor_id, "attempt": claim.attempt})
+                change,
+                claim.run_id,
+                PendingEvent("started", {"worker": executor_id, "attempt": claim.attempt}),
             )
         return claims
 

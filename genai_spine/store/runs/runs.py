@@ -1,22 +1,40 @@
 """Runs: submitted once an idempotency key, found, and listed."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, insert, select
 
 from genai_spine.call import uuid7
+from genai_spine.store.budgets.messages import run_budget_row
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
-from genai_spine.store.runs.events import DISPATCHER, NewEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.news import QUEUE, changing
-from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
+from genai_spine.store.runs.rows import LISTED, moment, parsed, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, run_items, runs
+from genai_spine.store.tables import budgets
 from genai_spine.v1 import batch_pb2
 from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.budget_pb2 import Budget
+from genai_spine.v1.key_service_pb2 import KeyPermissions
 from genai_spine.v1.run_service_pb2 import ListRunsRequest
 
 FILTERS = ("kind", "status", "lane", "parent_run_id", "correlation_id", "idempotency_key", "schedule_id")
+
+
+class Submitter(NamedTuple):
+    """On whose behalf a run is made, beside what its message says."""
+
+    api_key_id: str | None = None
+    permissions: KeyPermissions | None = None  # of that key when the run was submitted; None: all
+    has_budget: bool = False  # the run has a budget of its own
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Columns that hold it."""
+        permissions = None if self.permissions is None else self.permissions.SerializeToString()
+        return {"api_key_id": self.api_key_id, "permissions": permissions}
 
 
 class KeyTaken(Exception):
@@ -38,14 +56,20 @@ class RunRows:
         run: pb.Run,
         *,
         request_hash: bytes,
-        permissions: bytes | None = None,
+        submitter: Submitter | None = None,
         items: Sequence[dict[str, Any]] = (),
+        budget: Budget | None = None,
     ) -> None:
-        """Writes a run with its first events and its items, all or nothing. Raises KeyTaken."""
-        row = row_of(run) | {"request_hash": request_hash, "permissions": permissions}
-        events = [NewEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
+        """Writes a run with its first events, its items and its own budget, all or nothing. Raises KeyTaken.
+
+        One that repeats a failed run is told in the log of that.
+        """
+        row = row_of(run) | {"request_hash": request_hash}
+        if submitter is not None:
+            row |= submitter.columns
+        events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
-            events.append(NewEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
+            events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
         async with changing(self._database) as change:
             result = await change.execute(self._database.insert_once(runs, row))
             if not result.rowcount:
@@ -54,7 +78,12 @@ class RunRows:
                 raise KeyTaken(*found.one())
             if items:
                 await change.execute(run_items.insert(), [{"run_id": run.run_id, **item} for item in items])
+            if budget is not None:
+                await change.execute(insert(budgets).values(run_budget_row(budget)))
             await append(change, run.run_id, *events)
+            if run.HasField("retry_of_run_id"):
+                told = PendingEvent("retried", {"new_run_id": run.run_id}, DISPATCHER)
+                await append(change, run.retry_of_run_id, told)
             if run.status == "queued":
                 change.topics.add(QUEUE)
 
@@ -66,6 +95,34 @@ class RunRows:
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else run_of(row)
+
+    async def with_submitter(self, run_id: str) -> tuple[pb.Run, Submitter] | None:
+        """Run by id, and on whose behalf it is made."""
+        named = (budgets.c.node == "RUN", budgets.c.node_key == runs.c.id)
+        own = select(budgets.c.id).where(budgets.c.tenant_id == runs.c.tenant_id, *named).exists()
+        query = select(runs, own.label("has_budget")).where(runs.c.id == run_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            return None
+        permissions = parsed(KeyPermissions, row["permissions"])
+        return run_of(row), Submitter(row["api_key_id"], permissions, row["has_budget"])
+
+    async def above(self, run_id: str) -> list[str]:
+        """Ids of a run's parent, of the parent of that, and so on."""
+        parent = runs.c.parent_run_id
+        up = select(parent.label("id")).where(runs.c.id == run_id, parent.is_not(None))
+        above = up.cte("above", recursive=True)
+        above = above.union(select(parent).join(above, runs.c.id == above.c.id).where(parent.is_not(None)))
+        async with self._database.connect() as connection:
+            return list((await connection.execute(select(above.c.id))).scalars())
+
+    async def with_key(self, tenant_id: str, idempotency_key: str) -> tuple[str, bytes] | None:
+        """Id and request hash of the run that has a tenant's idempotency key."""
+        key = (runs.c.tenant_id == tenant_id, runs.c.idempotency_key == idempotency_key)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(runs.c.id, runs.c.request_hash).where(*key))).first()
+        return None if row is None else (row.id, row.request_hash)
 
     async def page(
         self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int

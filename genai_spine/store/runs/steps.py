@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, null, select, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import NewEvent, append
+from genai_spine.store.runs.events import PendingEvent, append
 from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.tables import run_steps, runs
 from genai_spine.store.runs.transitions import Owner
@@ -51,10 +51,10 @@ class StepRows:
                 values = {"status": "running", "attempt": attempt, "error": null(), "ended_at": null()}
                 await change.execute(update(run_steps).where(*same).values(values))
             data = {"step": key.name, "step_id": key.step_id, "attempt": attempt}
-            await append(change, owner.run_id, NewEvent("step_started", data))
+            await append(change, owner.run_id, PendingEvent("step_started", data))
         return attempt, None
 
-    async def end(self, owner: Owner, key: StepKey, values: Mapping[str, Any], event: NewEvent) -> bool:
+    async def end(self, owner: Owner, key: StepKey, values: Mapping[str, Any], event: PendingEvent) -> bool:
         """Ends a step with its status, answer or error and ledger rows; False: the process lost its run."""
         columns = run_steps.c
         same = (columns.run_id == owner.run_id, columns.step_id == key.step_id, columns.status == "running")

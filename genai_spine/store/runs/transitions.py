@@ -13,12 +13,17 @@ from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, NewEvent, append
+from genai_spine.store.runs.events import DISPATCHER, EXECUTOR, PendingEvent, append
 from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.store.tables import leases
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
+
+MAX_EXPIRED = 200  # waiting runs whose deadline has passed, in one transaction
+EXPIRED = pb.RunError(
+    type="timeout", message="its deadline passed while it waited", category="TIMEOUT", is_retryable=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Failure:
     """How an attempt failed, and what follows."""
 
     error: pb.RunError
-    events: Sequence[NewEvent] = ()  # before that of the failure
+    events: Sequence[PendingEvent] = ()  # before that of the failure
     response: bytes | None = None  # what there is of an answer
     retry_delay_s: float | None = None  # None: no retry follows
     is_final: bool = False  # its retries are used up: it goes to the dead letters
@@ -77,6 +82,7 @@ class Transitions:
         steps: rows of steps that end with it.
         """
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
+        values["error"] = null()  # of an attempt before
         async with changing(self._database) as change:
             started_at = await self._end(change, owner, values)
             if started_at is None:
@@ -85,22 +91,28 @@ class Transitions:
                 rows = [{"run_id": owner.run_id, **step} for step in steps]
                 await change.execute(insert(run_steps).values(ended_at=Now()), rows)
             seconds = max(0.0, (datetime.now(UTC) - started_at).total_seconds())
-            await append(change, owner.run_id, NewEvent("completed", {"duration_seconds": round(seconds, 3)}))
-            await self._resolve_letter(change, owner.run_id)
+            await append(
+                change, owner.run_id, PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
+            )
+            if owner.attempt > 1:
+                await self._resolve_letter(change, owner.run_id)
         return True
 
     async def fail(self, owner: Owner, failure: Failure) -> bool:
         """running to failed, and on to pending for a retry or to dead_lettered, in one transaction.
 
-        False: the process does not make the run any more.
+        No retry follows where somebody asked to cancel the run: it is cancelled. False: the process does not
+        make the run any more.
         """
         error = failure.error
         values = {"status": "failed", "error": error.SerializeToString(), "response": failure.response}
         async with changing(self._database) as change:
+            if failure.retry_delay_s is not None and await self._is_asked(change, owner):
+                return await self._cancel(change, owner, {**values, "status": "cancelled"}, None)
             if await self._end(change, owner, values) is None:
                 return False
             data = {"error": error.message, "error_type": error.type}
-            await append(change, owner.run_id, *failure.events, NewEvent("failed", data))
+            await append(change, owner.run_id, *failure.events, PendingEvent("failed", data))
             if failure.retry_delay_s is not None:
                 await self._retry(change, owner, failure.retry_delay_s)
             elif failure.is_final:
@@ -110,11 +122,52 @@ class Transitions:
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
         """running to cancelled."""
         async with changing(self._database) as change:
-            if await self._end(change, owner, {"status": "cancelled", "response": response}) is None:
-                return False
-            await append(change, owner.run_id, NewEvent("cancelled", {"reason": reason}))
-            await self._skip_items(change, owner.run_id)
-        return True
+            return await self._cancel(change, owner, {"status": "cancelled", "response": response}, reason)
+
+    async def expire(self) -> int:
+        """Fails runs that still wait when their deadline passes; returns how many.
+
+        Their error type is timeout. A pending run cannot fail: it is queued first, in the same transaction.
+        """
+        columns = runs.c
+        due = (
+            select(columns.id, columns.status, columns.attempt)
+            .where(
+                columns.deadline_at <= Now(),
+                columns.ended_at.is_(None),
+                columns.status.in_(("pending", "queued")),
+            )
+            .order_by(columns.deadline_at)
+            .limit(MAX_EXPIRED)
+        )
+        async with self._database.connect() as connection:
+            if (await connection.execute(due.limit(1))).first() is None:
+                return 0
+        async with changing(self._database) as change:
+            found = (await change.execute(due.with_for_update(skip_locked=True))).all()
+            for run_id, status, attempt in found:
+                await self._expire(change, run_id, attempt, is_pending=status == "pending")
+        return len(found)
+
+    async def _expire(self, change: Change, run_id: str, attempt: int, *, is_pending: bool) -> None:
+        this, events = update(runs).where(runs.c.id == run_id), []
+        if is_pending:
+            await change.execute(this.values(status="queued", queued_at=Now()))
+            events = [PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)]
+        values = {"status": "failed", "error": EXPIRED.SerializeToString(), "ended_at": Now()}
+        await change.execute(this.values(values))
+        said = {"error": EXPIRED.message, "error_type": EXPIRED.type}
+        events.append(PendingEvent("timed_out", {"reason": EXPIRED.message}, DISPATCHER))
+        await append(change, run_id, *events, PendingEvent("failed", said, DISPATCHER))
+        await self._skip_items(change, run_id)
+
+    async def waiting_of_key(self, tenant_id: str, key_id: str) -> list[str]:
+        """Ids of runs of a key that wait."""
+        columns = runs.c
+        waits = columns.status.in_(("pending", "queued"))
+        query = select(columns.id).where(columns.tenant_id == tenant_id, columns.api_key_id == key_id, waits)
+        async with self._database.connect() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def cancel_waiting(self, run_id: str, reason: str) -> bool:
         """pending or queued to cancelled; False: it does not wait any more."""
@@ -123,7 +176,7 @@ class Transitions:
         async with changing(self._database) as change:
             moved = await change.execute(update(runs).where(*waits).values(values))
             if moved.rowcount:
-                await append(change, run_id, NewEvent("cancelled", {"reason": reason}, DISPATCHER))
+                await append(change, run_id, PendingEvent("cancelled", {"reason": reason}, DISPATCHER))
                 await self._skip_items(change, run_id)
         return bool(moved.rowcount)
 
@@ -156,7 +209,7 @@ class Transitions:
         async with changing(self._database) as change:
             moved = await change.execute(update(runs).where(*held).values(is_held=False))
             if moved.rowcount:
-                await append(change, run_id, NewEvent("approved", {}, DISPATCHER))
+                await append(change, run_id, PendingEvent("approved", {}, DISPATCHER))
                 change.topics.add(QUEUE)
         return bool(moved.rowcount)
 
@@ -192,12 +245,31 @@ class Transitions:
             )
             if taken.rowcount:
                 events = (
-                    NewEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
-                    NewEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
-                    NewEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
+                    PendingEvent("orphan_detected", {"previous_worker": orphan.executor_id}, EXECUTOR),
+                    PendingEvent("started", {"worker": executor_id, "attempt": orphan.attempt}),
+                    PendingEvent("reconciled", {"outcome": "taken over"}, EXECUTOR),
                 )
                 await append(change, orphan.run_id, *events)
         return bool(taken.rowcount)
+
+    async def _cancel(self, change: Change, owner: Owner, values: dict[str, Any], reason: str | None) -> bool:
+        """running to cancelled; False: the process does not make the run any more.
+
+        reason: None: that of whoever asked.
+        """
+        ended = update(runs).where(*owner.holds).values(values | {"ended_at": Now()})
+        moved = (await change.execute(ended.returning(runs.c.cancel_reason))).first()
+        if moved is None:
+            return False
+        said = {"reason": moved.cancel_reason or "" if reason is None else reason}
+        await append(change, owner.run_id, PendingEvent("cancelled", said))
+        await self._skip_items(change, owner.run_id)
+        return True
+
+    async def _is_asked(self, change: Change, owner: Owner) -> bool:
+        """Whether somebody asked to cancel the run, which stays locked."""
+        asked = select(runs.c.id).where(*owner.holds, runs.c.cancel_mode.is_not(None))
+        return (await change.execute(asked.with_for_update())).first() is not None
 
     async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> datetime | None:
         """When the attempt that ends had started; None: the process does not make it any more."""
@@ -211,7 +283,7 @@ class Transitions:
         """failed to pending, with the next attempt."""
         await change.execute(update(runs).where(runs.c.id == owner.run_id).values(reopened(delay_s)))
         data = {"delay": round(delay_s, 3), "attempt": owner.attempt + 1}
-        await append(change, owner.run_id, NewEvent("retry_scheduled", data))
+        await append(change, owner.run_id, PendingEvent("retry_scheduled", data))
         change.topics.add(QUEUE)
 
     async def _bury(self, change: Change, owner: Owner, error: pb.RunError) -> None:
@@ -231,7 +303,7 @@ class Transitions:
             values = {"error": letter["error"], "resolved_at": null(), "resolved_by": null()}
             same = dead_letters.c.run_id == owner.run_id
             await change.execute(update(dead_letters).where(same).values(values))
-        await append(change, owner.run_id, NewEvent("dead_lettered", {"error": error.message}))
+        await append(change, owner.run_id, PendingEvent("dead_lettered", {"error": error.message}))
 
     async def _resolve_letter(self, change: Change, run_id: str) -> None:
         """The entry of a run that a replay has completed."""
