@@ -56,7 +56,7 @@ async def test_a_child_has_its_own_limit_inside_its_roots(booked: Running, runs:
 
 
 async def test_the_narrowest_full_budget_is_named(booked: Running, runs: RunCalls, limited: Any):
-    await limited(10**5)
+    await limited(10**7)
     run = await runs.ended(await runs.submit(work(), budget_limit_usd=0.0001))
     assert (run.error.type, run.error.metadata["node"]) == ("budget", "run")
 
