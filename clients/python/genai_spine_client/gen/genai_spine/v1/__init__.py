@@ -11510,7 +11510,7 @@ class ListBudgetsRequest(betterproto2.Message):
 
     node: "BudgetNode" = betterproto2.field(4, betterproto2.TYPE_ENUM, default_factory=lambda: BudgetNode(0))
     """
-    Only of this kind of node. Default: any.
+    Only of this kind of node. Default: any, but for budgets of single runs, which are many.
     """
 
     node_key: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
@@ -15272,6 +15272,11 @@ class RevokeKeyRequest(betterproto2.Message):
     key_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     Id of the key. Required.
+    """
+
+    stop_runs: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    true: its runs that wait are cancelled. Runs that it submitted and that run go on. Default: false, all go on.
     """
 
 
@@ -21251,7 +21256,8 @@ class KeyServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ApiKey":
         """
         RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-        all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+        all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+        Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
         """
 
         return await self._unary_unary(
@@ -22746,7 +22752,7 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
         Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
         WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
         """
 
         return await self._unary_unary(
@@ -23027,8 +23033,9 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Run":
         """
-        RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-        answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+        RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+        the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+        NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
 
         return await self._unary_unary(
@@ -23049,8 +23056,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Run":
         """
-        ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-        that).
+        ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+        for that).
         """
 
         return await self._unary_unary(
