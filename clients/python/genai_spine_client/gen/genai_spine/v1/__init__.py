@@ -18663,13 +18663,18 @@ class UpdateScheduleRequest(betterproto2.Message):
     UpdateScheduleRequest is a change of one.
     """
 
-    schedule: "Schedule | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
+    schedule_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The schedule, by its schedule_id, with its new values. Required.
+    UUID or name. Required.
+    """
+
+    schedule: "Schedule | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The new values, and the etag that was read, if any. Required.
     """
 
     update_mask: "__google__protobuf__.FieldMask | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True
+        3, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
     Fields to take over, also where they are unset. Default: the fields that are set.
