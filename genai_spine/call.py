@@ -6,7 +6,7 @@ Cancellation is asyncio's: when the caller goes away, the task that serves the c
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 
+from genai_spine.v1.budget_pb2 import Budget
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.key_service_pb2 import KeyPermissions
 from genai_spine.v1.rate_limits_pb2 import RateLimits
@@ -87,6 +88,14 @@ class RateAdmission:
     is_granted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RunNodes:
+    """Run that a call is made in, as budgets see it."""
+
+    root_run_id: str
+    budgets: Sequence[Budget] = ()  # of the run and of all above it, which count the call
+
+
 class Recording(Protocol):
     """Record of a call for the request log."""
 
@@ -137,6 +146,8 @@ class Call:
     attribution: Execution | None = None
     run_id: str | None = None  # of the run that the call is part of
     step_id: str | None = None  # of that run
+    run_nodes: RunNodes | None = None  # that run, as budgets see it
+    end_user: str | None = None  # who asked, where the request does not say so
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=partial(count, 1), compare=False)
     # Ids of the provider calls that were billed, or may have been: after one, a repeat of the request is not
@@ -173,6 +184,8 @@ class Call:
             execution.run_id = self.run_id
         if self.step_id is not None:
             execution.step_id = self.step_id
+        if self.end_user is not None and not execution.HasField("end_user"):
+            execution.end_user = self.end_user
 
     @property
     def latency_ms(self) -> int:

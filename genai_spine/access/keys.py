@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from collections.abc import Awaitable, Callable
 from datetime import UTC
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,8 @@ EDITABLE = (
     *("limits", "request_log"),
 )
 
+CancelRuns = Callable[[str, str], Awaitable[int]]  # those of a tenant's key that wait; returns how many
+
 
 class KeyLibrary:
     """Keys of the tenant of whoever calls."""
@@ -37,6 +40,7 @@ class KeyLibrary:
     def __init__(self, rows: KeyRows, projects: ProjectRows, audit: AuditLog) -> None:
         self.rows, self.projects, self.audit = rows, projects, audit
         self.authenticator: Authenticator | None = None  # that must hear of changes; None: nobody is asked
+        self.cancel_runs: CancelRuns | None = None  # None: there are no runs
 
     async def create(self, request: pb.CreateKeyRequest, call: Call) -> pb.KeySecret:
         """A new key with its secret.
@@ -98,11 +102,15 @@ class KeyLibrary:
         return pb.KeySecret(key=rotated, secret=secret)
 
     async def revoke(self, request: pb.RevokeKeyRequest, call: Call) -> pb.ApiKey:
-        """End of a key. Errors: KeyNotFound, PermissionDenied."""
+        """End of a key, and on request of its runs that wait. Errors: KeyNotFound, PermissionDenied."""
         key = await self._own(request.key_id, call)
         key.ClearField("etag")
-        entry = self.audit.entry(call, "keys.revoke", f"key:{key.id}", {"prefix": key.prefix})
-        return self._changed(await self.rows.revoke(key, entry))
+        details = {"prefix": key.prefix, **({"stop_runs": True} if request.stop_runs else {})}
+        entry = self.audit.entry(call, "keys.revoke", f"key:{key.id}", details)
+        revoked = self._changed(await self.rows.revoke(key, entry))
+        if request.stop_runs and self.cancel_runs is not None:
+            await self.cancel_runs(key.tenant_id, key.id)
+        return revoked
 
     async def bootstrap(self) -> pb.KeySecret | None:
         """First key of all, with the scope admin; None: there is one. Safe if several do it at once."""

@@ -12,6 +12,7 @@ from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.messages import Passed
 from genai_spine.billing.budget_counters import Applied, BudgetCounters
 from genai_spine.billing.ledger.ledger import Ledger, ReservationRefused, set_now
+from genai_spine.call import RunNodes
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
 from genai_spine.store.booking.entries import Level, Refusal
@@ -49,7 +50,7 @@ class Budgets:
 
     @property
     def any(self) -> bool:
-        """Whether there is any budget."""
+        """Whether there is any budget, but for those of single runs."""
         return bool(self._by_node)
 
     async def refresh(self) -> None:
@@ -58,9 +59,8 @@ class Budgets:
         if revision == self._revision:
             return
         found: dict[tuple[str, int, str], list[pb.Budget]] = {}
-        for budget in await self.rows.find():
-            if budget.enabled:
-                found.setdefault((budget.tenant_id, budget.node, budget.node_key), []).append(budget)
+        for budget in await self.rows.in_force():
+            found.setdefault((budget.tenant_id, budget.node, budget.node_key), []).append(budget)
         self._by_node, self._revision = found, revision
         self._kinds = frozenset(node for _, node, _ in found)
         # From the first budget on: a row without counters may have been given one by its making.
@@ -68,11 +68,13 @@ class Budgets:
         if self._counters.forget_many():
             self._counted.clear()
 
-    def applying(self, execution: Execution) -> list[Applied]:
-        """Budgets that count the call, each with the key of its node."""
+    def applying(self, execution: Execution, run: RunNodes | None = None) -> list[Applied]:
+        """Budgets that count the call, each with the key of its node. run: that the call is made in."""
         applied: list[Applied] = []
         tenant = execution.tenant_id
         for node, key in _nodes(execution, self._kinds):
+            if node == pb.BUDGET_NODE_RUN and run is not None:
+                key = run.root_run_id
             own = self._by_node.get((tenant, node, key), ())
             periods = {budget.period for budget in own}
             each = self._by_node.get((tenant, node, EACH), ())
@@ -80,35 +82,45 @@ class Budgets:
                 each = self._by_node.get((EACH, node, EACH), ())
             applied += [(budget, key) for budget in own]
             applied += [(budget, key) for budget in each if budget.period not in periods]
+        if run is not None:
+            applied += [(budget, budget.node_key) for budget in run.budgets if budget.enabled]
         return applied
+
+    async def of_runs(self, tenant_id: str, run_ids: Sequence[str]) -> tuple[pb.Budget, ...]:
+        """Budgets of single runs. They are too many to be kept here: each run's calls bring their own."""
+        found = await self.rows.of_runs(tenant_id, run_ids)
+        # From the first one on: a row without counters may have been given one by its making.
+        self._ledger.writer.counts_all = self._ledger.writer.counts_all or bool(found)
+        return found
 
     async def reserve(
         self, execution: Execution, applied: Sequence[Applied], rates: RateReservation | None = None
     ) -> None:
         """Puts the intent on the books, with what it may cost reserved in the counters of these budgets.
 
-        rates: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the first one without room;
-        RateExceeded, ServiceUnavailable.
+        rates: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the narrowest one without
+        room; RateExceeded, ServiceUnavailable.
         """
         set_now(execution.create_time)
         for _ in range(TRIES):
-            await self._open(execution, applied)
+            counters = await self._open(execution, applied)
             try:
                 await self._ledger.reserve(execution, rates)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
-                    raise self._exceeded(error.refusal, execution.reserved_ticks) from None
+                    refusal = await self._narrowest(error.refusal, execution, counters)
+                    raise self._exceeded(refusal, execution.reserved_ticks) from None
                 self._counters.forget(applied, execution.create_time)  # one of them was deleted
             else:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
 
-    async def admit(self, execution: Execution) -> None:
+    async def admit(self, execution: Execution, run: RunNodes | None = None) -> None:
         """Lets work begin whose cost nobody can tell yet, such as a provider's batch; reserves nothing.
 
-        Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
+        run: as of applying(). Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
         """
-        applied = [one for one in self.applying(execution) if blocks([one])]
+        applied = [one for one in self.applying(execution, run) if blocks([one])]
         if not applied:
             return
         set_now(execution.create_time)
@@ -149,11 +161,31 @@ class Budgets:
         counted = ((id, self._counted.get(id)) for id in execution.budget_counters)
         return [id for id, one in counted if one and one[0].policy == pb.BUDGET_POLICY_HARD_BLOCK]
 
-    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> None:
-        """Enters the counters of the execution, which are made where they are missing."""
+    async def _open(self, execution: Execution, applied: Sequence[Applied]) -> dict[int, Applied]:
+        """Enters the counters of the execution, made where they are missing; returns them."""
         found = await self._counters.open(applied, execution.create_time)
         self._counted |= found
         execution.budget_counters[:] = sorted(found)
+        return found
+
+    async def _narrowest(
+        self, refusal: Refusal, execution: Execution, counters: dict[int, Applied]
+    ) -> Refusal:
+        """Refusal of the narrowest budget without room: that of a run before that of its tenant."""
+        if len(counters) == 1:
+            return refusal
+        at = execution.create_time.ToDatetime(UTC)
+        levels = {
+            counter.id: counter
+            for counter in await self.rows.counters([one.id for one, _ in counters.values()], at)
+        }
+        for id, (budget, _) in reversed(counters.items()):
+            if (found := levels.get(id)) is None or budget.policy == pb.BUDGET_POLICY_WARN:
+                continue
+            level = Level(found.spent_ticks + found.reserved_ticks, found.limit_ticks, blocks=True)
+            if execution.reserved_ticks > level.room:
+                return Refusal(id, level)
+        return refusal
 
     def _exceeded(self, refusal: Refusal, estimate_ticks: int) -> BudgetExceeded:
         assert refusal.level is not None

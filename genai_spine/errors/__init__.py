@@ -27,6 +27,7 @@ SpineError
 ├── DeadLetterNotFound            NOT_FOUND 404
 ├── RunState                      FAILED_PRECONDITION 409
 ├── LaneNotServed                 UNAVAILABLE 503
+├── SchedulePaused                FAILED_PRECONDITION 409
 ├── InternalError                 INTERNAL 500
 ├── InvalidFields                 INVALID_ARGUMENT 422
 ├── InvalidRequest                INVALID_ARGUMENT 400
@@ -93,6 +94,7 @@ from genai_spine.errors.runs import NotCancellable as NotCancellable
 from genai_spine.errors.runs import RunNotFound as RunNotFound
 from genai_spine.errors.runs import RunState as RunState
 from genai_spine.errors.runs import ScheduleNotFound as ScheduleNotFound
+from genai_spine.errors.runs import SchedulePaused as SchedulePaused
 from genai_spine.errors.runs import WorkNotFound as WorkNotFound
 from genai_spine.v1 import error_reason_pb2 as reasons
 

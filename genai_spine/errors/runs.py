@@ -71,4 +71,14 @@ class LaneNotServed(SpineError):
     http_status = 503
     rest_code = "SERVICE_UNAVAILABLE"
     retryable = True
+
+
+class SchedulePaused(SpineError):
+    """schedule '{schedule}' is paused: {problem}; whoever resumes it is its maker"""
+
+    may_quote = True
+    code = code_pb2.FAILED_PRECONDITION
+    reason = reasons.ERROR_REASON_SCHEDULE_PAUSED
+    http_status = 409
+    rest_code = "CONFLICT"
     shows_reason = True

@@ -132,7 +132,8 @@ class Attempt(Generic[R]):
         """
         accounting, execution = self.accounting, self.execution
         budgets = accounting.budgets
-        applied = budgets.applying(execution) if budgets.any else ()
+        run = self.call.run_nodes
+        applied = budgets.applying(execution, run) if budgets.any or run is not None else ()
         may_refuse = bool(applied) and blocks(applied)
         if may_refuse:
             self._bound_answer()

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from google.rpc import code_pb2
 
 from genai_spine.billing.ledger.ledger import watched
-from genai_spine.call import Call, Principal
 from genai_spine.errors import ServiceUnavailable, SpineError
 from genai_spine.runs import failures, names
+from genai_spine.runs.callers import RunCallers, remaining_s
 from genai_spine.runs.context import (
     Handler,
     OwnerLost,
@@ -23,21 +24,22 @@ from genai_spine.runs.context import (
     labels_of,
 )
 from genai_spine.runs.events import EventWriter
-from genai_spine.store.runs.events import PendingEvent
-from genai_spine.store.runs.runs import RunRows
+from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Failure, Owner, Transitions
 from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.work_pb2 import WorkResponse
 
+TIMER_S = 0.05  # a timer may be early by that much
 RETRY_WRITE_S = 0.5  # before the end of a run is written again
 
 log = structlog.get_logger()
 Combinator = Callable[[RunContext], Awaitable[WorkResponse]]
 
 
-class AttemptEnded(Exception):
-    """The end of the attempt is written already."""
+class MissingHandler(SpineError):
+    """this worker has no handler for the work"""
 
 
 @dataclass(slots=True)
@@ -48,10 +50,12 @@ class RunningRun:
     task: asyncio.Task[Any]
     cancel_mode: str = ""  # set once somebody asked for it
     cancel_reason: str = ""
+    is_ending: bool = False  # the work is done, and its end is being written
+    calls: Mapping[str, Execution] = field(default_factory=dict)  # of providers, of a single-call run
 
     def cancel(self, mode: str, reason: str) -> None:
-        """Stops the work: at once, or before its next step."""
-        if self.cancel_mode == "immediate" or self.cancel_mode == mode:
+        """Stops the work: at once, or before its next step. An end that is being written stays one."""
+        if self.is_ending or self.cancel_mode in ("immediate", mode):
             return
         self.cancel_mode, self.cancel_reason = mode, reason
         if mode == "immediate":
@@ -66,11 +70,11 @@ class RunExecutor:
     transitions: Transitions
     steps: StepRows
     writer: EventWriter
+    callers: RunCallers
     handlers: Mapping[str, Handler] = field(default_factory=dict)  # by the member of Work
     combinators: Mapping[str, Combinator] = field(default_factory=dict)  # by the member: batch
-    lane: str = "cpu"  # that provider calls are booked on
     running: dict[str, RunningRun] = field(default_factory=dict)  # by run id
-    claimed: dict[str, pb.Run] = field(default_factory=dict)  # as their claims read them, by run id
+    claimed: dict[str, tuple[pb.Run, Submitter]] = field(default_factory=dict)  # as claims read them, by id
     completed: int = 0
     failed: int = 0
 
@@ -82,71 +86,74 @@ class RunExecutor:
             return
         entry = self.running[owner.run_id] = RunningRun(owner, task)
         try:
-            run = self.claimed.pop(owner.run_id, None)
-            if run is None:
-                run = await self._patiently(lambda: self.rows.get(owner.run_id))
-            if run is not None and run.status == "running" and run.worker_id == owner.executor_id:
-                await self._attempt(run, entry)
-        except AttemptEnded:
-            return
+            try:
+                found = self.claimed.pop(owner.run_id, None)
+                if found is None:
+                    found = await self._patiently(lambda: self.rows.with_submitter(owner.run_id))
+                if found is not None and _is_of(owner, found[0]):
+                    await self._attempt(found[0], found[1], entry)
+            except asyncio.CancelledError:
+                if not entry.cancel_mode:  # the process stops, or lost its lease: somebody else takes over
+                    raise
+                task.uncancel()
+                await self._cancelled(entry, None)
         except OwnerLost:
             log.warning("run_owner_lost", run_id=owner.run_id, attempt=owner.attempt)
         finally:
-            self.running.pop(owner.run_id, None)
+            if self.running.get(owner.run_id) is entry:
+                del self.running[owner.run_id]
 
-    async def _attempt(self, run: pb.Run, entry: RunningRun) -> None:
+    async def _attempt(self, run: pb.Run, submitter: Submitter, entry: RunningRun) -> None:
+        left_s = remaining_s(run)
+        until = None if left_s is None else time.monotonic() + left_s
         try:
-            async with asyncio.timeout(_remaining_s(run)) as limit:
-                response, steps = await self._answer(run, entry)
-        except asyncio.CancelledError:
-            if not entry.cancel_mode:  # the process stops, or lost its lease: somebody else takes over
-                raise
-            entry.task.uncancel()
-            await self._end(entry, lambda: self.transitions.cancel_running(entry.owner, entry.cancel_reason))
-            return
+            async with asyncio.timeout(left_s) as limit:
+                response, steps = await self._answer(run, submitter, entry)
         except Stopped as stopped:
-            left = None if stopped.response is None else stopped.response.SerializeToString()
-            reason = entry.cancel_reason
-            await self._end(entry, lambda: self.transitions.cancel_running(entry.owner, reason, left))
-            return
+            await self._cancelled(entry, stopped.response)
         except RunFailed as failed:
             await self._fail(entry, failed.failure)
-            return
         except TimeoutError:
             if not limit.expired():
                 raise
-            error = failures.timed_out(None if run.options.HasField("deadline") else _timeout_s(run))
-            events = [PendingEvent("timed_out", {"reason": error.message})]
-            await self._fail(entry, Failure(error, events))
-            return
+            await self._fail(entry, failures.timed_out(run))
         except SpineError as error:
-            await self._fail(entry, failures.failure(run, failures.error_of(error), error.retry_after_s))
-            return
-        except (OwnerLost, AttemptEnded):
+            await self._fail(entry, self._failure(run, entry, error, until))
+        except OwnerLost:
             raise
         except Exception:
             log.exception("run_failed", run_id=run.run_id, run_name=run.name)
             await self._fail(entry, Failure(failures.INTERNAL))
-            return
-        self.completed += 1
-        await self._end(entry, lambda: self.transitions.complete(entry.owner, response, steps))
+        else:
+            await self._end(entry, lambda: self.transitions.complete(entry.owner, response, steps))
+            self.completed += 1
 
-    async def _answer(self, run: pb.Run, entry: RunningRun) -> tuple[WorkResponse, list[dict[str, Any]]]:
+    def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:
+        """Failure of a run by an error of its work. until: end of the attempt's time, on time.monotonic()."""
+        if isinstance(error, MissingHandler):
+            return Failure(failures.missing_handler(run.name))
+        is_late = until is not None and time.monotonic() >= until - TIMER_S
+        if is_late and error.code == code_pb2.DEADLINE_EXCEEDED:  # inference has seen it first
+            return failures.timed_out(run)
+        return failures.failure(run, error, was_sent=bool(entry.calls))
+
+    async def _answer(
+        self, run: pb.Run, submitter: Submitter, entry: RunningRun
+    ) -> tuple[WorkResponse, list[dict[str, Any]]]:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
-        context = RunContext(
-            run, entry.owner, self._call(run), self.steps, self.writer, lambda: bool(entry.cancel_mode)
-        )
+        call = await self._patiently(lambda: self.callers.call(run, submitter))
+        context = RunContext(run, entry.owner, call, self.steps, self.writer, lambda: bool(entry.cancel_mode))
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
         if (handler := self.handlers.get(member)) is None:
-            await self._fail(entry, Failure(failures.missing_handler(run.name)))
-            raise AttemptEnded
+            raise MissingHandler
         request = names.request_of(run.work)
         step_id = f"{content_hash(request).hex()[:32]}.0"
-        call, started = context.call, datetime.now(UTC)
+        started = datetime.now(UTC)
         call.step_id, call.cost_labels = step_id, labels_of(call, request)
         with watched() as rows:
+            entry.calls = rows
             answer = await handler(request, call, context.write(step_id, run.attempt))
         response = WorkResponse()
         getattr(response, member).CopyFrom(answer)
@@ -155,11 +162,18 @@ class RunExecutor:
         return response, [step]
 
     async def _fail(self, entry: RunningRun, failure: Failure) -> None:
-        self.failed += 1
         await self._end(entry, lambda: self.transitions.fail(entry.owner, failure))
+        self.failed += 1
+
+    async def _cancelled(self, entry: RunningRun, response: WorkResponse | None) -> None:
+        """Writes that the run is cancelled. response: what there is of an answer."""
+        stored = None if response is None else response.SerializeToString()
+        reason = entry.cancel_reason
+        await self._end(entry, lambda: self.transitions.cancel_running(entry.owner, reason, stored))
 
     async def _end(self, entry: RunningRun, write: Callable[[], Awaitable[bool]]) -> None:
         """Writes the end of an attempt, as often as it takes; a lost lease ends that. Raises OwnerLost."""
+        entry.is_ending = True
         await self._patiently(lambda: self.writer.flush(entry.owner.run_id))
         if not await self._patiently(write):
             raise OwnerLost
@@ -172,33 +186,8 @@ class RunExecutor:
             except ServiceUnavailable:
                 await asyncio.sleep(RETRY_WRITE_S)
 
-    def _call(self, run: pb.Run) -> Call:
-        """Call on behalf of who submitted the run."""
-        principal = Principal(
-            name=run.principal,
-            tenant_id=run.tenant_id,
-            project_id=run.project_id if run.HasField("project_id") else None,
-        )
-        remaining_s = _remaining_s(run)
-        return Call(
-            principal=principal,
-            lane=self.lane,
-            correlation_id=run.correlation_id if run.HasField("correlation_id") else None,
-            cost_labels=dict(run.options.cost_labels),
-            deadline=None if remaining_s is None else time.monotonic() + remaining_s,
-            run_id=run.run_id,
-        )
 
-
-def _timeout_s(run: pb.Run) -> float | None:
-    options = run.options
-    return options.timeout.ToTimedelta().total_seconds() if options.HasField("timeout") else None
-
-
-def _remaining_s(run: pb.Run) -> float | None:
-    """Seconds that an attempt has, by its timeout and the run's deadline; None: no limit."""
-    limits = [] if (timeout_s := _timeout_s(run)) is None else [timeout_s]
-    if run.options.HasField("deadline"):
-        deadline = run.options.deadline.ToDatetime(UTC)
-        limits.append((deadline - datetime.now(UTC)).total_seconds())
-    return max(0.0, min(limits)) if limits else None
+def _is_of(owner: Owner, run: pb.Run) -> bool:
+    """Whether the process makes this attempt of the run."""
+    is_same = (run.worker_id, run.attempt) == (owner.executor_id, owner.attempt)
+    return is_same and run.status == "running"

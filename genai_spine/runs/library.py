@@ -11,27 +11,32 @@ from google.protobuf.message import Message
 
 from genai_spine import page_tokens, validation
 from genai_spine.access import scopes
-from genai_spine.call import Call, Principal
+from genai_spine.call import Call
 from genai_spine.errors import (
     IdempotencyKeyReused,
     InvalidFields,
     NotCancellable,
+    NotPermittedToKey,
     PermissionDenied,
     RunNotFound,
     RunState,
 )
-from genai_spine.method_options import scope
+from genai_spine.method_options import is_paid, scope
+from genai_spine.routing.permissions import Names
 from genai_spine.runs import batch_items, names
+from genai_spine.runs.budgets import RunAdmission, budget_of
 from genai_spine.runs.names import Name
 from genai_spine.runs.results import Results
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
+from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.items import SubmittedItems
 from genai_spine.store.runs.news import Change, RunNews, changing
-from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
+from genai_spine.store.runs.runs import KeyTaken, RunRows, Submitter, new_run_id, submitter_of
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1 import run_service_pb2 as service_pb
+from genai_spine.v1.key_service_pb2 import KeyPermissions
 from genai_spine.v1.work_pb2 import Work
 
 OPTIONS = tuple(field.name for field in pb.RunOptions.DESCRIPTOR.fields)
@@ -41,6 +46,7 @@ OLDER_PLACES = tuple(
 MAX_WAIT_S = 3600.0
 DEFAULT_WAIT_S = 30.0
 DEFAULT_PAGE = 50
+KEY_REVOKED = "its key was revoked"
 FAILED = ("failed", "dead_lettered")
 DEFAULTS = pb.RunOptions(
     priority="normal", max_retries=3, retry_delay_seconds=60.0, backoff="constant", trigger_source="api"
@@ -75,6 +81,8 @@ class RunLibrary:
     rows: RunRows
     transitions: Transitions
     spending: Spending
+    letters: DeadLetterRows
+    admission: RunAdmission
     lanes: Lanes
     results: Results
     check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
@@ -82,22 +90,29 @@ class RunLibrary:
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
 
-        Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, RunNotFound (its parent).
+        Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, NotPermittedToKey,
+        RunNotFound (its parent), BudgetExceeded (one that blocks is used up).
         """
-        run = await self.prepared(request, call)
+        run, submitter = await self._prepared(request, call)
         if request.dry_run:
-            await self._items(run.work, call)
+            await self._items(run)
             return run
-        run = await self.submit(run, call)
+        run = await self.submit(run, call, submitter)
         if request.HasField("wait"):
             return await self.wait(run.run_id, request.wait.ToTimedelta().total_seconds(), call)
         return run
 
     async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
-        """Run of a request, which is not written yet.
+        """Run of a request of its principal, which is not written yet.
 
-        Errors: WorkNotFound, InvalidFields, PermissionDenied, RunNotFound (its parent).
+        Errors: WorkNotFound, InvalidFields, PermissionDenied, NotPermittedToKey, RunNotFound (its parent),
+        BudgetExceeded.
         """
+        run, submitter = await self._prepared(request, call)
+        await self._admit(run, submitter)
+        return run
+
+    async def _prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
         name, work = names.resolve(request)
         if not request.HasField("work"):
             validation.check_without_aliases(work)
@@ -106,39 +121,54 @@ class RunLibrary:
         self.check_options(options)
         return await self._new(name, work, options, call)
 
+    async def _admit(self, run: pb.Run, submitter: Submitter) -> None:
+        """Errors: BudgetExceeded."""
+        if _is_paid(run.work):
+            await self.admission.admit(run, submitter)
+
     async def submit_in(
-        self, change: Change, run: pb.Run, principal: Principal, items: SubmittedItems | None = None
+        self, change: Change, run: pb.Run, submitter: Submitter, items: SubmittedItems | None = None
     ) -> str:
         """Id of a run that is written in a transaction, or of the one that its idempotency key has.
 
         items: None: those of its work. Errors: IdempotencyKeyReused, and those of a batch's items:
         InvalidFields, RunNotFound.
         """
-        permissions, digest = principal.permissions, _digest(run)
-        items = items or await self._items(run.work, Call(principal=principal))
+        digest = _digest(run)
+        if items is None:
+            items = await self._items(run)
         batch_items.without_items(run.work)
-        fields = {
-            "request_hash": digest,
-            "permissions": None if permissions is None else permissions.SerializeToString(),
-            "api_key_id": principal.key_id,
-        }
+        fields = {"request_hash": digest, **submitter.columns}
         try:
-            await self.rows.add(change, run, fields, items)
+            await self.rows.add(change, run, fields, items, budget_of(run))
         except KeyTaken as taken:
             if taken.request_hash != digest:
                 raise IdempotencyKeyReused from None
             return taken.run_id
         return run.run_id
 
-    async def submit(self, run: pb.Run, call: Call, items: SubmittedItems | None = None) -> pb.Run:
-        """Writes a new run, or finds the one of its idempotency key. Errors: those of submit_in()."""
+    async def submit(
+        self, run: pb.Run, call: Call, submitter: Submitter, items: SubmittedItems | None = None
+    ) -> pb.Run:
+        """Writes a new run, or finds the one of its idempotency key.
+
+        Errors: BudgetExceeded, those of submit_in().
+        """
         if items is None:
-            items = await self._items(run.work, call)
+            items = await self._items(run)
+        if not await self._is_there(run):  # which no budget refuses once it is there
+            await self._admit(run, submitter)
         async with changing(self.database) as change:
-            run_id = await self.submit_in(change, run, call.principal, items)
+            run_id = await self.submit_in(change, run, submitter, items)
         found = await self.get(run_id, call)
         found.is_existing = run_id != run.run_id
         return found
+
+    async def _is_there(self, run: pb.Run) -> bool:
+        """Whether a run has the idempotency key of a new one."""
+        if not run.HasField("idempotency_key"):
+            return False
+        return await self.rows.with_key(run.tenant_id, run.idempotency_key) is not None
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
         """Run with its cost, items and result. Errors: RunNotFound."""
@@ -147,6 +177,8 @@ class RunLibrary:
         if run.work.HasField("batch") and (counts := await self.rows.item_counts(run_id)) is not None:
             run.item_counts.CopyFrom(counts)
         await self.results.fill(run)
+        if run.status == "dead_lettered" and (letter := await self.letters.of_run(run_id)) is not None:
+            run.dead_letter_id = letter
         return run
 
     async def found(self, run_id: str, call: Call) -> pb.Run:
@@ -202,28 +234,42 @@ class RunLibrary:
         """Stops a run and its children. Errors: RunNotFound, NotCancellable."""
         run = await self.found(request.run_id, call)
         mode = request.mode or "immediate"
-        if not await self._cancelled(run.run_id, mode, request.reason):
-            raise NotCancellable(run=run.run_id, status=run.status)
-        for child in await self.rows.open_children(run.run_id):
-            await self._cancelled(child, mode, request.reason)
+        while not await self._cancelled(run.run_id, mode, request.reason):
+            run = await self.found(request.run_id, call)
+            if run.HasField("end_time"):
+                raise NotCancellable(run=run.run_id, status=run.status)
+        await self._cancel_below(run.run_id, mode, request.reason)
         return await self.get(run.run_id, call)
 
+    async def cancel_of_key(self, tenant_id: str, key_id: str) -> int:
+        """Cancels the runs of a key that wait, with what is below them; returns how many."""
+        cancelled = 0
+        for run_id in await self.transitions.waiting_of_key(tenant_id, key_id):
+            if await self.transitions.cancel_waiting(run_id, KEY_REVOKED):
+                cancelled += 1
+                await self._cancel_below(run_id, "immediate", KEY_REVOKED)
+        return cancelled
+
     async def retry(self, run_id: str, call: Call) -> pb.Run:
-        """New run with the work of one that failed. Errors: RunNotFound, RunState."""
+        """New run with the work of one that failed.
+
+        Errors: RunNotFound, RunState, PermissionDenied, NotPermittedToKey, BudgetExceeded.
+        """
         failed = await self.found(run_id, call)
         if failed.status not in FAILED:
             problem = "only failed and dead-lettered runs are retried"
             raise RunState(run=run_id, status=failed.status, problem=problem)
+        self._permit(failed.work, call)
         options = pb.RunOptions()
         options.CopyFrom(failed.options)
         for field in ("idempotency_key", "not_before", "deadline"):
             options.ClearField(field)
         options.trigger_source, options.hold = "retry", False
-        run = await self._new(Name(failed.kind, failed.name), failed.work, options, call)
+        run, submitter = await self._new(Name(failed.kind, failed.name), failed.work, options, call)
         run.attempt, run.retry_of_run_id = failed.attempt + 1, run_id
-        if not run.work.HasField("batch"):
-            return await self.submit(run, call)
-        return await self.submit(run, call, SubmittedItems(copied_from=run_id, reused_from=run_id))
+        is_batch = run.work.HasField("batch")
+        items = SubmittedItems(copied_from=run_id, reused_from=run_id) if is_batch else None
+        return await self.submit(run, call, submitter, items)
 
     async def approve(self, run_id: str, call: Call) -> pb.Run:
         """Lets a held run start. Errors: RunNotFound, RunState."""
@@ -237,6 +283,10 @@ class RunLibrary:
             return True
         return await self.transitions.ask_to_cancel(run_id, mode, reason)
 
+    async def _cancel_below(self, run_id: str, mode: str, reason: str) -> None:
+        for child in await self.rows.open_children(run_id):
+            await self._cancelled(child, mode, reason)
+
     def _permit(self, work: Work, call: Call) -> None:
         """Errors: PermissionDenied where the caller may not do the work at once either."""
         granted = call.principal.scopes
@@ -246,15 +296,17 @@ class RunLibrary:
             if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
                 raise PermissionDenied(scope=needed)
 
-    async def _items(self, work: Work, call: Call) -> SubmittedItems:
+    async def _items(self, run: pb.Run) -> SubmittedItems:
         """Items of a batch, whose older answers are the caller's. Errors: InvalidFields, RunNotFound."""
-        items = await batch_items.items_of(work)
-        if items.reused_from:
-            await self.found(items.reused_from, call)
+        items = await batch_items.items_of(run.work)
+        if items.reused_from and await self.rows.get(items.reused_from, run.tenant_id) is None:
+            raise RunNotFound(run=items.reused_from)
         return items
 
-    async def _new(self, name: Name, work: Work, options: pb.RunOptions, call: Call) -> pb.Run:
-        """Run as it will be submitted. Errors: RunNotFound for its parent, InvalidFields."""
+    async def _new(
+        self, name: Name, work: Work, options: pb.RunOptions, call: Call
+    ) -> tuple[pb.Run, Submitter]:
+        """Run as it will be submitted, and for whom. Errors: RunNotFound (its parent), NotPermittedToKey."""
         principal = call.principal
         run = pb.Run(
             run_id=new_run_id(),
@@ -270,16 +322,49 @@ class RunLibrary:
             priority=options.priority,
             lane=options.lane or self.lanes.default_lane(work),
         )
+        _check_lane(run.lane, principal.permissions)
+        submitter = submitter_of(principal)
         run.root_run_id = run.run_id
         for field in ("idempotency_key", "correlation_id", "parent_run_id"):
             if options.HasField(field):
                 setattr(run, field, getattr(options, field))
         if options.HasField("parent_run_id"):
-            parent = await self.found(options.parent_run_id, call)
-            run.root_run_id = parent.root_run_id
-            if not run.HasField("correlation_id"):
-                run.correlation_id = parent.run_id
-        return run
+            submitter = await self._inherit(run, submitter, call)
+        return run, submitter
+
+    async def _inherit(self, run: pb.Run, submitter: Submitter, call: Call) -> Submitter:
+        """Writes what a child has of its parent; returns on whose behalf it is made. Errors: RunNotFound.
+
+        The end user and the project are the parent's where the child names none. So is its key, where nobody
+        is asked for one; a key that submits a child pays for it by itself, or any key could spend another's
+        budget.
+        """
+        parent = await self.found(run.options.parent_run_id, call)
+        run.root_run_id = parent.root_run_id
+        if not run.HasField("correlation_id"):
+            run.correlation_id = parent.run_id
+        if parent.options.HasField("user") and not run.options.HasField("user"):
+            run.options.user = parent.options.user
+        if parent.HasField("project_id") and not run.HasField("project_id"):
+            run.project_id = parent.project_id
+        if submitter.api_key_id is not None or call.principal.scopes is not None:
+            return submitter
+        found = await self.rows.with_submitter(parent.run_id)
+        return submitter if found is None else found[1]
+
+
+def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:
+    """Errors: NotPermittedToKey."""
+    if permissions is None:
+        return
+    if not Names(permissions.allowed_lanes, permissions.denied_lanes).allow((lane,)):
+        raise NotPermittedToKey(kind="lane", name=lane)
+
+
+def _is_paid(work: Work) -> bool:
+    """Whether the work may cost money; a batch may."""
+    method = names.method_of(work.WhichOneof("request") or "")
+    return method is None or is_paid(method)
 
 
 def _options(request: service_pb.CreateRunRequest, call: Call) -> pb.RunOptions:

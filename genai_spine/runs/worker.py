@@ -183,8 +183,8 @@ class RunWorker:
             free = self.rules.max_concurrency * SPARE - self.active
         executor_id = self._id
         claimed = await queue.claim(executor_id, served.serves, free, only_realtime=only_realtime)
-        for run in claimed:
-            self.executor.claimed[run.run_id] = run
+        for run, submitter in claimed:
+            self.executor.claimed[run.run_id] = run, submitter
             self._begin(Owner(run.run_id, run.attempt, executor_id))
         return len(claimed)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.schedules import due_times
-from genai_spine.store.runs.schedules import Maker, ScheduleRows, StoredSchedule
+from genai_spine.store.schedules.schedules import Maker, ScheduleRows, StoredSchedule
 from genai_spine.v1.schedule_service_pb2 import Schedule
 
 ID = "00000000-0000-7000-8000-000000000001"

@@ -11,12 +11,13 @@ from google.protobuf import json_format
 
 from genai_spine import field_masks, page_tokens
 from genai_spine.call import Call, Principal, uuid7
-from genai_spine.errors import Conflict, EtagMismatch, InvalidFields, ScheduleNotFound
+from genai_spine.errors import EtagMismatch, InvalidFields, ScheduleNotFound, SchedulePaused
 from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers, maker_of
 from genai_spine.store.runs.news import changing
-from genai_spine.store.runs.schedules import ScheduleRows, StoredSchedule, name_taken
+from genai_spine.store.runs.runs import submitter_of
+from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule, name_taken
 from genai_spine.v1 import schedule_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.schedule_service_pb2 import Schedule
@@ -101,14 +102,14 @@ class ScheduleLibrary:
     async def trigger(self, request: pb.TriggerScheduleRequest, call: Call) -> Run:
         """Run of a schedule beside its times.
 
-        Errors: ScheduleNotFound, InvalidFields, PermissionDenied, IdempotencyKeyReused, Conflict (nobody may
-        pay for it any more).
+        Errors: ScheduleNotFound, SchedulePaused (nobody pays for it any more), InvalidFields,
+        PermissionDenied, IdempotencyKeyReused.
         """
         stored = await self._found(request.schedule_id, call)
         try:
             principal = await self.makers.principal(stored)
         except MakerEnded as ended:
-            raise Conflict(field="schedule_id", problem=f"{ended}; whoever resumes it is its maker") from None
+            raise SchedulePaused(schedule=request.schedule_id, problem=str(ended)) from None
         params = json_format.MessageToDict(request.params)
         asked = submissions.of_trigger(stored.schedule, datetime.now(UTC), params, call.idempotency_key)
         if params:  # which may be another work than the maker wanted
@@ -116,7 +117,7 @@ class ScheduleLibrary:
         run = await self.runs.prepared(asked, _plain(call, principal))
         run.schedule_id = stored.id
         async with changing(self.runs.database) as change:
-            run_id = await self.runs.submit_in(change, run, principal)
+            run_id = await self.runs.submit_in(change, run, submitter_of(principal))
         found = await self.runs.get(run_id, call)
         found.is_existing = run_id != run.run_id
         return found

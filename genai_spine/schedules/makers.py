@@ -8,7 +8,7 @@ from genai_spine.call import Principal
 from genai_spine.errors import ProjectNotFound, TenantNotFound
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
-from genai_spine.store.runs.schedules import Maker, StoredSchedule
+from genai_spine.store.schedules.schedules import Maker, StoredSchedule
 from genai_spine.v1.key_service_pb2 import ApiKey
 
 GONE = "the key of its maker was deleted"

@@ -16,7 +16,8 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers
 from genai_spine.store.runs.news import SCHEDULES, Change, RunNews, changing
-from genai_spine.store.runs.schedules import ScheduleRows, StoredSchedule
+from genai_spine.store.runs.runs import submitter_of
+from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule
 from genai_spine.v1.run_pb2 import Run
 
 LOOK_S = 1.0  # most between two looks: another process may have made a schedule
@@ -122,7 +123,7 @@ class Scheduler:
             await self.rows.add_tick(change, stored, "skipped")
             return
         try:
-            run_id = await self.runs.submit_in(change, run, principal)
+            run_id = await self.runs.submit_in(change, run, submitter_of(principal))
         except SpineError as error:  # its idempotency key stands for other work
             log.warning("schedule_refused", schedule_id=stored.id, cause=str(error)[:300])
             await self.rows.add_tick(change, stored, "refused")

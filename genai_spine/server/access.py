@@ -6,10 +6,12 @@ from typing import Any
 from genai_spine.access import oidc, secrets
 from genai_spine.access.audit import AuditLog
 from genai_spine.access.authentication import Authenticator
+from genai_spine.access.key_limits import KeyLimits
 from genai_spine.access.keys import KeyLibrary
 from genai_spine.access.oidc import Issuer, JwtVerifier
 from genai_spine.access.secrets import RootSecret
 from genai_spine.access.tenants import TenantLibrary
+from genai_spine.runs.callers import Limits
 from genai_spine.services.audit import AuditService
 from genai_spine.services.key import KeyService
 from genai_spine.services.tenant import TenantService
@@ -36,6 +38,7 @@ class Access:
     audit: AuditLog
     audit_rows: AuditRows
     authenticator: Authenticator | None  # None: nobody is asked for a key
+    key_limits: Limits | None  # None: nobody has a limit
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Access":
@@ -44,14 +47,15 @@ class Access:
         rows, tenants, projects = KeyRows(database), TenantRows(database), ProjectRows(database)
         audit_rows = AuditRows(database)
         audit = AuditLog(audit_rows, root)
-        authenticator = None
+        authenticator = limits = None
         if settings.auth == "on":
             if root is None:
                 raise ValueError(secrets.MISSING)
             authenticator = Authenticator(rows, tenants, _verifier(settings), settings.default_limits)
+            limits = KeyLimits(rows, tenants, authenticator).of
         keys, library = KeyLibrary(rows, projects, audit), TenantLibrary(tenants, projects, audit)
         keys.authenticator = library.authenticator = authenticator
-        return cls(keys, library, audit, audit_rows, authenticator)
+        return cls(keys, library, audit, audit_rows, authenticator, limits)
 
     def limit(self, limits: RateLimits | None) -> None:
         """Rate limits of keys that have none of their own, from now on."""

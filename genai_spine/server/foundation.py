@@ -28,7 +28,7 @@ from genai_spine.request_log.redaction import Redactor, is_secret
 from genai_spine.request_log.request_log import LogRules, RequestLog
 from genai_spine.request_log.switch import LogSwitch
 from genai_spine.server.access import Access, root_secret
-from genai_spine.server.runs import Runs
+from genai_spine.server.runs import Runs, retention_sweeps
 from genai_spine.server.spending import alerts_of, budget_rows
 from genai_spine.settings import Settings
 from genai_spine.store.access.rate_limits import RateRows
@@ -105,6 +105,7 @@ class Foundation:
             "usage_rollup": Rollups(database).roll,
             "request_logs": entries.sweep,
             **_budget_sweeps(budgets),
+            **retention_sweeps(settings, database),
             "stored_files": files.sweep,
         }
         interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
@@ -124,7 +125,7 @@ class Foundation:
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
-            runs=Runs.of(settings, database, ledger),
+            runs=Runs.of(settings, database, ledger, budgets, access),
             files=files,
         )
 

@@ -1,11 +1,13 @@
 """Durable runs of a server: what does the work, who makes them, and their service."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from google.protobuf.message import Message
 
+from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.chunks import fold
@@ -13,7 +15,10 @@ from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
 from genai_spine.runs.batch import BatchWork
+from genai_spine.runs.budgets import RunAdmission
+from genai_spine.runs.callers import RunCallers
 from genai_spine.runs.context import Handler, Write
+from genai_spine.runs.dead_letters import DAY_S, DEFAULT_RESOLVED_DAYS, DeadLetterLibrary
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.executor import RunExecutor
@@ -24,17 +29,21 @@ from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
+from genai_spine.server.access import Access
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
 from genai_spine.services import rest_aliases
+from genai_spine.services.dead_letter import DeadLetterService
 from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import RunNews
 from genai_spine.store.runs.queue_stats import QueueCounts
+from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.spending import RunSpending
 from genai_spine.store.runs.steps import StepRows
@@ -43,16 +52,19 @@ from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.store.usage.rollups import Rollups
 from genai_spine.symbols.events import PROGRESS
 from genai_spine.usage.daily_costs import DailyCosts
-from genai_spine.v1 import run_service_pb2
+from genai_spine.v1 import dead_letter_service_pb2, run_service_pb2
 from genai_spine.v1.completion_service_pb2 import Completion, CreateCompletionRequest
+from genai_spine.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from genai_spine.v1.media_service_pb2 import CreateSpeechRequest, SpeechChunk
 from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from genai_spine.v1.symbol_service_pb2 import DocumentSymbolsRequest, SymbolEvent
 from genai_spine.v1.work_pb2 import AggregateCostsRequest
 
-FILES = (run_service_pb2, *SCHEDULE_FILES)
+FILES = (run_service_pb2, dead_letter_service_pb2, *SCHEDULE_FILES)
 WRITE = "runs:write"  # scope of who submits
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -63,17 +75,21 @@ class Runs:
     library: RunLibrary
     watcher: RunWatcher
     parts: RunParts
+    letters: DeadLetterLibrary
     database: Database
     schedules: Schedules
     webhooks: RunWebhooks
 
     @classmethod
-    def of(cls, settings: Settings, database: Database, ledger: Ledger) -> "Runs":
+    def of(
+        cls, settings: Settings, database: Database, ledger: Ledger, budgets: Budgets, access: Access
+    ) -> "Runs":
         """Runs of a server, of which nothing is started yet."""
         rows, transitions, steps = RunRows(database), Transitions(database), StepRows(database)
-        events = EventRows(database)
+        events, letters = EventRows(database), DeadLetterRows(database)
         pools = Pools(WorkerRows(database), lambda: settings.lane_fallback == "refuse")
-        executor = RunExecutor(rows, transitions, steps, EventWriter(events), lane=settings.lane)
+        callers = RunCallers(rows, budgets, access.key_limits, settings.lane)
+        executor = RunExecutor(rows, transitions, steps, EventWriter(events), callers)
         worker = RunWorker(
             database,
             Engine(database.engine_url, executor.execute),
@@ -83,16 +99,32 @@ class Runs:
             pools,
         )
         ledger.renewed.append(worker.renewed)
+        ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
         executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
-        results = Results(items, rest_aliases.fill)
         library = RunLibrary(
-            database, rows, transitions, RunSpending(database), pools, results, webhooks.check
+            database=database,
+            rows=rows,
+            transitions=transitions,
+            spending=RunSpending(database),
+            letters=letters,
+            admission=RunAdmission(rows, budgets),
+            lanes=pools,
+            results=Results(items, rest_aliases.fill),
+            check_options=webhooks.check,
         )
-        parts = RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database))
-        schedules = Schedules.of(database, library)
-        return cls(worker, library, RunWatcher(database), parts, database, schedules, webhooks)
+        access.keys.cancel_runs = library.cancel_of_key
+        return cls(
+            worker=worker,
+            library=library,
+            watcher=RunWatcher(database),
+            parts=RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database)),
+            letters=DeadLetterLibrary(letters, library),
+            database=database,
+            schedules=Schedules.of(database, library),
+            webhooks=webhooks,
+        )
 
     async def start(self) -> None:
         """Begins to make runs, to submit those of schedules, and to tell webhooks."""
@@ -112,7 +144,11 @@ class Runs:
             "document_symbols": _document_symbols(methods["SymbolService"], executor.writer),
         }
         service = RunService(self.library, self.watcher, self.parts)
-        return [(add_RunServiceServicer_to_server, service), self.schedules.service()]
+        return [
+            (add_RunServiceServicer_to_server, service),
+            (add_DeadLetterServiceServicer_to_server, DeadLetterService(self.letters)),
+            self.schedules.service(),
+        ]
 
     async def dispatch(self, request: run_service_pb2.CreateRunRequest, call: Call) -> Run:
         """Submits a call as a run in the place of its answer. Errors: PermissionDenied, those of create()."""
@@ -127,6 +163,27 @@ class Runs:
         await self.worker.stop(timeout_s)
         await self.webhooks.stop()
         await RunNews.of(self.database).close()
+
+
+def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
+    """What is swept of runs, by its tables."""
+    retention, letters = RunRetention(database), DeadLetterRows(database)
+    kept_s = settings.run_retention_days * DAY_S
+    return {
+        "runs": lambda: retention.sweep(kept_s),
+        "run_output": retention.sweep_output,
+        "dead_letters": lambda: letters.purge(DEFAULT_RESOLVED_DAYS * DAY_S),
+    }
+
+
+def _expiry(transitions: Transitions) -> Callable[[], Awaitable[None]]:
+    """End of runs whose deadline passes while they wait; every server does it, also one that makes none."""
+
+    async def expire() -> None:
+        if expired := await transitions.expire():
+            log.info("runs_expired", count=expired)
+
+    return expire
 
 
 def worker_rules(settings: Settings) -> WorkerRules:

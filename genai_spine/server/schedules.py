@@ -17,7 +17,7 @@ from genai_spine.settings import Settings
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
-from genai_spine.store.runs.schedules import ScheduleRows
+from genai_spine.store.schedules.schedules import ScheduleRows
 from genai_spine.v1 import schedule_service_pb2
 from genai_spine.v1.schedule_service_pb2_grpc import add_ScheduleServiceServicer_to_server
 from genai_spine.webhooks.posting import limits

@@ -37,6 +37,12 @@ class Storage(BaseModel):
     stored_completions_days: int = Field(
         30, ge=1, le=3650, description="Days that answers of requests with `store` are kept."
     )
+    run_retention_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days that ended runs are kept, with their events and answers.",
+    )
     request_log: Literal["off", "on"] = Field(
         "off", description="`on` keeps what is asked and answered, redacted: the default of all callers."
     )

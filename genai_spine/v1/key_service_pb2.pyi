@@ -133,7 +133,9 @@ class RotateKeyRequest(_message.Message):
     def __init__(self, key_id: _Optional[str] = ..., overlap_s: _Optional[int] = ...) -> None: ...
 
 class RevokeKeyRequest(_message.Message):
-    __slots__ = ("key_id",)
+    __slots__ = ("key_id", "stop_runs")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    STOP_RUNS_FIELD_NUMBER: _ClassVar[int]
     key_id: str
-    def __init__(self, key_id: _Optional[str] = ...) -> None: ...
+    stop_runs: bool
+    def __init__(self, key_id: _Optional[str] = ..., stop_runs: _Optional[bool] = ...) -> None: ...

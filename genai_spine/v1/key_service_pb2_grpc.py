@@ -116,7 +116,8 @@ class KeyServiceServicer:
 
     def RevokeKey(self, request, context):
         """RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-        all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+        all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+        Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,8 @@ class KeyServiceStub:
     """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.ApiKey]
     """RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-    all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+    all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+    Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
     """
 
 @_typing.type_check_only
@@ -87,7 +88,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.ApiKey]  # type: ignore[assignment]
     """RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-    all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+    all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+    Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
     """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -151,7 +153,8 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.ApiKey, _abc.Awaitable[_key_service_pb2.ApiKey]]:
         """RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-        all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+        all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+        Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
         """
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

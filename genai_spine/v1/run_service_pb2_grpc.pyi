@@ -41,7 +41,7 @@ class RunServiceStub:
     """CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
     Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
     WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-    PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+    PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_pb2.Run]
     """GetRun returns a run with its work, its answer and its cost. Errors: RUN_NOT_FOUND."""
@@ -77,12 +77,13 @@ class RunServiceStub:
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]
-    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-    answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+    the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+    NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
     ApproveRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ApproveRunRequest, _run_pb2.Run]
-    """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-    that).
+    """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+    for that).
     """
     GetQueueStats: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetQueueStatsRequest, _run_service_pb2.QueueStats]
     """GetQueueStats counts runs that wait and run, by lane and priority, and what was done of late."""
@@ -100,7 +101,7 @@ class RunServiceAsyncStub(RunServiceStub):
     """CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
     Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
     WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-    PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+    PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """GetRun returns a run with its work, its answer and its cost. Errors: RUN_NOT_FOUND."""
@@ -136,12 +137,13 @@ class RunServiceAsyncStub(RunServiceStub):
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]  # type: ignore[assignment]
-    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-    answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+    the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+    NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
     ApproveRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ApproveRunRequest, _run_pb2.Run]  # type: ignore[assignment]
-    """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-    that).
+    """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+    for that).
     """
     GetQueueStats: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetQueueStatsRequest, _run_service_pb2.QueueStats]  # type: ignore[assignment]
     """GetQueueStats counts runs that wait and run, by lane and priority, and what was done of late."""
@@ -162,7 +164,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
         Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
         WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
         """
 
     @_abc_1.abstractmethod
@@ -276,8 +278,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.RetryRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
-        """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-        answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+        """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+        the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+        NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
 
     @_abc_1.abstractmethod
@@ -286,8 +289,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ApproveRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
-        """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-        that).
+        """ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+        for that).
         """
 
     @_abc_1.abstractmethod

@@ -147,7 +147,7 @@ class ScheduleServiceServicer:
         """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
         a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
         repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

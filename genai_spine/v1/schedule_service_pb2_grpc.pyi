@@ -61,7 +61,7 @@ class ScheduleServiceStub:
     """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
     a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
     repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-    IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+    IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
     """
     ListScheduleTicks: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTicksRequest, _schedule_service_pb2.ListScheduleTicksResponse]
     """ListScheduleTicks lists the due times that have passed, the newest first, and what became of each. Errors:
@@ -100,7 +100,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
     a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
     repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-    IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+    IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
     """
     ListScheduleTicks: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleTicksRequest, _schedule_service_pb2.ListScheduleTicksResponse]  # type: ignore[assignment]
     """ListScheduleTicks lists the due times that have passed, the newest first, and what became of each. Errors:
@@ -184,7 +184,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         """TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
         a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
         repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
         """
 
     @_abc_1.abstractmethod

@@ -1,7 +1,9 @@
 """Schedules through the channel, on both databases: made, changed, due, paused, triggered, deleted."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -12,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.schedules import daily_costs
-from genai_spine.store.runs.schedules import ScheduleRows
+from genai_spine.store.schedules.schedules import ScheduleRows
 from genai_spine.v1 import run_service_pb2, run_service_pb2_grpc, schedule_service_pb2_grpc
 from genai_spine.v1 import schedule_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
@@ -93,10 +95,8 @@ async def scheduled(booked: Running) -> AsyncIterator[Scheduled]:
     found = Scheduled(booked)
     yield found
     for id in found.made:
-        try:
+        with suppress(grpc.aio.AioRpcError):  # a test has deleted it
             await found.schedules.DeleteSchedule(pb.DeleteScheduleRequest(schedule_id=id))
-        except grpc.aio.AioRpcError as error:
-            assert error.code() == grpc.StatusCode.NOT_FOUND
 
 
 class TestMaking:
@@ -232,7 +232,7 @@ class TestDueTimes:
         made = await scheduled.make("interval", interval_seconds=1, max_instances=1000)
         await scheduled.outcomes(made.schedule_id, 3)
         times = [tick.due_time.ToDatetime(UTC) for tick in reversed(await scheduled.ticks(made.schedule_id))]
-        steps = {later - earlier for earlier, later in zip(times, times[1:], strict=False)}
+        steps = {later - earlier for earlier, later in pairwise(times)}
         assert steps == {timedelta(seconds=1)}
         assert times[0] == made.next_run_time.ToDatetime(UTC)
 

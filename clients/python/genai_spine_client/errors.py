@@ -137,6 +137,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.SCHEDULE_NOT_FOUND: NotFound,
     ErrorReason.DEAD_LETTER_NOT_FOUND: NotFound,
     ErrorReason.RUN_STATE: Conflict,
+    ErrorReason.SCHEDULE_PAUSED: Conflict,
 }
 # For a status that comes without the service's details: from Envoy, or from grpclib itself.
 WITHOUT_DETAILS = {

@@ -149,12 +149,18 @@ def rotate(
 
 
 @group.command()
-def revoke(id: Id, tenant: Tenant = None, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+def revoke(
+    id: Id,
+    stop_runs: Annotated[bool, typer.Option("--stop-runs", help="Cancel its runs that wait.")] = False,
+    tenant: Tenant = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
     """End a key for good: at once, on other servers within 2.5 s."""
 
     async def revoked() -> pb.ApiKey:
         async with _service(address, tenant) as keys:
-            found: pb.ApiKey = await keys.RevokeKey(pb.RevokeKeyRequest(key_id=id))
+            found: pb.ApiKey = await keys.RevokeKey(pb.RevokeKeyRequest(key_id=id, stop_runs=stop_runs))
             return found
 
     key = run(revoked())

@@ -24,6 +24,7 @@ from genai_spine.v1.budget_service_pb2 import ListBudgetsRequest
 NAMED_BY = ("tenant_id", "node", "node_key", "period")  # no two budgets have the same of all of them
 
 _budget, _counter = budgets.c, budget_counters.c
+_of_one_run = sa.and_(_budget.node == "RUN", _budget.node_key != "*")
 
 
 class Revision(NamedTuple):
@@ -44,11 +45,24 @@ class BudgetRows:
         self.extensions = Extensions(database)  # of reservations
 
     async def revision(self) -> Revision:
-        """State of all budgets, to be compared with a later one."""
+        """State of all budgets but those of single runs, to be compared with a later one."""
         newest, last = sa.func.max(_budget.revision), sa.func.max(_budget.id)
         query = sa.select(sa.func.coalesce(newest, 0), sa.func.coalesce(last, 0), sa.func.count())
         async with self._database.connect() as connection:
-            return Revision(*(await connection.execute(query.select_from(budgets))).one())
+            return Revision(*(await connection.execute(query.where(~_of_one_run))).one())
+
+    async def in_force(self) -> list[Budget]:
+        """Enabled budgets of all tenants, in the order in which they were made, but those of single runs."""
+        query = sa.select(budgets).where(_budget.enabled, ~_of_one_run).order_by(_budget.id)
+        async with self._database.connect() as connection:
+            return [budget_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def of_runs(self, tenant_id: str, run_ids: Sequence[str]) -> tuple[Budget, ...]:
+        """Budgets of single runs, in the order in which they were made."""
+        named = (_budget.node == "RUN", _budget.node_key.in_(list(run_ids)))
+        query = sa.select(budgets).where(_budget.tenant_id == tenant_id, *named).order_by(_budget.id)
+        async with self._database.connect() as connection:
+            return tuple(budget_of(row) for row in (await connection.execute(query)).mappings())
 
     async def find(self, tenant_id: str | None = None) -> list[Budget]:
         """Budgets of a tenant, or of all, in the order in which they were made."""
@@ -59,8 +73,13 @@ class BudgetRows:
             return [budget_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def page(self, request: ListBudgetsRequest, tenant_id: str, size: int, after: int) -> list[Budget]:
-        """Budgets of a tenant that the request's filters let through, behind an id, by their ids."""
+        """Budgets of a tenant that the request's filters let through, behind an id, by their ids.
+
+        Those of single runs only where the request names their node: they are many.
+        """
         query = sa.select(budgets).where(_budget.tenant_id == tenant_id, _budget.id > after)
+        if not request.node and not request.HasField("node_key"):
+            query = query.where(~_of_one_run)
         if request.node:
             query = query.where(_budget.node == BudgetNode.Name(request.node).removeprefix(NODE))
         if request.HasField("node_key"):

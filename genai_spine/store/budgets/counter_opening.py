@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.store.budgets.messages import PERIOD
 from genai_spine.store.budgets.periods import period_end
 from genai_spine.store.database import Database
+from genai_spine.store.runs.tables import runs
 from genai_spine.store.tables import budget_counters, budgets, executions
 from genai_spine.v1.budget_pb2 import BudgetPeriod
 
@@ -17,7 +18,6 @@ NODE_COLUMNS = {
     "PROJECT": "project_id",
     "KEY": "api_key_id",
     "END_USER": "user_id",
-    "RUN": "run_id",
 }
 CounterKey = tuple[int, str, datetime]  # budget, node and start of the period
 
@@ -112,5 +112,14 @@ def _of_node(budget: Any, node_key: str) -> Iterator[sa.ColumnElement[bool]]:
     if node == "LABEL":
         name, _, value = node_key.partition("=")
         yield row.cost_labels[name].as_string() == value
+    elif node == "RUN":
+        yield row.run_id.in_(_with_children(node_key))
     elif node != "TENANT":
         yield getattr(row, NODE_COLUMNS[node]) == node_key
+
+
+def _with_children(run_id: str) -> sa.Select[Any]:
+    """Ids of a run and of all runs below it."""
+    tree = sa.select(sa.literal(run_id, sa.Text).label("id")).cte("tree", recursive=True)
+    tree = tree.union(sa.select(runs.c.id).join(tree, runs.c.parent_run_id == tree.c.id))
+    return sa.select(tree.c.id)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from genai_spine.costs import usd_of
 from genai_spine.store.budgets.periods import period_end
+from genai_spine.store.database import Now
 from genai_spine.v1.budget_pb2 import Budget, BudgetCounter, BudgetNode, BudgetPeriod, BudgetPolicy
 
 NODE, PERIOD, POLICY = "BUDGET_NODE_", "BUDGET_PERIOD_", "BUDGET_POLICY_"
@@ -44,6 +45,11 @@ def budget_values(budget: Budget) -> dict[str, Any]:
         "enabled": budget.enabled,
         "from_settings": budget.from_settings,
     }
+
+
+def run_budget_row(budget: Budget) -> dict[str, Any]:
+    """Row of a new run's own budget: made with the run, so that it needs no lock of the table."""
+    return budget_values(budget) | {"revision": 1, "created_at": Now()}
 
 
 def budget_of(row: Any) -> Budget:

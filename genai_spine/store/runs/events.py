@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf import json_format
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
@@ -128,12 +128,6 @@ class EventRows:
         )
         async with self._database.connect() as connection:
             return [Output(*row) for row in await connection.execute(query)]
-
-    async def sweep_output(self, kept_s: float) -> int:
-        """Deletes text that was written so long ago; returns the number of pieces."""
-        async with self._database.begin() as connection:
-            result = await connection.execute(delete(run_output).where(run_output.c.at < Now(-kept_s)))
-        return result.rowcount
 
 
 def _last_progress(events: Sequence[PendingEvent]) -> PendingEvent | None:

@@ -16,6 +16,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.rows import run_of
+from genai_spine.store.runs.runs import Submitter, submitter_of_row
 from genai_spine.store.runs.tables import PRIORITIES, run_events, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
@@ -84,7 +85,7 @@ class RunQueue:
 
     async def claim(
         self, executor_id: str, serves: Callable[[str], bool], most: int, *, only_realtime: bool = False
-    ) -> list[pb.Run]:
+    ) -> list[tuple[pb.Run, Submitter]]:
         """Takes up to so many runs of the lanes that it serves, in their order; they run from then on."""
         most = min(most, MAX_CLAIMED)
         if most < 1:
@@ -128,7 +129,7 @@ class RunQueue:
             found = await connection.execute(query)
             return Counter({(lane, tenant): count for lane, tenant, count in found})
 
-    async def _take(self, picked: Select[Any], executor_id: str) -> list[pb.Run]:
+    async def _take(self, picked: Select[Any], executor_id: str) -> list[tuple[pb.Run, Submitter]]:
         columns, ids = runs.c, picked.cte("picked").c.id  # a common table is read once, so its limit holds
         async with changing(self._database) as change:
             taken = await change.execute(
@@ -144,9 +145,9 @@ class RunQueue:
                 )
                 .returning(*runs.c)
             )
-            claimed = [run_of(row) for row in taken.mappings()]
+            claimed = [(run_of(row), submitter_of_row(row)) for row in taken.mappings()]
             rows = []
-            for run in claimed:
+            for run, _ in claimed:
                 event = PendingEvent("started", {"worker": executor_id, "attempt": run.attempt})
                 rows.append(event_row(run.run_id, run.last_sequence, event))
                 change.topics.add(run.run_id)

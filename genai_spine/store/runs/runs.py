@@ -2,23 +2,54 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, insert, select
 
-from genai_spine.call import uuid7
+from genai_spine.call import Principal, uuid7
+from genai_spine.store.budgets.messages import run_budget_row
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.items import NO_ITEMS, ItemRows, SubmittedItems, add_items
 from genai_spine.store.runs.news import QUEUE, Change
-from genai_spine.store.runs.rows import LISTED, moment, row_of, run_of
+from genai_spine.store.runs.rows import LISTED, moment, parsed, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.store.tables import budgets
 from genai_spine.v1 import batch_pb2
 from genai_spine.v1 import run_pb2 as pb
+from genai_spine.v1.budget_pb2 import Budget
+from genai_spine.v1.key_service_pb2 import KeyPermissions
+from genai_spine.v1.run_pb2 import RunOptions
 from genai_spine.v1.run_service_pb2 import ListRunsRequest
 
 FILTERS = ("kind", "status", "lane", "parent_run_id", "correlation_id", "idempotency_key", "schedule_id")
+
+
+class Submitter(NamedTuple):
+    """On whose behalf a run is made, beside what its message says."""
+
+    api_key_id: str | None = None
+    permissions: KeyPermissions | None = None  # of that key when the run was submitted; None: all
+    has_budget: bool = False  # the run has a budget of its own
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Columns that hold it."""
+        permissions = None if self.permissions is None else self.permissions.SerializeToString()
+        return {"api_key_id": self.api_key_id, "permissions": permissions}
+
+
+def submitter_of(principal: Principal) -> Submitter:
+    """Submitter of a principal's own runs."""
+    return Submitter(principal.key_id, principal.permissions)
+
+
+def submitter_of_row(row: Any) -> Submitter:
+    """Submitter of a run's row. A run with a limit of its own has a budget."""
+    permissions = parsed(KeyPermissions, row["permissions"])
+    has_budget = RunOptions.FromString(row["options"]).HasField("budget_limit_usd")
+    return Submitter(row["api_key_id"], permissions, has_budget)
 
 
 class KeyTaken(Exception):
@@ -36,11 +67,16 @@ class RunRows:
         self._database = database
 
     async def add(
-        self, change: Change, run: pb.Run, fields: Mapping[str, Any], items: SubmittedItems = NO_ITEMS
+        self,
+        change: Change,
+        run: pb.Run,
+        fields: Mapping[str, Any],
+        items: SubmittedItems = NO_ITEMS,
+        budget: Budget | None = None,
     ) -> None:
-        """Writes a run with its first events and its items. fields: columns that no message has.
+        """Writes a run with its first events, its items and its own budget. Raises KeyTaken.
 
-        Raises KeyTaken.
+        fields: columns that no message has. A failed run that it repeats is told of it in its log.
         """
         events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
@@ -51,7 +87,12 @@ class RunRows:
             found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
             raise KeyTaken(*found.one())
         events += await add_items(change, run.run_id, items)
+        if budget is not None:
+            await change.execute(insert(budgets).values(run_budget_row(budget)))
         await append(change, run.run_id, *events)
+        if run.HasField("retry_of_run_id"):
+            told = PendingEvent("retried", {"new_run_id": run.run_id}, DISPATCHER)
+            await append(change, run.retry_of_run_id, told)
         if run.status == "queued":
             change.topics.add(QUEUE)
 
@@ -63,6 +104,31 @@ class RunRows:
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else run_of(row)
+
+    async def with_submitter(self, run_id: str) -> tuple[pb.Run, Submitter] | None:
+        """Run by id, and on whose behalf it is made."""
+        query = select(runs).where(runs.c.id == run_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            return None
+        return run_of(row), submitter_of_row(row)
+
+    async def above(self, run_id: str) -> list[str]:
+        """Ids of a run's parent, of the parent of that, and so on."""
+        parent = runs.c.parent_run_id
+        up = select(parent.label("id")).where(runs.c.id == run_id, parent.is_not(None))
+        above = up.cte("above", recursive=True)
+        above = above.union(select(parent).join(above, runs.c.id == above.c.id).where(parent.is_not(None)))
+        async with self._database.connect() as connection:
+            return list((await connection.execute(select(above.c.id))).scalars())
+
+    async def with_key(self, tenant_id: str, idempotency_key: str) -> tuple[str, bytes] | None:
+        """Id and request hash of the run that has a tenant's idempotency key."""
+        key = (runs.c.tenant_id == tenant_id, runs.c.idempotency_key == idempotency_key)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(runs.c.id, runs.c.request_hash).where(*key))).first()
+        return None if row is None else (row.id, row.request_hash)
 
     async def page(
         self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int

@@ -19,6 +19,11 @@ from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, ru
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
+MAX_EXPIRED = 200  # waiting runs whose deadline has passed, in one transaction
+EXPIRED = pb.RunError(
+    type="timeout", message="its deadline passed while it waited", category="TIMEOUT", is_retryable=False
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -65,6 +70,7 @@ class Transitions:
         steps: rows of steps that end with it.
         """
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
+        values["error"] = null()  # of an attempt before
         async with changing(self._database) as change:
             started_at = await self._end(change, owner, values)
             if started_at is None:
@@ -76,17 +82,21 @@ class Transitions:
             await append(
                 change, owner.run_id, PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
             )
-            await self._resolve_letter(change, owner.run_id)
+            if owner.attempt > 1:
+                await self._resolve_letter(change, owner.run_id)
         return True
 
     async def fail(self, owner: Owner, failure: Failure) -> bool:
         """running to failed, and on to pending for a retry or to dead_lettered, in one transaction.
 
-        False: the process does not make the run any more.
+        No retry follows where somebody asked to cancel the run: it is cancelled. False: the process does not
+        make the run any more.
         """
         error = failure.error
         values = {"status": "failed", "error": error.SerializeToString(), "response": failure.response}
         async with changing(self._database) as change:
+            if failure.retry_delay_s is not None and await self._is_asked(change, owner):
+                return await self._cancel(change, owner, {**values, "status": "cancelled"}, None)
             if await self._end(change, owner, values) is None:
                 return False
             data = {"error": error.message, "error_type": error.type}
@@ -102,11 +112,52 @@ class Transitions:
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
         """running to cancelled."""
         async with changing(self._database) as change:
-            if await self._end(change, owner, {"status": "cancelled", "response": response}) is None:
-                return False
-            await append(change, owner.run_id, PendingEvent("cancelled", {"reason": reason}))
-            await self._skip_items(change, owner.run_id)
-        return True
+            return await self._cancel(change, owner, {"status": "cancelled", "response": response}, reason)
+
+    async def expire(self) -> int:
+        """Fails runs that still wait when their deadline passes; returns how many.
+
+        Their error type is timeout. A pending run cannot fail: it is queued first, in the same transaction.
+        """
+        columns = runs.c
+        due = (
+            select(columns.id, columns.status, columns.attempt)
+            .where(
+                columns.deadline_at <= Now(),
+                columns.ended_at.is_(None),
+                columns.status.in_(("pending", "queued")),
+            )
+            .order_by(columns.deadline_at)
+            .limit(MAX_EXPIRED)
+        )
+        async with self._database.connect() as connection:
+            if (await connection.execute(due.limit(1))).first() is None:
+                return 0
+        async with changing(self._database) as change:
+            found = (await change.execute(due.with_for_update(skip_locked=True))).all()
+            for run_id, status, attempt in found:
+                await self._expire(change, run_id, attempt, is_pending=status == "pending")
+        return len(found)
+
+    async def _expire(self, change: Change, run_id: str, attempt: int, *, is_pending: bool) -> None:
+        this, events = update(runs).where(runs.c.id == run_id), []
+        if is_pending:
+            await change.execute(this.values(status="queued", queued_at=Now()))
+            events = [PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)]
+        values = {"status": "failed", "error": EXPIRED.SerializeToString(), "ended_at": Now()}
+        await change.execute(this.values(values))
+        said = {"error": EXPIRED.message, "error_type": EXPIRED.type}
+        events.append(PendingEvent("timed_out", {"reason": EXPIRED.message}, DISPATCHER))
+        await append(change, run_id, *events, PendingEvent("failed", said, DISPATCHER))
+        await self._skip_items(change, run_id)
+
+    async def waiting_of_key(self, tenant_id: str, key_id: str) -> list[str]:
+        """Ids of runs of a key that wait."""
+        columns = runs.c
+        waits = columns.status.in_(("pending", "queued"))
+        query = select(columns.id).where(columns.tenant_id == tenant_id, columns.api_key_id == key_id, waits)
+        async with self._database.connect() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def cancel_waiting(self, run_id: str, reason: str) -> bool:
         """pending or queued to cancelled; False: it does not wait any more."""
@@ -151,6 +202,25 @@ class Transitions:
                 await append(change, run_id, PendingEvent("approved", {}, DISPATCHER))
                 change.topics.add(QUEUE)
         return bool(moved.rowcount)
+
+    async def _cancel(self, change: Change, owner: Owner, values: dict[str, Any], reason: str | None) -> bool:
+        """running to cancelled; False: the process does not make the run any more.
+
+        reason: None: that of whoever asked.
+        """
+        ended = update(runs).where(*owner.holds).values(values | {"ended_at": Now()})
+        moved = (await change.execute(ended.returning(runs.c.cancel_reason))).first()
+        if moved is None:
+            return False
+        said = {"reason": moved.cancel_reason or "" if reason is None else reason}
+        await append(change, owner.run_id, PendingEvent("cancelled", said))
+        await self._skip_items(change, owner.run_id)
+        return True
+
+    async def _is_asked(self, change: Change, owner: Owner) -> bool:
+        """Whether somebody asked to cancel the run, which stays locked."""
+        asked = select(runs.c.id).where(*owner.holds, runs.c.cancel_mode.is_not(None))
+        return (await change.execute(asked.with_for_update())).first() is not None
 
     async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> datetime | None:
         """When the attempt that ends had started; None: the process does not make it any more."""

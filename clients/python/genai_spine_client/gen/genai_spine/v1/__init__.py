@@ -1451,6 +1451,13 @@ class ErrorReason(betterproto2.Enum):
      "LANE_NOT_SERVED", "lane": "gpu"}}
     """
 
+    SCHEDULE_PAUSED = 78
+    """
+    Nobody pays for the runs of the schedule any more. HTTP 409. Whoever resumes it is its maker.
+    {"code": "CONFLICT", "message": "schedule 'nightly' is paused: the key of its maker was revoked; ...",
+     "details": {"reason": "SCHEDULE_PAUSED", "schedule": "nightly", "problem": "the key of its maker was revoked"}}
+    """
+
     REQUEST_LOG_NOT_FOUND = 90
     """
     The request log has no such entry. HTTP 404.
@@ -1517,6 +1524,7 @@ class ErrorReason(betterproto2.Enum):
             74: "ERROR_REASON_DEAD_LETTER_NOT_FOUND",
             75: "ERROR_REASON_RUN_STATE",
             79: "ERROR_REASON_LANE_NOT_SERVED",
+            78: "ERROR_REASON_SCHEDULE_PAUSED",
             90: "ERROR_REASON_REQUEST_LOG_NOT_FOUND",
         }
 
@@ -1580,6 +1588,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_DEAD_LETTER_NOT_FOUND": 74,
             "ERROR_REASON_RUN_STATE": 75,
             "ERROR_REASON_LANE_NOT_SERVED": 79,
+            "ERROR_REASON_SCHEDULE_PAUSED": 78,
             "ERROR_REASON_REQUEST_LOG_NOT_FOUND": 90,
         }
 
@@ -11501,7 +11510,7 @@ class ListBudgetsRequest(betterproto2.Message):
 
     node: "BudgetNode" = betterproto2.field(4, betterproto2.TYPE_ENUM, default_factory=lambda: BudgetNode(0))
     """
-    Only of this kind of node. Default: any.
+    Only of this kind of node. Default: any, but for budgets of single runs, which are many.
     """
 
     node_key: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
@@ -15265,6 +15274,11 @@ class RevokeKeyRequest(betterproto2.Message):
     Id of the key. Required.
     """
 
+    stop_runs: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    true: its runs that wait are cancelled. Runs that it submitted and that run go on. Default: false, all go on.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "RevokeKeyRequest", RevokeKeyRequest)
 
@@ -16021,8 +16035,8 @@ class RunEvent(betterproto2.Message):
     """
     created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
     dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output, heartbeat (nothing is new; its
-    number is that of the last event).
+    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat
+    (nothing is new; its number is that of the last event).
     """
 
     timestamp: "datetime.datetime | None" = betterproto2.field(
@@ -16489,7 +16503,8 @@ default_message_pool.register_message("genai_spine.v1", "RunSummary", RunSummary
 @dataclass(eq=False, repr=False)
 class RunWebhook(betterproto2.Message):
     """
-    RunWebhook is who is told of a run's events, with a signed POST.
+    RunWebhook is who is told of a run's events, with a POST that is signed as the Standard Webhooks specification says. A
+    message that fails is sent again for 16 hours, with the same webhook-id.
     """
 
     url: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -16499,8 +16514,8 @@ class RunWebhook(betterproto2.Message):
 
     event_types: "list[str]" = betterproto2.field(2, betterproto2.TYPE_STRING, repeated=True)
     """
-    Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed,
-    cancelled and dead_lettered.
+    Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed (with
+    no retry to follow), cancelled and dead_lettered.
     """
 
 
@@ -21241,7 +21256,8 @@ class KeyServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "ApiKey":
         """
         RevokeKey ends a key with all its secrets, for good: at once on the server that is asked, within 2.5 s on
-        all others. Calls that run go on. The key stays in the list. Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
+        all others. Calls that run go on, and so do its runs, unless stop_runs is set. The key stays in the list.
+        Errors: KEY_NOT_FOUND, PERMISSION_DENIED.
         """
 
         return await self._unary_unary(
@@ -22736,7 +22752,7 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
         Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
         WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+        PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
         """
 
         return await self._unary_unary(
@@ -23017,8 +23033,9 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Run":
         """
-        RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-        answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+        RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+        the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+        NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
 
         return await self._unary_unary(
@@ -23039,8 +23056,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Run":
         """
-        ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-        that).
+        ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+        for that).
         """
 
         return await self._unary_unary(
@@ -23267,7 +23284,7 @@ class ScheduleServiceStub(betterproto2_grpclib.ServiceStub):
         TriggerSchedule submits its work now, beside its times, also while it is paused; so one that is always paused is
         a named trigger for others to call. With the idempotency key of the call one run is made, however often it is
         repeated. REST answers 202. Errors: SCHEDULE_NOT_FOUND, INVALID_FIELDS (params that do not fit),
-        IDEMPOTENCY_KEY_REUSED, PERMISSION_DENIED (the key of its maker was revoked, or may not do the work any more).
+        IDEMPOTENCY_KEY_REUSED, SCHEDULE_PAUSED (the key of its maker was revoked), PERMISSION_DENIED.
         """
 
         return await self._unary_unary(

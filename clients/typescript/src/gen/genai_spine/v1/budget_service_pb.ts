@@ -98,7 +98,7 @@ export type ListBudgetsRequest = Message<"genai_spine.v1.ListBudgetsRequest"> & 
   allTenants: boolean;
 
   /**
-   * Only of this kind of node. Default: any.
+   * Only of this kind of node. Default: any, but for budgets of single runs, which are many.
    *
    * @generated from field: genai_spine.v1.BudgetNode node = 4;
    */

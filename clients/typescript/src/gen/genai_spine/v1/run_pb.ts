@@ -169,7 +169,8 @@ export const RunOptionsSchema: GenMessage<RunOptions> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_run, 0);
 
 /**
- * RunWebhook is who is told of a run's events, with a signed POST.
+ * RunWebhook is who is told of a run's events, with a POST that is signed as the Standard Webhooks specification says. A
+ * message that fails is sent again for 16 hours, with the same webhook-id.
  *
  * @generated from message genai_spine.v1.RunWebhook
  */
@@ -182,8 +183,8 @@ export type RunWebhook = Message<"genai_spine.v1.RunWebhook"> & {
   url: string;
 
   /**
-   * Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed,
-   * cancelled and dead_lettered.
+   * Types of events that are told, such as completed or progress. Default: the ends of a run: completed, failed (with
+   * no retry to follow), cancelled and dead_lettered.
    *
    * @generated from field: repeated string event_types = 2;
    */
@@ -754,8 +755,8 @@ export type RunEvent = Message<"genai_spine.v1.RunEvent"> & {
   /**
    * created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
    * dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-   * artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, output, heartbeat (nothing is new; its
-   * number is that of the last event).
+   * artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat
+   * (nothing is new; its number is that of the last event).
    *
    * @generated from field: string event_type = 4;
    */

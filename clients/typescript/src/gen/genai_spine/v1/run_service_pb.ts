@@ -1472,7 +1472,7 @@ export const RunService: GenService<{
    * CreateRun submits work and returns at once, or, with wait, when it ended or the time is up. REST answers 202.
    * Submitting needs the scope runs:write and that of the work's own method. Errors: INVALID_FIELDS,
    * WORK_NOT_FOUND (the message lists what there is), IDEMPOTENCY_KEY_REUSED, RUN_NOT_FOUND (its parent),
-   * PERMISSION_DENIED, NOT_PERMITTED_TO_KEY.
+   * PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED (one that blocks has nothing left).
    *
    * @generated from rpc genai_spine.v1.RunService.CreateRun
    */
@@ -1607,8 +1607,9 @@ export const RunService: GenService<{
     output: typeof RunSchema;
   },
   /**
-   * RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run. REST
-   * answers 202. Errors: RUN_NOT_FOUND, CONFLICT (it has not failed).
+   * RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
+   * the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+   * NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
    *
    * @generated from rpc genai_spine.v1.RunService.RetryRun
    */
@@ -1618,8 +1619,8 @@ export const RunService: GenService<{
     output: typeof RunSchema;
   },
   /**
-   * ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, CONFLICT (it does not wait for
-   * that).
+   * ApproveRun lets a run start that was submitted with hold. Errors: RUN_NOT_FOUND, RUN_STATE (it does not wait
+   * for that).
    *
    * @generated from rpc genai_spine.v1.RunService.ApproveRun
    */
