@@ -230,8 +230,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryRun(self, request, context):
-        """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
-        the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+        """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
+        without the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
         NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -77,8 +77,8 @@ class RunServiceStub:
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]
-    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
-    the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+    """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
+    without the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
     NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
     ApproveRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ApproveRunRequest, _run_pb2.Run]
@@ -137,8 +137,8 @@ class RunServiceAsyncStub(RunServiceStub):
     done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]  # type: ignore[assignment]
-    """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
-    the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+    """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
+    without the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
     NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
     ApproveRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ApproveRunRequest, _run_pb2.Run]  # type: ignore[assignment]
@@ -278,8 +278,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.RetryRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
-        """RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
-        the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+        """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
+        without the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
         NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
 

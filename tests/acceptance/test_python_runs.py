@@ -1,5 +1,7 @@
 """Durable runs through the Python client, over real Envoy."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -7,6 +9,7 @@ import pytest
 from genai_spine_client import Run, Spine, Work, errors
 from genai_spine_client.gen.genai_spine.v1 import SummarizeRequest
 
+from tests.acceptance.cutting_proxy import cutting_proxy
 from tests.acceptance.stack import Stack
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
@@ -62,7 +65,8 @@ async def test_events_come_in_order_with_the_text(spine: Spine, openai_upstream:
     shown = "".join(event.output.text for event in events if event.output is not None)
     assert shown
     assert "one two three".startswith(shown)
-    rest = [event.event_type async for event in spine.runs.events(run.run_id, after=3)]
+    events_after = spine.runs.events(run.run_id, after=3, include_output=False)
+    rest = [event.event_type async for event in events_after]
     assert rest == ["completed"]
 
 
@@ -89,3 +93,39 @@ async def test_waiting_has_an_end_and_cancelling_says_whether_it_took_effect(
     assert not await spine.runs.cancel(run.run_id)
     assert not await spine.runs.cancel("11111111-1111-4111-8111-111111111111")
     assert await spine.runs.get("11111111-1111-4111-8111-111111111111") is None
+
+
+async def test_events_go_on_over_connections_that_are_cut(
+    stack: Stack, openai_upstream: UpstreamProcess
+) -> None:
+    openai_upstream.script(Reply(text=["one ", "two ", "three"], interval_s=0.5))
+    seen: list[int] = []
+    async with cutting_proxy(stack.port) as proxy, Spine(port=proxy.port) as spine:
+        run = await spine.runs.submit_task("completion", SLOW)
+        async for event in spine.runs.events(run.run_id, include_output=False):
+            seen.append(event.sequence)
+            if event.event_type != "completed":
+                proxy.cut()
+    assert seen == [1, 2, 3, 4]
+
+
+async def test_command_line_goes_on_over_connections_that_are_cut(
+    stack: Stack, spine: Spine, openai_upstream: UpstreamProcess
+) -> None:
+    openai_upstream.script(Reply(text="late", first_delay_s=4.0))
+    run = await spine.runs.submit_task("completion", SLOW)
+    async with cutting_proxy(stack.port) as proxy:
+        watch = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "genai_spine", "runs", "watch", run.run_id),
+            *("--address", f"127.0.0.1:{proxy.port}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert watch.stdout is not None
+        for _ in range(3):
+            await watch.stdout.readline()
+        proxy.cut()
+        out, err = await watch.communicate()
+    assert b"the connection is lost; trying again" in err
+    assert [line.split()[2] for line in out.decode().splitlines()[:-1]] == ["completed"]
+    assert watch.returncode == 0

@@ -14,6 +14,7 @@ from genai_spine.server import services
 from genai_spine.v1 import budget_pb2
 from genai_spine.v1 import budget_service_pb2 as budgets
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import dead_letter_service_pb2 as letters
 from genai_spine.v1 import execution_service_pb2 as executions
 from genai_spine.v1 import openai_service_pb2 as openai
 from genai_spine.v1 import prompt_service_pb2 as prompts
@@ -26,6 +27,7 @@ from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
 from tests.service import run_tenancy
 from tests.service.running import Running, asked
+from tests.upstreams.openai_errors import rate_limited
 from tests.upstreams.reply import Reply
 
 MARK = "zebra"  # in all that the owner stores, and in nothing else
@@ -97,6 +99,13 @@ async def store(service: Running, tenant: str) -> Stored:
         }
         (made,) = await ask(service, "RunService/CreateRun", run_tenancy.work(MARK, **labels), tenant)
         ids["run"] = made.run_id
+        ids["letter"] = await _store_dead_letter(service, tenant)
+        (made,) = await ask(
+            service, "ScheduleService/CreateSchedule", run_tenancy.schedule(f"{MARK}{number}"), tenant
+        )
+        ids["schedule"] = made.schedule_id
+    resolved = letters.ResolveDeadLetterRequest(dead_letter_id=await _store_dead_letter(service, tenant))
+    await ask(service, "DeadLetterService/ResolveDeadLetter", resolved, tenant)
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
     await ask(service, "PromptService/ExecutePrompt", execute, tenant)
     (listed,) = await ask(
@@ -108,6 +117,13 @@ async def store(service: Running, tenant: str) -> Stored:
     (logged,) = await ask(service, "RequestLogService/ListRequestLogs", logs.ListRequestLogsRequest(), tenant)
     ids["log"] = logged.request_logs[0].id
     return found
+
+
+async def _store_dead_letter(service: Running, tenant: str) -> str:
+    service.openai.script(rate_limited())
+    (run,) = await ask(service, "RunService/CreateRun", run_tenancy.doomed(), tenant)
+    assert run.status == "dead_lettered"
+    return str(run.dead_letter_id)
 
 
 async def _store_answers(service: Running, found: Stored) -> None:
@@ -393,6 +409,7 @@ MAKES: dict[str, Callable[[], Message]] = {
         prompt=prompts.Prompt(name="x", slug=SLUG, user_prompt_template="x")
     ),
     "BudgetService/SetBudget": lambda: budget(f"{MARK}0"),
+    "ScheduleService/CreateSchedule": lambda: run_tenancy.schedule(f"{MARK}0"),
     "RunService/CreateRun": lambda: run_tenancy.work("x", idempotency_key=MARK),
     "PromptService/ImportPrompts": lambda: prompts.ImportPromptsRequest(
         yaml=f"- name: x\n  slug: {SLUG}\n  user_prompt_template: other\n"

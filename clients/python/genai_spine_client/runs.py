@@ -40,7 +40,7 @@ class Runs:
     """`spine.runs`: the durable runs of the caller's tenant.
 
     Every call raises SpineError. `options` are fields of RunOptions: priority, lane, idempotency_key,
-    correlation_id, metadata, not_before, deadline, max_retries, budget_limit_usd, ...; `webhook` may be one.
+    correlation_id, metadata, not_before, deadline, max_retries, ...; `webhook` may be an address.
     """
 
     def __init__(self, spine: "Spine") -> None:

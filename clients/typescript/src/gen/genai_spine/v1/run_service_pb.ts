@@ -1607,8 +1607,8 @@ export const RunService: GenService<{
     output: typeof RunSchema;
   },
   /**
-   * RetryRun submits the work of a run that failed or is among the dead letters once more, as a new run without
-   * the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
+   * RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
+   * without the idempotency key. REST answers 202. Errors: RUN_NOT_FOUND, RUN_STATE (it has not failed), PERMISSION_DENIED,
    * NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
    *
    * @generated from rpc genai_spine.v1.RunService.RetryRun
