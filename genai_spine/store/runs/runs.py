@@ -67,6 +67,13 @@ class RunRows:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else run_of(row)
 
+    async def has_ended(self, run_id: str) -> bool:
+        """Whether a run has ended with no retry to follow, or is there no more."""
+        query = select(runs.c.ended_at).where(runs.c.id == run_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return row is None or row.ended_at is not None
+
     async def page(
         self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int
     ) -> list[pb.Run]:
