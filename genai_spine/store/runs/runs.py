@@ -130,6 +130,13 @@ class RunRows:
             row = (await connection.execute(select(runs.c.id, runs.c.request_hash).where(*key))).first()
         return None if row is None else (row.id, row.request_hash)
 
+    async def has_ended(self, run_id: str) -> bool:
+        """Whether a run has ended with no retry to follow, or is there no more."""
+        query = select(runs.c.ended_at).where(runs.c.id == run_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return row is None or row.ended_at is not None
+
     async def page(
         self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int
     ) -> list[pb.Run]:
