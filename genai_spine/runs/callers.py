@@ -34,12 +34,13 @@ class RunCallers:
     limits: Limits | None = None  # None: nobody has a limit
     lane: str = "cpu"  # that provider calls are booked on
 
-    async def call(self, run: pb.Run, submitter: Submitter) -> Call:
+    async def call(self, run: pb.Run) -> Call:
         """Call on behalf of who submitted the run: with its key's permissions of then, and limits of now.
 
         CreateRun counts for no rate limit: the first provider call of each attempt does, and is refused where
         there is no room; those after it are counted.
         """
+        submitter = await self.rows.submitter(run.run_id) or Submitter()
         principal = await self._principal(run, submitter)
         left_s = remaining_s(run)
         return Call(

@@ -16,7 +16,7 @@ from genai_spine.runs import failures, names
 from genai_spine.runs.callers import RunCallers, remaining_s
 from genai_spine.runs.context import Handler, OwnerLost, RunContext, Stopped, content_hash
 from genai_spine.runs.events import EventWriter
-from genai_spine.store.runs.runs import RunRows, Submitter
+from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Failure, Owner, Transitions
 from genai_spine.v1 import run_pb2 as pb
@@ -30,8 +30,8 @@ log = structlog.get_logger()
 Combinator = Callable[[RunContext], Awaitable[WorkResponse]]
 
 
-class MissingHandler(SpineError):
-    """this worker has no handler for the work"""
+class UnknownWork(Exception):
+    """Work that this worker does not know how to do."""
 
 
 @dataclass(slots=True)
@@ -76,9 +76,9 @@ class RunExecutor:
         entry = self.running[owner.run_id] = RunningRun(owner, task)
         try:
             try:
-                found = await self._patiently(lambda: self.rows.with_submitter(owner.run_id))
-                if found is not None and _is_of(owner, found[0]):
-                    await self._attempt(found[0], found[1], entry)
+                run = await self._patiently(lambda: self.rows.get(owner.run_id))
+                if run is not None and _is_of(owner, run):
+                    await self._attempt(run, entry)
             except asyncio.CancelledError:
                 if not entry.cancel_mode:  # the process stops, or lost its lease: somebody else takes over
                     raise
@@ -90,18 +90,20 @@ class RunExecutor:
             if self.running.get(owner.run_id) is entry:
                 del self.running[owner.run_id]
 
-    async def _attempt(self, run: pb.Run, submitter: Submitter, entry: RunningRun) -> None:
+    async def _attempt(self, run: pb.Run, entry: RunningRun) -> None:
         left_s = remaining_s(run)
         until = None if left_s is None else time.monotonic() + left_s
         try:
             async with asyncio.timeout(left_s) as limit:
-                response, steps = await self._answer(run, submitter, entry)
+                response, steps = await self._answer(run, entry)
         except Stopped as stopped:
             await self._cancelled(entry, stopped.response)
         except TimeoutError:
             if not limit.expired():
                 raise
             await self._fail(entry, failures.timed_out(run))
+        except UnknownWork:
+            await self._fail(entry, Failure(failures.missing_handler(run.name)))
         except SpineError as error:
             await self._fail(entry, self._failure(run, entry, error, until))
         except OwnerLost:
@@ -115,24 +117,20 @@ class RunExecutor:
 
     def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:
         """Failure of a run by an error of its work. until: end of the attempt's time, on time.monotonic()."""
-        if isinstance(error, MissingHandler):
-            return Failure(failures.missing_handler(run.name))
         is_late = until is not None and time.monotonic() >= until - TIMER_S
         if is_late and error.code == code_pb2.DEADLINE_EXCEEDED:  # inference has seen it first
             return failures.timed_out(run)
         return failures.failure(run, error, was_sent=bool(entry.calls))
 
-    async def _answer(
-        self, run: pb.Run, submitter: Submitter, entry: RunningRun
-    ) -> tuple[WorkResponse, list[dict[str, Any]]]:
+    async def _answer(self, run: pb.Run, entry: RunningRun) -> tuple[WorkResponse, list[dict[str, Any]]]:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
-        call = await self._patiently(lambda: self.callers.call(run, submitter))
+        call = await self._patiently(lambda: self.callers.call(run))
         context = RunContext(run, entry.owner, call, self.steps, self.writer, lambda: bool(entry.cancel_mode))
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
         if (handler := self.handlers.get(member)) is None:
-            raise MissingHandler
+            raise UnknownWork
         request = names.request_of(run.work)
         step_id = f"{content_hash(request).hex()[:32]}.0"
         started = datetime.now(UTC)

@@ -96,17 +96,14 @@ class RunRows:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else run_of(row)
 
-    async def with_submitter(self, run_id: str) -> tuple[pb.Run, Submitter] | None:
-        """Run by id, and on whose behalf it is made."""
+    async def submitter(self, run_id: str) -> Submitter | None:
+        """Submitter of a run; None: there is no such run."""
         named = (budgets.c.node == "RUN", budgets.c.node_key == runs.c.id)
         own = select(budgets.c.id).where(budgets.c.tenant_id == runs.c.tenant_id, *named).exists()
-        query = select(runs, own.label("has_budget")).where(runs.c.id == run_id)
+        query = select(runs.c.api_key_id, runs.c.permissions, own).where(runs.c.id == run_id)
         async with self._database.connect() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            return None
-        permissions = parsed(KeyPermissions, row["permissions"])
-        return run_of(row), Submitter(row["api_key_id"], permissions, row["has_budget"])
+            row = (await connection.execute(query)).first()
+        return None if row is None else Submitter(row[0], parsed(KeyPermissions, row[1]), row[2])
 
     async def above(self, run_id: str) -> list[str]:
         """Ids of a run's parent, of the parent of that, and so on."""
