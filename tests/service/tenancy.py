@@ -11,19 +11,22 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from genai_spine.server import services
-from genai_spine.v1 import budget_pb2
+from genai_spine.v1 import budget_pb2, run_pb2
 from genai_spine.v1 import budget_service_pb2 as budgets
 from genai_spine.v1 import completion_service_pb2 as completions
+from genai_spine.v1 import dead_letter_service_pb2 as letters
 from genai_spine.v1 import execution_service_pb2 as executions
 from genai_spine.v1 import openai_service_pb2 as openai
 from genai_spine.v1 import prompt_service_pb2 as prompts
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
 from genai_spine.v1 import request_log_service_pb2 as logs
+from genai_spine.v1 import run_service_pb2 as runs
 from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
 from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
+from genai_spine.v1.work_pb2 import Work
 from tests.service.running import Running, asked
 from tests.upstreams.reply import Reply
 
@@ -87,6 +90,7 @@ async def store(service: Running, tenant: str) -> Stored:
         await _store_answers(service, found)
         await _store_session(service, found)
         await _store_objects(service, found, f"{tenant}-{number}")
+        await _store_dead_letter(service, found)
         (made,) = await ask(service, "BudgetService/SetBudget", budget(f"{MARK}{number}"), tenant)
         ids["budget"] = str(made.id)
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
@@ -135,6 +139,21 @@ async def _store_objects(service: Running, found: Stored, prefix: str) -> None:
     )
     (batch,) = await ask(service, "ProviderBatchService/CreateBatch", begin, found.tenant)
     found.ids["file"], found.ids["batch"] = file.id, batch.id
+
+
+async def _store_dead_letter(service: Running, found: Stored) -> None:
+    """One that is dealt with, and one that is not."""
+    limited = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+    options = run_pb2.RunOptions(max_retries=0)
+    create = runs.CreateRunRequest(work=Work(completion=asked(MARK)), options=options)
+    create.wait.seconds = 20
+    for resolved in (True, False):
+        service.openai.script(Reply(status=429, body=limited))
+        (run,) = await ask(service, "RunService/CreateRun", create, found.tenant)
+        found.ids["dead letter"] = run.dead_letter_id
+        if resolved:
+            resolve = letters.ResolveDeadLetterRequest(dead_letter_id=run.dead_letter_id)
+            await ask(service, "DeadLetterService/ResolveDeadLetter", resolve, found.tenant)
 
 
 def budget(node_key: str) -> Message:
@@ -299,6 +318,15 @@ BY_ID: dict[str, list[Reach]] = {
     "SessionService/ExportSession": [
         Reach("session", lambda id: sessions.ExportSessionRequest(session_id=id))
     ],
+    "DeadLetterService/GetDeadLetter": [
+        Reach("dead letter", lambda id: letters.GetDeadLetterRequest(dead_letter_id=id))
+    ],
+    "DeadLetterService/ReplayDeadLetter": [
+        Reach("dead letter", lambda id: letters.ReplayDeadLetterRequest(dead_letter_id=id))
+    ],
+    "DeadLetterService/ResolveDeadLetter": [
+        Reach("dead letter", lambda id: letters.ResolveDeadLetterRequest(dead_letter_id=id))
+    ],
     "RequestLogService/GetRequestLog": [
         Reach("log", lambda id: logs.GetRequestLogRequest(request_log_id=id))
     ],
@@ -369,6 +397,11 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: budgets.ListBudgetsRequest(page_size=1),
         lambda a: budgets.ListBudgetsRequest(node_key=f"{MARK}1"),
     ],
+    "DeadLetterService/ListDeadLetters": [
+        lambda a: letters.ListDeadLettersRequest(page_size=1),
+        lambda a: letters.ListDeadLettersRequest(include_resolved=True, name="completion"),
+    ],
+    "DeadLetterService/PurgeDeadLetters": [lambda a: letters.PurgeDeadLettersRequest(resolved_days=0)],
     "BudgetService/GetBudgetStatus": [lambda a: budgets.GetBudgetStatusRequest()],
     "UsageService/GetCosts": [lambda a: usage.GetCostsRequest()],
     "UsageService/GetSpendSummary": [lambda a: usage.GetSpendSummaryRequest()],

@@ -58,7 +58,7 @@ def test_what_is_wrong_for_good_is_neither_retried_nor_a_dead_letter():
 
 
 def test_an_open_circuit_is_retried_only_where_nobody_was_called():
-    circuit = errors.CircuitOpen(upstream="openai")
+    circuit = errors.CircuitOpen(upstream="openai", open_s=30, failures=5)
     assert failures.failure(a_run(), circuit, was_sent=False).retry_delay_s == 10.0
     assert failures.failure(a_run(), circuit, was_sent=True).retry_delay_s is None
 
