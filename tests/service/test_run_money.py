@@ -129,7 +129,8 @@ async def test_a_stream_goes_on_and_the_next_call_is_refused(booked: Running, ru
     root = await runs.ended(await runs.submit(bounded, budget_limit_usd=0.0006))
     assert root.status == "completed"
     assert "".join(said) in str(root.response.completion)
-    child = await runs.ended(await runs.submit(bounded, parent_run_id=root.run_id))
-    assert (child.status, child.error.type) == ("failed", "budget")
+    child = pb.CreateRunRequest(work=bounded, options=RunOptions(parent_run_id=root.run_id))
+    found = await failure(runs.runs.CreateRun(child))
+    assert (found.reason, found.metadata["key"]) == ("BUDGET_EXCEEDED", root.run_id)
     assert len(booked.openai.bill.calls) == 1
     assert await violations(booked.database) == {}
