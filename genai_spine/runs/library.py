@@ -346,8 +346,7 @@ class RunLibrary:
             run.project_id = parent.project_id
         if submitter.api_key_id is not None or call.principal.scopes is not None:
             return submitter
-        found = await self.rows.with_submitter(parent.run_id)
-        return submitter if found is None else found[1]
+        return await self.rows.submitter(parent.run_id) or submitter
 
 
 def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:

@@ -16,7 +16,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.rows import run_of
-from genai_spine.store.runs.runs import Submitter, submitter_of_row
+from genai_spine.store.runs.runs import Submitter, has_budget, submitter_of_row
 from genai_spine.store.runs.tables import PRIORITIES, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
@@ -142,7 +142,7 @@ class RunQueue:
                     started_at=func.coalesce(columns.started_at, Now()),
                     last_sequence=columns.last_sequence + 1,
                 )
-                .returning(*runs.c)
+                .returning(*runs.c, has_budget)
             )
             found = taken.mappings().all()
             claimed = [(run_of(row), submitter_of_row(row)) for row in found]
