@@ -52,7 +52,7 @@ def everything(lane: str) -> bool:
 
 async def claimed(database: Database, most: int, **options: Any) -> list[str]:
     found = await RunQueue(database).claim(WORKER, everything, most, **options)
-    return [run.run_id for run in found]
+    return [run.run_id for run, _ in found]
 
 
 def waiting(run_id: str, tenant: str = "a", priority: str = "normal", waits_s: float = 0.0) -> Waiting:
@@ -124,7 +124,7 @@ async def test_claim_takes_runs_in_order_and_as_many_as_are_asked_for(database: 
 
 async def test_claimed_run_is_running_and_its_event_is_numbered(database: Database) -> None:
     await put(database, row("r", last_sequence=2))
-    [run] = await RunQueue(database).claim(WORKER, everything, 5)
+    [(run, _)] = await RunQueue(database).claim(WORKER, everything, 5)
     assert (run.status, run.worker_id, run.last_sequence) == ("running", WORKER, 3)
     [event] = await EventRows(database).after("r", 0, 10)
     assert (event.sequence, event.event_type) == (3, "started")
@@ -134,7 +134,7 @@ async def test_claimed_run_is_running_and_its_event_is_numbered(database: Databa
 async def test_only_lanes_that_are_served_are_claimed(database: Database) -> None:
     await put(database, row("far", lane="far"), row("near"))
     found = await RunQueue(database).claim(WORKER, lambda lane: lane == "cpu", 5)
-    assert [run.run_id for run in found] == ["near"]
+    assert [run.run_id for run, _ in found] == ["near"]
 
 
 async def test_full_worker_takes_realtime_runs_alone(database: Database) -> None:

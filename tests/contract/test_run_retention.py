@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from genai_spine.runs.budgets import budget_of
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import EventRows, Output
+from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import MANY, RUNS_AT_ONCE, RunRetention
 from genai_spine.store.runs.runs import RunRows
@@ -22,7 +23,8 @@ DAY_S = 86_400.0
 async def submitted(database: Database, **fields: Any) -> str:
     run = a_run(**fields)
     run.options.budget_limit_usd = 1.0
-    await RunRows(database).submit(run, request_hash=b"", budget=budget_of(run))
+    async with changing(database) as change:
+        await RunRows(database).add(change, run, {"request_hash": b""}, budget=budget_of(run))
     await EventRows(database).add({}, {run.run_id: [Output("s.0", 1, 0, "text")]})
     return run.run_id
 

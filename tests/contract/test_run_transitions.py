@@ -14,6 +14,8 @@ from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.store.runs.dead_letters import MAX_REPLAYS, DeadLetterRows
 from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.news import changing
+from genai_spine.store.runs.orphans import Orphans, Served
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.runs import RunRows, new_run_id
 from genai_spine.store.runs.tables import MOVES, dead_letters, runs
@@ -48,10 +50,19 @@ def a_run(**fields: Any) -> pb.Run:
     return pb.Run(**(given | fields))
 
 
+async def submit(database: Database, run: pb.Run) -> None:
+    async with changing(database) as change:
+        await RunRows(database).add(change, run, {"request_hash": b""})
+
+
+def everything(lane: str) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(STATUSES, STATUSES)))
 async def test_only_legal_moves_are_taken(database: Database, old: str, new: str):
     run = a_run()
-    await RunRows(database).submit(run, request_hash=b"")
+    await submit(database, run)
     move = sa.update(runs).where(runs.c.id == run.run_id)
     for status in PATHS[old]:
         async with database.begin() as connection:
@@ -110,7 +121,7 @@ class History:
     async def begin(self) -> None:
         run = a_run()
         self.id = run.run_id
-        await self.rows.submit(run, request_hash=b"")
+        await submit(self.database, run)
 
     def owner(self) -> Owner:
         """Mostly who makes it, at times somebody who did or never has."""
@@ -125,10 +136,10 @@ class History:
 
     async def claim(self) -> None:
         executor = self.chance.choice("ab")
-        claims = await self.queue.claim(executor, {"cpu"}, 1)
+        claims = await self.queue.claim(executor, everything, 1)
         assert bool(claims) == (self.model.status == "queued")
         if claims:
-            assert claims[0].attempt == self.model.attempt
+            assert claims[0][0].attempt == self.model.attempt
             self.model.move("running")
             self.model.owner = executor
 
@@ -233,17 +244,17 @@ async def test_random_histories_follow_the_model(database: Database, seed: int):
 
 
 async def test_of_many_that_take_a_run_over_one_gets_it(database: Database):
-    transitions, rows = Transitions(database), RunRows(database)
+    transitions = Transitions(database)
     run = a_run()
-    await rows.submit(run, request_hash=b"")
-    await RunQueue(database).claim("dead", {"cpu"}, 1)
+    await submit(database, run)
+    await RunQueue(database).claim("dead", everything, 1)
     leases = Leases(database)
     for name in "abcdefgh":
         await leases.take(name, "cpu", 60.0)
-    [orphan] = await transitions.orphans(None, 10)
-    taken = await asyncio.gather(*(transitions.take_over(orphan, name) for name in "abcdefgh"))
-    assert sum(taken) == 1
-    new = "abcdefgh"[taken.index(True)]
+    orphans = Orphans(database, most=3)
+    taken = await asyncio.gather(*(orphans.take(name, Served(("cpu",)), 10) for name in "abcdefgh"))
+    assert sum(map(len, taken)) == 1
+    new = "abcdefgh"[[len(one) for one in taken].index(1)]
     assert not await transitions.complete(Owner(run.run_id, 1, "dead"), WorkResponse(), ())
     assert await transitions.complete(Owner(run.run_id, 1, new), WorkResponse(), ())
     kinds = [event.event_type for event in await EventRows(database).after(run.run_id, 0, 100)]
@@ -265,10 +276,10 @@ async def test_a_transition_that_is_cut_leaves_nothing_half_written(
     if step == "expire":
         options.deadline.FromSeconds(1)
     run = a_run(options=options)
-    await rows.submit(run, request_hash=b"")
+    await submit(database, run)
     owner = Owner(run.run_id, 1, "a")
     if step != "expire":
-        await RunQueue(database).claim("a", {"cpu"}, 1)
+        await RunQueue(database).claim("a", everything, 1)
     if step == "replay":
         assert await transitions.fail(owner, Failure(ERROR, is_final=True))
     letter = await DeadLetterRows(database).of_run(run.run_id)
