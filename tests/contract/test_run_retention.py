@@ -31,7 +31,7 @@ async def submitted(database: Database, **fields: Any) -> str:
 
 async def completed(database: Database, days_ago: float, **fields: Any) -> str:
     run_id = await submitted(database, **fields)
-    await RunQueue(database).claim("a", {"cpu"}, 1)
+    await RunQueue(database).claim("a", lambda lane: True, 1)
     assert await Transitions(database).complete(Owner(run_id, 1, "a"), WorkResponse(), ())
     await aged(database, run_id, days_ago)
     return run_id
@@ -81,7 +81,7 @@ async def test_a_child_stays_until_its_root_has_ended(database: Database):
 
 async def test_a_dead_letter_keeps_its_run(database: Database):
     run_id = await submitted(database)
-    await RunQueue(database).claim("a", {"cpu"}, 1)
+    await RunQueue(database).claim("a", lambda lane: True, 1)
     await Transitions(database).fail(Owner(run_id, 1, "a"), Failure(ERROR, is_final=True))
     await aged(database, run_id, 400)
     assert await RunRetention(database).sweep(90 * DAY_S) == 0
