@@ -181,7 +181,7 @@ class RunLibrary:
         run.attempt, run.retry_of_run_id = failed.attempt + 1, run_id
         if not run.work.HasField("batch"):
             return await self.submit(run, call)
-        return await self.submit(run, call, SubmittedItems(copied_from=run_id, reused_from=run_id))
+        return await self.submit(run, call, SubmittedItems(copied_from=run_id))
 
     async def approve(self, run_id: str, call: Call) -> pb.Run:
         """Lets a held run start. Errors: RunNotFound, RunState."""
