@@ -1,7 +1,8 @@
 """Work of a batch run: its items, so many at once and in their order, each one made once.
 
 An item that has ended stays as it is, whoever makes the run next; only items that were in flight are made
-again. A failed item is data; what stops the batch is a cancellation, its deadline, or too many failures.
+again. A failed item is data; what stops the batch is a cancellation, its deadline, its budget, or too many
+failures.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from google.protobuf.message import Message
 
 from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call, uuid7
-from genai_spine.errors import ServiceUnavailable, SpineError
+from genai_spine.errors import BudgetExceeded, ServiceUnavailable, SpineError
 from genai_spine.runs import failures, names
 from genai_spine.runs.context import Handler, RunContext, RunFailed, Stopped, labels_of
 from genai_spine.runs.item_ends import ItemEnds
@@ -37,6 +38,7 @@ MAX_RETRIES = 3  # of an item, within one attempt of its run; and never more tha
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 120.0  # before a retry; for a provider that asks for more it is not made
 LOOK_S = 0.25  # how often a waiting retry looks whether the batch is stopping
 RETRY_READ_S = 0.5
+RUN_NODE = "run"  # of a budget that is the run's, or of a run above it
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -74,6 +76,8 @@ class BatchWork:
         response = _response(context.run, counts)
         if context.is_stopping() and counts.pending:
             raise Stopped(response)
+        if making.spent is not None:
+            raise RunFailed(Failure(making.spent, response=response.SerializeToString()))
         if making.has_too_many_failures:
             raise RunFailed(_too_many(batch.max_failures, counts, response))
         return response
@@ -87,6 +91,7 @@ class _Making:
     context: RunContext
     ends: ItemEnds
     calls: dict[str, list[str]]  # ids of earlier calls, by step
+    spent: pb.RunError | None = None  # the run's own budget has no room for a further call
     _read: deque[PendingItem] = field(default_factory=deque)
     _place: int = -1  # of the last item that was read
     _has_more: bool = True
@@ -106,7 +111,7 @@ class _Making:
 
     async def _next(self) -> PendingItem | None:
         async with self._reading:
-            if self.context.is_stopping() or self.has_too_many_failures:
+            if self.context.is_stopping() or self.has_too_many_failures or self.spent is not None:
                 return None
             if not self._read and self._has_more:
                 run_id, after = self.context.run.run_id, self._place
@@ -129,6 +134,8 @@ class _Making:
                     answer = await self._answer(member, request, call)
                 except SpineError as error:
                     answer = failures.error_of(error)
+                    if isinstance(error, BudgetExceeded) and error.metadata.get("node") == RUN_NODE:
+                        self.spent = answer
                     if await self._is_repeated(error, retry):
                         continue
                 except Exception:

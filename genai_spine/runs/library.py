@@ -265,7 +265,7 @@ class RunLibrary:
         run, submitter = await self._new(Name(failed.kind, failed.name), failed.work, options, call)
         run.attempt, run.retry_of_run_id = failed.attempt + 1, run_id
         is_batch = run.work.HasField("batch")
-        items = SubmittedItems(copied_from=run_id, reused_from=run_id) if is_batch else None
+        items = SubmittedItems(copied_from=run_id) if is_batch else None
         return await self.submit(run, call, submitter, items)
 
     async def approve(self, run_id: str, call: Call) -> pb.Run:

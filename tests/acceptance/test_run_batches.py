@@ -15,7 +15,7 @@ from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.v1.message_pb2 import ROLE_USER, ContentPart, Message
 from genai_spine.v1.run_service_pb2_grpc import RunServiceStub
-from tests.acceptance.test_deaths import LEASE_S, running
+from tests.acceptance.test_deaths import running
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
 from tests.waiting import until
@@ -30,7 +30,7 @@ def variables(openai_upstream: UpstreamProcess, database_url: str) -> dict[str, 
         "GENAI_OPENAI_BASE_URL": openai_upstream.base_url,
         "GENAI_OPENAI_API_KEY": "k",
         "GENAI_DATABASE_URL": database_url,
-        "GENAI_LEASE_TTL": str(LEASE_S),
+        "GENAI_LEASE_TTL": "4",
         "GENAI_DRAIN_DELAY": "0",
     }
 

@@ -187,10 +187,12 @@ async def test_reused_answers_cost_nothing(booked: Running) -> None:
     assert [one.cost.cost_ticks > 0 for one in after] == [False, False, True, False]
     assert [one.response for one in after if one.is_reused] == [before[n].response for n in (0, 1, 3)]
     assert second.cost.cost_ticks == after[2].cost.cost_ticks
-    third = await made(booked, batch_of(*map(item, "abXd"), reuse_results_of=second.run_id))
+    third = await made(booked, batch_of(*map(item, "dbaX"), reuse_results_of=second.run_id))
     assert (third.item_counts.reused, len(booked.openai.bill.entries)) == (4, paid + 1)
     told = [event for event in await events_of(booked, third.run_id) if event.event_type == "item_completed"]
     assert [int(event.data["index"]) for event in told] == [0, 1, 2, 3]
+    moved = await items_of(booked, third.run_id)
+    assert [one.response for one in moved] == [after[n].response for n in (3, 1, 0, 2)]
 
 
 async def test_results_of_an_unknown_run_cannot_be_reused(booked: Running) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, func, insert, literal, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, literal, null, select, update
 
 from genai_spine.costs import cost_of, sum_costs
 from genai_spine.store.database import Database, Now
@@ -42,13 +42,27 @@ _begun = (
     .values(status="running", attempt=bindparam("new_attempt"))
 )
 
+_old = run_items.alias("old")
+_reused = (
+    update(run_items)
+    .where(run_items.c.run_id == bindparam("run"), run_items.c.place == bindparam("at_place"))
+    .values(
+        status="completed",
+        is_reused=True,
+        ended_at=Now(),
+        response=select(_old.c.response)
+        .where(_old.c.run_id == bindparam("old_run"), _old.c.place == bindparam("old_place"))
+        .scalar_subquery(),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SubmittedItems:
     """Items that a run is submitted with."""
 
     rows: Sequence[Mapping[str, Any]] = ()
-    copied_from: str = ""  # id of a run whose items are taken, in the place of rows
+    copied_from: str = ""  # id of a run whose items are taken with their answers, in the place of rows
     reused_from: str = ""  # id of a run whose answers to the same work are taken over
 
 
@@ -88,37 +102,64 @@ class BatchProgress(NamedTuple):
 async def add_items(change: Change, run_id: str, items: SubmittedItems) -> list[PendingEvent]:
     """Writes a run's items; the events of those whose answers another run has."""
     if items.copied_from:
-        columns = run_items.c
-        given = {"run_id": run_id, "status": "pending", "attempt": 0, "execution_ids": [], "is_reused": False}
-        values = [literal(value, columns[name].type).label(name) for name, value in given.items()]
-        query = select(*(columns[name] for name in COPIED), *values)
-        query = query.where(columns.run_id == items.copied_from)
-        await change.execute(insert(run_items).from_select((*COPIED, *given), query))
-    elif items.rows:
-        await change.execute(insert(run_items), [{"run_id": run_id, **row} for row in items.rows])
-    return await _reuse(change, run_id, items.reused_from) if items.reused_from else []
+        await _copy(change, run_id, items.copied_from)
+        completed = select(run_items.c.place, run_items.c.item_id).where(
+            run_items.c.run_id == run_id, run_items.c.status == "completed"
+        )
+        reused = [(int(place), str(id)) for place, id in await change.execute(completed)]
+    else:
+        if items.rows:
+            await change.execute(insert(run_items), [{"run_id": run_id, **row} for row in items.rows])
+        reused = await _reuse(change, run_id, items) if items.reused_from else []
+    return [
+        PendingEvent("item_completed", _end_data(place, id, "completed") | {"is_reused": True}, DISPATCHER)
+        for place, id in sorted(reused)
+    ]
 
 
-async def _reuse(change: Change, run_id: str, reused_from: str) -> list[PendingEvent]:
-    """Takes over the answers of a run's completed items."""
-    columns, old = run_items.c, run_items.alias("old")
-    same = (
-        old.c.run_id == reused_from,
-        old.c.status == "completed",
-        old.c.content_hash == columns.content_hash,
-    )
+async def _copy(change: Change, run_id: str, copied_from: str) -> None:
+    """Items of another run, with the answers that it has."""
+    columns = run_items.c
+    is_completed = columns.status == "completed"
+    values = {
+        **{name: columns[name] for name in COPIED},
+        "run_id": literal(run_id),
+        "status": case((is_completed, "completed"), else_="pending"),
+        "is_reused": is_completed,
+        "response": columns.response,
+        "ended_at": case((is_completed, Now()), else_=null()),
+        "execution_ids": literal([], columns.execution_ids.type),
+    }
+    query = select(*(value.label(name) for name, value in values.items()))
+    query = query.where(columns.run_id == copied_from)
+    await change.execute(insert(run_items).from_select(list(values), query))
+
+
+async def _reuse(change: Change, run_id: str, items: SubmittedItems) -> list[tuple[int, str]]:
+    """Takes over the answers to the same work; place and id of the items that got one.
+
+    First those at the same place, all at once; the others one by one, since a join of both runs' hashes takes
+    minutes where the database does not know yet how many rows there are.
+    """
+    columns = run_items.c
+    completed = (_old.c.run_id == items.reused_from, _old.c.status == "completed")
     taken = await change.execute(
         update(run_items)
-        .where(columns.run_id == run_id, columns.status == "pending", *same)
-        .values(status="completed", is_reused=True, response=old.c.response, ended_at=Now())
+        .where(columns.run_id == run_id, *completed, _old.c.place == columns.place)
+        .where(_old.c.content_hash == columns.content_hash)
+        .values(status="completed", is_reused=True, response=_old.c.response, ended_at=Now())
         .returning(columns.place, columns.item_id)
     )
-    return [
-        PendingEvent(
-            "item_completed", _end_data(place, item_id, "completed") | {"is_reused": True}, DISPATCHER
-        )
-        for place, item_id in sorted(tuple(row) for row in taken)
-    ]
+    reused = [(int(place), str(id)) for place, id in taken]
+    done = {place for place, _ in reused}
+    found = await change.execute(select(_old.c.content_hash, _old.c.place).where(*completed))
+    places = {bytes(digest): place for digest, place in found}
+    moved = [row for row in items.rows if row["place"] not in done and row["content_hash"] in places]
+    if moved:
+        rows = [{"at_place": row["place"], "old_place": places[row["content_hash"]]} for row in moved]
+        keys = {"run": run_id, "old_run": items.reused_from}
+        await change.execute(_reused, [{**keys, **row} for row in rows])
+    return reused + [(row["place"], row["item_id"]) for row in moved]
 
 
 class ItemRows:
