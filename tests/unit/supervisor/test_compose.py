@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-SERVERS = {name: service for name, service in SERVICES.items() if name.startswith("spine-")}
+OURS = {name: service for name, service in SERVICES.items() if name.startswith("spine-")}
+SERVERS = {name: service for name, service in OURS.items() if service["command"][0] == "serve"}
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 EXAMPLE = dict(re.findall(r"^#?([A-Z][A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.M))
@@ -92,6 +93,13 @@ def test_envoys_clusters_are_services_that_serve_their_lane_on_their_port() -> N
         lane = cluster["name"].removeprefix("spine_")
         command = SERVERS[address["address"]]["command"]
         assert command == ["serve", "--lane", lane, "--host", "0.0.0.0", "--port", str(address["port_value"])]
+
+
+def test_workers_need_a_profile_and_take_no_calls() -> None:
+    [worker] = [service for service in OURS.values() if service["command"][0] == "work"]
+    assert worker["profiles"] == ["worker"]
+    assert "--host" not in worker["command"]  # its health is asked inside the container
+    assert worker["command"][-2:] == ["--port", "50051"]
 
 
 def test_envoys_files_and_port_are_where_its_configuration_says() -> None:
@@ -283,7 +291,7 @@ def test_dockerfile_builds_an_installation_that_works_outside_the_repository(tmp
     check = json.loads(step(stages()[1], "HEALTHCHECK").partition("CMD ")[2])
     assert check == SERVERS["spine-cpu"]["healthcheck"]["test"][1:]
     assert spine(*check[1:]).returncode == 1  # nothing serves here
-    for service in (*SERVERS.values(), SERVICES["migrate"]):
+    for service in (*OURS.values(), SERVICES["migrate"]):
         options = [word for word in service["command"] if word.startswith("--")]
         shown = spine(service["command"][0], "--help").stdout
         assert [option for option in options if option not in shown] == []
