@@ -17,7 +17,7 @@ import structlog
 from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
-from genai_spine.call import DEFAULT_TENANT
+from genai_spine.call import DEFAULT_TENANT, RunNodes
 from genai_spine.errors import BudgetExceeded
 from genai_spine.store.budgets.alerts import AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
@@ -49,7 +49,11 @@ class Spender:
         execution = Execution(request_id=str(random.getrandbits(64)), provider="openai", model="m", **fields)
         execution.attempt, execution.reserved_ticks = 1, ticks
         execution.tenant_id = execution.tenant_id or DEFAULT_TENANT
-        applied = self.budgets.applying(execution)
+        run = None
+        if execution.run_id:
+            own = await self.budgets.of_runs(execution.tenant_id, [execution.run_id])
+            run = RunNodes(execution.run_id, own)
+        applied = self.budgets.applying(execution, run)
         try:
             await self.budgets.reserve(execution, applied)
         except BudgetExceeded:

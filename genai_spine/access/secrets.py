@@ -23,7 +23,6 @@ HEXADECIMAL = re.compile(r"[0-9a-fA-F]{64}")
 MAX_SECRETS = 2
 AUDIT = "audit"  # purpose: seals of the audit log
 LEDGER = "ledger"  # purpose: hash chain of the ledger
-WEBHOOKS = "webhooks of"  # purpose, with the tenant behind it: signatures of what its webhooks are told
 
 
 MISSING = (
@@ -44,6 +43,11 @@ class RootSecret:
     def keys(self, purpose: str) -> list[bytes]:
         """Keys of a purpose, 32 bytes each; the first one makes, all of them verify."""
         return [derived(value, purpose) for value in self._values]
+
+
+def of_webhooks(root: RootSecret, tenant_id: str) -> list[bytes]:
+    """Keys that messages to a tenant's webhooks are signed with: no tenant can sign those of another one."""
+    return root.keys(f"webhooks of {tenant_id}")
 
 
 def derived(secret: bytes, purpose: str) -> bytes:

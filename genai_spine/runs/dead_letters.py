@@ -44,7 +44,7 @@ class DeadLetterLibrary:
         return await self.rows.get(id, call.principal.tenant_id)
 
     async def replay(self, id: str, call: Call) -> run_pb2.Run:
-        """Its run, which waits for its next attempt. Errors: DeadLetterNotFound, Conflict."""
+        """Next attempt of its run, which waits for a worker. Errors: DeadLetterNotFound, Conflict."""
         run_id = await self.rows.replay(id, call.principal.tenant_id)
         return await self.runs.get(run_id, call)
 

@@ -8,9 +8,8 @@ started with the first run of a process, in a thread, because it costs half a se
 `migrate`.
 
 Not part of its public interface are two functions of its system database (the conditional return of a
-workflow to a queue and the claim from it), the field of the pool of threads, and the serializer that is
-switched off.
-tests/contract/test_engine.py fails when a version changes them.
+workflow to a queue and the claim from it), the fields of its pool of threads and of its pollers, and the
+serializer that is switched off. tests/contract/test_engine.py fails when a version changes them.
 """
 
 import asyncio
@@ -171,7 +170,16 @@ class Engine:
             raise
         engine_tables.tune(self._system().engine)
         self._keep_threads()
+        self._end_polling()
         return DBOS
+
+    def _end_polling(self) -> None:
+        """Ends the threads that look for due timers, schedules and queues each second: there are none."""
+        from dbos import _dbos
+
+        instance: Any = _dbos._get_dbos_instance()
+        for event in (*instance.background_thread_stop_events, instance._background_jobs_stop_event):
+            event.set()
 
     def _keep_threads(self) -> None:
         """Has the loop keep threads that outlive the engine.

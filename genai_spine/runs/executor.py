@@ -38,8 +38,8 @@ log = structlog.get_logger()
 Combinator = Callable[[RunContext], Awaitable[WorkResponse]]
 
 
-class MissingHandler(SpineError):
-    """this worker has no handler for the work"""
+class UnknownWork(Exception):
+    """Work that this worker does not know how to do."""
 
 
 @dataclass(slots=True)
@@ -117,6 +117,8 @@ class RunExecutor:
             if not limit.expired():
                 raise
             await self._fail(entry, failures.timed_out(run))
+        except UnknownWork:
+            await self._fail(entry, Failure(failures.missing_handler(run.name)))
         except SpineError as error:
             await self._fail(entry, self._failure(run, entry, error, until))
         except OwnerLost:
@@ -130,8 +132,6 @@ class RunExecutor:
 
     def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:
         """Failure of a run by an error of its work. until: end of the attempt's time, on time.monotonic()."""
-        if isinstance(error, MissingHandler):
-            return Failure(failures.missing_handler(run.name))
         is_late = until is not None and time.monotonic() >= until - TIMER_S
         if is_late and error.code == code_pb2.DEADLINE_EXCEEDED:  # inference has seen it first
             return failures.timed_out(run)
@@ -147,7 +147,7 @@ class RunExecutor:
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
         if (handler := self.handlers.get(member)) is None:
-            raise MissingHandler
+            raise UnknownWork
         request = names.request_of(run.work)
         step_id = f"{content_hash(request).hex()[:32]}.0"
         started = datetime.now(UTC)

@@ -222,11 +222,8 @@ class RunLibrary:
         until = monotonic() + min(timeout_s, MAX_WAIT_S)
         news = RunNews.of(self.database)
         with news.subscribed(run_id) as told:
-            while True:
-                run = await self.found(run_id, call)
-                left_s = until - monotonic()
-                if run.HasField("end_time") or left_s <= 0:
-                    break
+            await self.found(run_id, call)
+            while not await self.rows.has_ended(run_id) and (left_s := until - monotonic()) > 0:
                 await news.wait(told, left_s)
         return await self.get(run_id, call)
 
@@ -349,8 +346,7 @@ class RunLibrary:
             run.project_id = parent.project_id
         if submitter.api_key_id is not None or call.principal.scopes is not None:
             return submitter
-        found = await self.rows.with_submitter(parent.run_id)
-        return submitter if found is None else found[1]
+        return await self.rows.submitter(parent.run_id) or submitter
 
 
 def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:

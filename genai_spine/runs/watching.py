@@ -53,7 +53,7 @@ class RunWatcher:
         """Events behind a place; the last one is that of the run's end, after which no retry follows."""
         with self._news.subscribed(run_id) as told:
             while True:
-                has_ended = await self._has_ended(run_id)
+                has_ended = await self._runs.has_ended(run_id)
                 async for event in self._new(run_id, place):
                     yield event
                 if has_ended:
@@ -80,10 +80,6 @@ class RunWatcher:
                         source="worker",
                         output=piece,
                     )
-
-    async def _has_ended(self, run_id: str) -> bool:
-        run = await self._runs.get(run_id)
-        return run is None or run.HasField("end_time")
 
 
 def _unseen(output: Output, place: Place) -> pb.RunOutput | None:

@@ -74,12 +74,12 @@ class ScheduleLibrary:
         given = request.schedule
         names = field_masks.chosen(request.update_mask.paths, given, EDITABLE)
         for _ in range(TRIES):
-            stored = await self._found(given.schedule_id, call)
+            stored = await self._found(request.schedule_id, call)
             _check_etag(stored, given.etag)
             changed = await self._changed(stored, given, names, call)
             if await self.rows.change(changed, seen=stored.schedule.version):
                 return (await self._found(stored.id, call)).schedule
-        raise EtagMismatch(resource=f"schedule '{given.schedule_id}'", etag="")
+        raise EtagMismatch(resource=f"schedule '{request.schedule_id}'", etag="")
 
     async def delete(self, request: pb.DeleteScheduleRequest, call: Call) -> None:
         """End of a schedule; its runs stay. Errors: ScheduleNotFound, EtagMismatch."""
@@ -167,7 +167,7 @@ class ScheduleLibrary:
         stored = await self._found(schedule_id, call)
         if stored.schedule.enabled == enabled:
             return stored.schedule
-        request = pb.UpdateScheduleRequest(schedule=Schedule(schedule_id=stored.id, enabled=enabled))
+        request = pb.UpdateScheduleRequest(schedule_id=stored.id, schedule=Schedule(enabled=enabled))
         return await self.update(request, call)
 
 

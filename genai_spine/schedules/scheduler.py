@@ -125,6 +125,8 @@ class Scheduler:
         try:
             run_id = await self.runs.submit_in(change, run, submitter_of(principal))
         except SpineError as error:  # its idempotency key stands for other work
+            if isinstance(error, ServiceUnavailable):
+                raise
             log.warning("schedule_refused", schedule_id=stored.id, cause=str(error)[:300])
             await self.rows.add_tick(change, stored, "refused")
             return

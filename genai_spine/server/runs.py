@@ -166,7 +166,7 @@ class Runs:
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
-    """What is swept of runs, by its tables."""
+    """Sweeps of runs and dead letters, by table."""
     retention, letters = RunRetention(database), DeadLetterRows(database)
     kept_s = settings.run_retention_days * DAY_S
     return {

@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from genai_spine.access.secrets import WEBHOOKS
+from genai_spine.access.secrets import of_webhooks
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.schedules.library import ScheduleLibrary
@@ -51,6 +51,6 @@ def webhooks_of(settings: Settings, database: Database) -> RunWebhooks:
     root = root_secret(settings)
 
     def secrets(tenant_id: str) -> list[bytes]:
-        return [] if root is None else root.keys(f"{WEBHOOKS} {tenant_id}")
+        return [] if root is None else of_webhooks(root, tenant_id)
 
     return RunWebhooks(database, fetcher, secrets)

@@ -25,7 +25,9 @@ class Storage(BaseModel):
         "sqlite", description="Used when there is no DATABASE_URL."
     )
     sqlite_path: Path = Field(Path("data/genai_spine.db"), description="Used when there is no DATABASE_URL.")
-    db_pool_min: int = Field(2, ge=0, description="Database connections kept open.")
+    db_pool_min: int = Field(
+        2, ge=0, description="Database connections kept open when there is little to do."
+    )
     db_pool_max: int = Field(10, ge=1, description="Database connections at most.")
     lease_ttl: float = Field(10.0, gt=0, description="Seconds for which a server lives on without a sign.")
     ledger_ack: Literal["committed", "flushed"] = Field(

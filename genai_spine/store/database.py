@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from errno import ENOSPC
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import asyncpg
@@ -24,6 +25,7 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from genai_spine.errors import ServiceUnavailable
@@ -38,6 +40,7 @@ from genai_spine.telemetry.urls import shown
 
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
 WRITER_CONNECTIONS = 2  # PostgreSQL's of pool_max: one that writes and one that flushes
+CALM_S = 10.0  # after which connections past pool_min are closed
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
 # Classes of SQLSTATE that say that the server cannot work now: connection, resources (a full disk is one of
@@ -115,13 +118,35 @@ def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
+class CalmPool(AsyncAdaptedQueuePool):
+    """Pool that keeps its connections while there is much to do, and closes those past `least` afterwards.
+
+    SQLAlchemy's own closes each of them when it comes back. Under load that was one new connection a call.
+    """
+
+    least = 1
+    _busy = 0.0  # when it last lent more than `least`, by time.monotonic()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        now = monotonic()
+        if self.checkedout() > self.least:
+            self._busy = now
+        if self.checkedin() < self.least or now - self._busy < CALM_S:
+            super()._do_return_conn(record)
+            return
+        try:
+            record.close()
+        finally:
+            self._dec_overflow()
+
+
 class Database:
     """A bounded pool of connections, and one or two connections more for the ledger's writer.
 
     `sqlite:///data/x.db` is relative to the working directory, `sqlite:////data/x.db` is absolute, and
     `sqlite://` is an empty database of this object only, gone when it is closed. PostgreSQL takes any
     libpq URL (`?host=/socket/folder`, `?sslmode=require`), as postgresql:// or postgres://.
-    pool_min connections stay open; all together are never more than pool_max.
+    All together are never more than pool_max; pool_min stay open when there is little to do.
     """
 
     engine: AsyncEngine
@@ -134,7 +159,8 @@ class Database:
         self._url = shown(url)
         most = max(1, pool_max - (1 if scheme.startswith("sqlite") else WRITER_CONNECTIONS))
         size = min(pool_min, most)
-        self._pool: dict[str, int] = {"pool_size": size, "max_overflow": most - size}
+        self._pool: dict[str, Any] = {"pool_size": most, "max_overflow": 0, "pool_use_lifo": True}
+        self._pool["poolclass"] = type("Pool", (CalmPool,), {"least": size})
         self._path: Path | None = None  # of SQLite
         self._dsn = ""  # of PostgreSQL
         self._write_failure: Exception | None = None  # of the last write of many rows
@@ -168,7 +194,7 @@ class Database:
     async def connect(self) -> AsyncGenerator[AsyncConnection]:
         """Connection to read with. Errors: ServiceUnavailable while the database does not work."""
         with _translated():
-            async with self.engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -340,6 +366,7 @@ class Database:
         url = sa.URL.create("sqlite+aiosqlite", database=path)
         self.engine = create_async_engine(url, hide_parameters=True, **self._pool)
         sa.event.listen(self.engine.sync_engine, "connect", lambda raw, _: _set_pragmas(raw))
+        self._reading = self.engine
         self.time = _sqlite_time
         self._writer: SqliteWriter | PostgresqlWriter = SqliteWriter(path, _set_pragmas)
 
@@ -362,6 +389,8 @@ class Database:
             hide_parameters=True,  # an error's text goes to the log, and parameters are content
             **self._pool,
         )
+        # A read is one statement, so it needs neither BEGIN nor ROLLBACK: two round trips less.
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.time = _aware_time
         self._connect_postgresql = connect
         self._writer = PostgresqlWriter(connect)

@@ -113,15 +113,15 @@ class Delivery(Generic[T]):
         except WebhookFailed as error:
             await self._failed(message, str(error))
         else:
-            await self._said(self._outbox.delivered(message))
+            await self._write_end(self._outbox.delivered(message))
 
     async def _failed(self, message: T, problem: str) -> None:
         wait_s = wait_after(message.attempts)
-        await self._said(self._outbox.failed(message, wait_s, problem))
+        await self._write_end(self._outbox.failed(message, wait_s, problem))
         event = f"{self._name}_failed" if wait_s is None else f"{self._name}_retried"
         log.warning(event, id=message.id, attempts=message.attempts, in_s=wait_s, cause=problem)
 
-    async def _said(self, writing: Awaitable[None]) -> None:
+    async def _write_end(self, writing: Awaitable[None]) -> None:
         """Writes how an attempt ended; where that fails, the message is told again when its time is over."""
         try:
             await writing

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -206,6 +207,17 @@ async def test_engine_is_relaunched_under_another_id(engine: Engine, work: Work,
     found = await rows(database, "SELECT executor_id FROM {schema}workflow_status ORDER BY created_at")
     assert sorted(found) == [("a",), ("a.1",)]
     assert len(work.done) == 2
+
+
+async def test_engine_that_has_nothing_to_do_polls_for_nothing(engine: Engine) -> None:
+    await engine.make(owner())
+    pollers = ("queue_thread", "background-jobs", "scheduler_loop", "queue-worker")
+
+    def polling() -> list[str]:
+        names = [thread.name for thread in threading.enumerate()]
+        return [name for name in names if any(poller in name for poller in pollers)]
+
+    await until(lambda: not polling())
 
 
 async def test_ended_workflows_are_deleted_and_open_ones_of_running_runs_are_kept(

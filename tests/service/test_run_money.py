@@ -118,3 +118,19 @@ async def test_a_dry_run_makes_nothing(booked: Running, runs: RunCalls):
     request = pb.CreateRunRequest(work=work(), options=RunOptions(budget_limit_usd=1.0), dry_run=True)
     await runs.runs.CreateRun(request)
     assert (await runs.runs.ListRuns(pb.ListRunsRequest(offset=0))).total_size == before
+
+
+async def test_a_stream_goes_on_and_the_next_call_is_refused(booked: Running, runs: RunCalls):
+    """The provider ignores max_tokens: what runs is finished, and the run stops before its next step."""
+    said = ["word " * 50] * 12
+    used = Usage(prompt_tokens=9, completion_tokens=600)
+    booked.openai.script(Reply(refusal=said, interval_s=0.01, usage=used))
+    bounded = completion("Hello", max_tokens=50)
+    root = await runs.ended(await runs.submit(bounded, budget_limit_usd=0.0006))
+    assert root.status == "completed"
+    assert "".join(said) in str(root.response.completion)
+    child = pb.CreateRunRequest(work=bounded, options=RunOptions(parent_run_id=root.run_id))
+    found = await failure(runs.runs.CreateRun(child))
+    assert (found.reason, found.metadata["key"]) == ("BUDGET_EXCEEDED", root.run_id)
+    assert len(booked.openai.bill.calls) == 1
+    assert await violations(booked.database) == {}

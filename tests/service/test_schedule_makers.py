@@ -160,8 +160,8 @@ async def test_whoever_resumes_it_is_its_maker(making: Making):
 async def test_whoever_changes_the_work_is_its_maker_and_a_change_of_time_leaves_him(making: Making):
     key, other = await making.keyed.key(*ALL), await making.keyed.key(*ALL)
     made = await making.make(key.secret, "changed")
-    request = pb.UpdateScheduleRequest()
-    ParseDict({"schedule_id": made.schedule_id, "interval_seconds": 60}, request.schedule)
+    request = pb.UpdateScheduleRequest(schedule_id=made.schedule_id)
+    ParseDict({"interval_seconds": 60}, request.schedule)
     changed = await making.schedules.UpdateSchedule(request, metadata=bearer(other.secret))
     assert changed.principal == f"key:{key.key.id}"
     ParseDict({"params": {"content": "Snow fell."}}, request.schedule)
@@ -175,8 +175,8 @@ async def test_schedule_does_no_work_that_its_maker_may_not_do(making: Making):
     assert refused.code == grpc.StatusCode.PERMISSION_DENIED
     strong = (await making.keyed.key(*ALL)).secret
     made = await making.make(strong, "strong")
-    request = pb.UpdateScheduleRequest()
-    ParseDict({"schedule_id": made.schedule_id, "params": {"content": "x"}}, request.schedule)
+    request = pb.UpdateScheduleRequest(schedule_id=made.schedule_id)
+    ParseDict({"params": {"content": "x"}}, request.schedule)
     refused = await failure(making.schedules.UpdateSchedule(request, metadata=bearer(weak)))
     assert refused.code == grpc.StatusCode.PERMISSION_DENIED
 
@@ -206,7 +206,7 @@ async def test_another_tenant_finds_none_of_it(making: Making):
         making.schedules.TriggerSchedule(pb.TriggerScheduleRequest(schedule_id=id), metadata=metadata),
         making.schedules.ListScheduleTicks(pb.ListScheduleTicksRequest(schedule_id=id), metadata=metadata),
         making.schedules.UpdateSchedule(
-            pb.UpdateScheduleRequest(schedule=pb.Schedule(schedule_id=id, max_instances=9)), metadata=metadata
+            pb.UpdateScheduleRequest(schedule_id=id, schedule=pb.Schedule(max_instances=9)), metadata=metadata
         ),
     ):
         assert (await failure(call)).reason == "SCHEDULE_NOT_FOUND"

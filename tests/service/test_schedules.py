@@ -55,8 +55,9 @@ class Scheduled:
 
     async def update(self, id: str, *mask: str, **fields: Any) -> pb.Schedule:
         """Change of a schedule."""
-        request = pb.UpdateScheduleRequest()
-        ParseDict({"schedule_id": id, **fields}, request.schedule)
+        request = pb.UpdateScheduleRequest(schedule_id=id)
+        request.schedule.SetInParent()
+        ParseDict(fields, request.schedule)
         request.update_mask.paths.extend(mask)
         changed: pb.Schedule = await self.schedules.UpdateSchedule(request)
         return changed

@@ -1,11 +1,13 @@
 """`genai-spine tenants` and `projects`: customers who share nothing, and what their spend is booked on."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genai_spine.call import DEFAULT_TENANT
 from genai_spine.cli.access import limits
 from genai_spine.cli.client import connected
 from genai_spine.cli.output import (
@@ -14,6 +16,7 @@ from genai_spine.cli.output import (
     Json,
     PageToken,
     Tenant,
+    fail,
     plain,
     print_json,
     print_listing,
@@ -31,7 +34,9 @@ Id = Annotated[str, typer.Argument(help="Id: small letters, digits and hyphens."
 Name = Annotated[str | None, typer.Option(help="What people call it. Default: its id.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="Most to show.")]
 
-tenants = typer.Typer(no_args_is_help=True, help="Tenants: create, list, limit, disable, enable.")
+tenants = typer.Typer(
+    no_args_is_help=True, help="Tenants: create, list, limit, disable, enable; their webhook secrets."
+)
 projects = typer.Typer(no_args_is_help=True, help="Projects of a tenant: create, list, disable, enable.")
 
 
@@ -78,6 +83,24 @@ def enable_tenant(id: Id, address: Address = DEFAULT_ADDRESS, as_json: Json = Fa
     """Take the keys of a tenant again."""
     request = pb.UpdateTenantRequest(tenant_id=id, tenant=pb.Tenant(disabled=False))
     _show(run(_asked(address, None, "UpdateTenant", request)), as_json=as_json)
+
+
+@tenants.command("webhook-secret")
+def webhook_secret(
+    id: Annotated[str, typer.Argument(help="Id of the tenant.")] = DEFAULT_TENANT, as_json: Json = False
+) -> None:
+    """Print what a tenant checks its webhooks with; two lines while the root secret is rotated."""
+    from genai_spine.access.secrets import of_webhooks
+    from genai_spine.cli.main import settings_with
+    from genai_spine.server.access import root_secret
+
+    if (root := root_secret(settings_with())) is None:
+        fail("webhooks are signed by the root secret, and there is none: set GENAI_SECRET_KEY")
+    found = [f"whsec_{base64.b64encode(key).decode()}" for key in of_webhooks(root, id)]
+    if as_json:
+        print_json({"tenant_id": id, "secrets": found})
+    else:
+        typer.echo("\n".join(found))
 
 
 @tenants.command("limit")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf import json_format
@@ -58,8 +60,17 @@ async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
     last, options = found.one()
     first = last - len(events) + 1
     rows = [event_row(run_id, first + place, event) for place, event in enumerate(events)]
+    await write_rows(change, rows, {run_id: options})
+
+
+async def write_rows(change: Change, rows: Sequence[Mapping[str, Any]], options: Mapping[str, bytes]) -> None:
+    """Writes events of runs, and who is to be told of them. options: of the runs, by their ids."""
+    if not rows:
+        return
     await change.execute(insert(run_events).values(at=Now()), rows)
-    await enqueue(change, options, rows)
+    for run_id, events in groupby(rows, itemgetter("run_id")):
+        change.topics.add(run_id)
+        await enqueue(change, options[run_id], list(events))
 
 
 def event_row(run_id: str, sequence: int, event: PendingEvent) -> dict[str, Any]:

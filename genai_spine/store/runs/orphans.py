@@ -8,12 +8,12 @@ renewed, so whoever takes a run over is the only one that owns it.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import EXECUTOR, WORKER, PendingEvent, event_row
+from genai_spine.store.runs.events import EXECUTOR, WORKER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import Change, changing
-from genai_spine.store.runs.tables import run_events, run_workers, runs, stands
+from genai_spine.store.runs.tables import run_workers, runs, stands
 from genai_spine.store.tables import leases
 
 _live = (
@@ -121,15 +121,14 @@ class Orphans:
                 recoveries=columns.recoveries + (1 if _counts(orphan, executor_id) else 0),
                 last_sequence=columns.last_sequence + len(events),
             )
-            .returning(columns.last_sequence)
+            .returning(columns.last_sequence, columns.options)
         )
-        last = moved.scalar_one_or_none()
-        if last is None:
+        found = moved.one_or_none()
+        if found is None:
             return False
-        first = last - len(events) + 1
+        first = found.last_sequence - len(events) + 1
         rows = [event_row(orphan.run_id, first + place, event) for place, event in enumerate(events)]
-        await change.execute(insert(run_events).values(at=Now()), rows)
-        change.topics.add(orphan.run_id)
+        await write_rows(change, rows, {orphan.run_id: found.options})
         return True
 
 

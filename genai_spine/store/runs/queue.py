@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, ScalarSelect, Select, func, insert, null, or_, select, union_all, update
+from sqlalchemy import CTE, ScalarSelect, Select, func, null, or_, select, union_all, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.rows import run_of
-from genai_spine.store.runs.runs import Submitter, submitter_of_row
-from genai_spine.store.runs.tables import PRIORITIES, run_events, runs, stands
+from genai_spine.store.runs.runs import Submitter, has_budget, submitter_of_row
+from genai_spine.store.runs.tables import PRIORITIES, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
 AGING_S = 60.0  # after so long a waiting run rises one class
@@ -72,15 +72,14 @@ class RunQueue:
                 update(runs)
                 .where(runs.c.id.in_(select(picked.c.id)), runs.c.status == "pending")
                 .values(status="queued", queued_at=Now(), last_sequence=runs.c.last_sequence + 1)
-                .returning(runs.c.id, runs.c.attempt, runs.c.last_sequence)
+                .returning(runs.c.id, runs.c.attempt, runs.c.last_sequence, runs.c.options)
             )
-            rows = []
-            for run_id, attempt, sequence in moved:
+            rows, options = [], {}
+            for run_id, attempt, sequence, options[run_id] in moved:
                 event = PendingEvent("queued", {"external_ref": f"{run_id}.{attempt}"}, DISPATCHER)
                 rows.append(event_row(run_id, sequence, event))
-                change.topics |= {run_id, QUEUE}
-            if rows:
-                await change.execute(insert(run_events).values(at=Now()), rows)
+                change.topics.add(QUEUE)
+            await write_rows(change, rows, options)
         return len(rows)
 
     async def claim(
@@ -143,16 +142,15 @@ class RunQueue:
                     started_at=func.coalesce(columns.started_at, Now()),
                     last_sequence=columns.last_sequence + 1,
                 )
-                .returning(*runs.c)
+                .returning(*runs.c, has_budget)
             )
-            claimed = [(run_of(row), submitter_of_row(row)) for row in taken.mappings()]
+            found = taken.mappings().all()
+            claimed = [(run_of(row), submitter_of_row(row)) for row in found]
             rows = []
             for run, _ in claimed:
                 event = PendingEvent("started", {"worker": executor_id, "attempt": run.attempt})
                 rows.append(event_row(run.run_id, run.last_sequence, event))
-                change.topics.add(run.run_id)
-            if rows:
-                await change.execute(insert(run_events).values(at=Now()), rows)
+            await write_rows(change, rows, {row["id"]: row["options"] for row in found})
         return claimed
 
 

@@ -20,10 +20,13 @@ from genai_spine.v1 import batch_pb2
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.budget_pb2 import Budget
 from genai_spine.v1.key_service_pb2 import KeyPermissions
-from genai_spine.v1.run_pb2 import RunOptions
 from genai_spine.v1.run_service_pb2 import ListRunsRequest
 
 FILTERS = ("kind", "status", "lane", "parent_run_id", "correlation_id", "idempotency_key", "schedule_id")
+
+
+_own = (budgets.c.tenant_id == runs.c.tenant_id, budgets.c.node == "RUN", budgets.c.node_key == runs.c.id)
+has_budget = select(budgets.c.id).where(*_own).exists().label("has_budget")  # column of a query of runs
 
 
 class Submitter(NamedTuple):
@@ -46,10 +49,9 @@ def submitter_of(principal: Principal) -> Submitter:
 
 
 def submitter_of_row(row: Any) -> Submitter:
-    """Submitter of a run's row. A run with a limit of its own has a budget."""
+    """Submitter of a run's row, which was read with has_budget."""
     permissions = parsed(KeyPermissions, row["permissions"])
-    has_budget = RunOptions.FromString(row["options"]).HasField("budget_limit_usd")
-    return Submitter(row["api_key_id"], permissions, has_budget)
+    return Submitter(row["api_key_id"], permissions, row["has_budget"])
 
 
 class KeyTaken(Exception):
@@ -107,12 +109,15 @@ class RunRows:
 
     async def with_submitter(self, run_id: str) -> tuple[pb.Run, Submitter] | None:
         """Run by id, and on whose behalf it is made."""
-        query = select(runs).where(runs.c.id == run_id)
+        query = select(runs, has_budget).where(runs.c.id == run_id)
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            return None
-        return run_of(row), submitter_of_row(row)
+        return None if row is None else (run_of(row), submitter_of_row(row))
+
+    async def submitter(self, run_id: str) -> Submitter | None:
+        """Submitter of a run; None: there is no such run."""
+        found = await self.with_submitter(run_id)
+        return None if found is None else found[1]
 
     async def above(self, run_id: str) -> list[str]:
         """Ids of a run's parent, of the parent of that, and so on."""
@@ -129,6 +134,13 @@ class RunRows:
         async with self._database.connect() as connection:
             row = (await connection.execute(select(runs.c.id, runs.c.request_hash).where(*key))).first()
         return None if row is None else (row.id, row.request_hash)
+
+    async def has_ended(self, run_id: str) -> bool:
+        """Whether a run has ended with no retry to follow, or is there no more."""
+        query = select(runs.c.ended_at).where(runs.c.id == run_id)
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return row is None or row.ended_at is not None
 
     async def page(
         self, request: ListRunsRequest, tenant_id: str, place: PageEnd | None, size: int

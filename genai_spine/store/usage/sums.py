@@ -64,7 +64,10 @@ class UsageSums:
     async def stream(self, question: Question, *names: str) -> AsyncGenerator[tuple[Key, Mapping[str, int]]]:
         """The same, read piece by piece."""
         statement = _statement(question, names)
-        async with self._database.connect() as connection, connection.stream(statement) as rows:
+        async with (
+            self._database.begin() as connection,
+            connection.stream(statement) as rows,
+        ):  # a cursor needs a transaction
             async for row in rows.mappings():
                 yield _entry(row, len(names))
 

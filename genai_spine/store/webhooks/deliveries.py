@@ -81,7 +81,10 @@ class DeliveryRows:
         mine = (_webhook.id == message.id, _webhook.status == "waiting", _webhook.attempt == message.attempts)
         async with changing(self._database) as change:
             ended = await change.execute(update(run_webhooks).where(*mine).values(values))
-            if ended.rowcount and events:
+            if not ended.rowcount or not events:
+                return
+            there = await change.execute(select(runs.c.id).where(runs.c.id == message.run_id))
+            if there.first() is not None:  # a run is deleted some time after its end
                 await append(change, message.run_id, *events)
 
 

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
+from genai_spine.store import database as database_module
 from genai_spine.store import schema
 from genai_spine.store.booking.writers import RowsRefused, SqliteWriter
 from genai_spine.store.database import Database, DatabaseUnreachable, sqlite_path
@@ -63,7 +64,8 @@ async def test_sqlite_file_its_log_and_its_folder_are_of_this_user_alone(tmp_pat
     await schema.upgrade(database)
     modes = {name: (folder / name).stat().st_mode & 0o777 for name in os.listdir(folder)}
     await database.close()
-    assert modes == {"spine.db": 0o600, "spine.db-shm": 0o600, "spine.db-wal": 0o600}
+    names = ("spine.db", "spine.db-shm", "spine.db-wal", "spine.db.engine")
+    assert modes == dict.fromkeys(names, 0o600)
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -221,6 +223,28 @@ async def test_connections_are_never_more_than_the_pool_allows(database_url):
     await waiting
     await connections.pop().close()
     await database.close()
+
+
+async def test_connections_stay_open_while_there_is_much_to_do_and_are_closed_afterwards(
+    database_url, monkeypatch
+):
+    database = Database(database_url, pool_min=1, pool_max=6)
+    opened = []
+    sa.event.listen(database.engine.sync_engine, "connect", lambda raw, _: opened.append(raw))
+    pool = database.engine.pool
+    for _ in range(5):
+        await asyncio.gather(*(_held(database) for _ in range(3)))
+    assert len(opened) == 3
+    monkeypatch.setattr(database_module, "CALM_S", 0.0)
+    for _ in range(3):
+        await database.ping()
+    assert pool.checkedin() == 1
+    await database.close()
+
+
+async def _held(database):
+    async with database.engine.connect():
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
