@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.stack import Stack, genai_spine
 from tests.acceptance.terminal import Terminal
+from tests.upstreams.openai_errors import rate_limited
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
 
@@ -110,3 +111,44 @@ def test_line_of_a_batch_that_is_wrong_is_named(stack: Stack, tmp_path: Path, li
     refused = genai_spine("batch", str(tmp_path / "b.jsonl"), "--address", stack.address)
     assert refused.returncode == 1
     assert "b.jsonl:2" in refused.stderr
+
+
+def test_batch_of_a_file_is_watched_and_its_results_are_written(stack: Stack, tmp_path: Path) -> None:
+    named = {"id": "sky", "type": "summarize", "params": {"content": TEXT, "provider": "builtin"}}
+    whole = {"item_id": "grass", "work": {"summarize": {"content": TEXT, "provider": "builtin"}}}
+    (tmp_path / "b.jsonl").write_text(json.dumps(named) + "\n\n" + json.dumps(whole) + "\n")
+    assert "2/2 items" in said(stack, "batch", str(tmp_path / "b.jsonl"), "--concurrency", "2")
+    lines = [json.loads(line) for line in (tmp_path / "b.results.jsonl").read_text().splitlines()]
+    assert [line["item_id"] for line in lines] == ["sky", "grass"]
+    assert all(line["response"]["summarize"]["summary"] for line in lines)
+    with Terminal("batch", str(tmp_path / "b.jsonl"), "--address", stack.address, width=100) as terminal:
+        assert terminal.end() == 0
+    assert "2/2 items" in terminal.text
+
+
+def test_schedule_lives_on_the_command_line(stack: Stack) -> None:
+    made = ("--work", "summarize", "--params", PARAMS, "--cron", "0 0 29 2 *", "--json")
+    schedule = json.loads(said(stack, "schedules", "create", "leap", *made))
+    assert schedule["next_run_time"].endswith("-02-29T00:00:00Z")
+    assert "paused" in said(stack, "schedules", "pause", "leap")
+    assert "on" in said(stack, "schedules", "resume", "leap")
+    said(stack, "schedules", "update", "leap", "--every", "86400")
+    assert "leap" in said(stack, "schedules", "list")
+    assert "queued" in said(stack, "schedules", "trigger", "leap")
+    assert json.loads(said(stack, "schedules", "show", "leap", "--json"))["name"] == "leap"
+    assert said(stack, "schedules", "delete", "leap") == "deleted schedule leap\n"
+
+
+def test_dead_letter_is_shown_replayed_and_resolved(stack: Stack, openai_upstream: UpstreamProcess) -> None:
+    openai_upstream.script(default=rate_limited())
+    dead = submitted(stack, *SLOW, "--max-retries", "0")
+    said(stack, "runs", "wait", dead, status=3)
+    letters = json.loads(said(stack, "dlq", "list", "--json"))["dead_letters"]
+    (letter,) = [one["dead_letter_id"] for one in letters if one["run_id"] == dead]
+    assert letter in said(stack, "dlq", "show", letter)
+    openai_upstream.reset()
+    said(stack, "dlq", "replay", letter)
+    said(stack, "runs", "wait", dead)
+    refused = genai_spine("dlq", "resolve", letter, "--address", stack.address)
+    assert refused.returncode in (0, 1)
+    assert said(stack, "dlq", "purge", "--days", "36500") == "deleted 0\n"

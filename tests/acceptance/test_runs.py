@@ -269,10 +269,12 @@ async def test_batch_by_its_older_path_is_a_run(rest: Client) -> None:
     operations = [{"id": "a", "type": "summarize", "params": {"content": TEXT, "provider": "builtin"}}]
     answer = await rest.post("/v1/batch", {"operations": operations, "priority": "low"})
     assert answer.status == 202, answer.body
-    assert answer.json["status"] == "queued"
     assert answer.json["priority"] == "low"
-    assert (await rest.get(f"/v1/batch/{answer.json['batch_id']}")).json["batch_id"] == answer.json[
-        "batch_id"
-    ]
+    batch_id = answer.json["batch_id"]
+    await ended(rest, batch_id)
+    found = (await rest.get(f"/v1/batch/{batch_id}")).json
+    assert (found["status"], found["completed"], found["total"]) == ("completed", 1, 1)
+    (item,) = (await rest.get(f"/v1/batch/{batch_id}/results")).json["items"]
+    assert (item["item_id"], item["status"]) == ("a", "completed")
     bad = await rest.post("/v1/batch", {"operations": [{"type": "nothing"}]})
     assert bad.status == 404
