@@ -23,7 +23,8 @@ from genai_spine.errors import (
 )
 from genai_spine.method_options import is_paid, scope
 from genai_spine.routing.permissions import Names
-from genai_spine.runs import batch_items, names
+from genai_spine.runs import names
+from genai_spine.runs.batches import batch_items
 from genai_spine.runs.budgets import RunAdmission, budget_of
 from genai_spine.runs.names import Name
 from genai_spine.runs.results import Results

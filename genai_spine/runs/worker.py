@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import structlog
 
 from genai_spine.runs.engine import Engine
-from genai_spine.runs.executor import RunExecutor
-from genai_spine.runs.failures import WORKER_LOST
+from genai_spine.runs.execution.executor import RunExecutor
+from genai_spine.runs.execution.failures import WORKER_LOST
 from genai_spine.runs.pools import Pools
 from genai_spine.store.database import Database
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, RunNews

@@ -11,7 +11,7 @@ from genai_spine.access.keys import KeyLibrary
 from genai_spine.access.oidc import Issuer, JwtVerifier
 from genai_spine.access.secrets import RootSecret
 from genai_spine.access.tenants import TenantLibrary
-from genai_spine.runs.callers import Limits
+from genai_spine.runs.execution.callers import Limits
 from genai_spine.services.audit import AuditService
 from genai_spine.services.key import KeyService
 from genai_spine.services.tenant import TenantService

@@ -14,14 +14,14 @@ from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
 from genai_spine.runs import names
-from genai_spine.runs.batch import BatchWork
+from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
-from genai_spine.runs.callers import RunCallers
-from genai_spine.runs.context import Handler, Write
 from genai_spine.runs.dead_letters import DAY_S, DEFAULT_RESOLVED_DAYS, DeadLetterLibrary
 from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
-from genai_spine.runs.executor import RunExecutor
+from genai_spine.runs.execution.callers import RunCallers
+from genai_spine.runs.execution.context import Handler, Write
+from genai_spine.runs.execution.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pools import Pools
@@ -45,11 +45,11 @@ from genai_spine.store.runs.news import RunNews
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
-from genai_spine.store.runs.spending import RunSpending
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.store.usage.rollups import Rollups
+from genai_spine.store.usage.run_spending import RunSpending
 from genai_spine.symbols.events import PROGRESS
 from genai_spine.usage.daily_costs import DailyCosts
 from genai_spine.v1 import dead_letter_service_pb2, run_service_pb2

@@ -10,9 +10,9 @@ from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
 from genai_spine.store.runs.runs import RunRows
-from genai_spine.store.runs.spending import RunSpending
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.store.schedules.schedules import ScheduleRows
+from genai_spine.store.usage.run_spending import RunSpending
 
 
 def scheduler_of(database: Database) -> Scheduler:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from genai_spine import errors
-from genai_spine.runs import failures
+from genai_spine.runs.execution import failures
 from genai_spine.v1 import run_pb2 as pb
 
 

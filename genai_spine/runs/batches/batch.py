@@ -22,9 +22,10 @@ from google.protobuf.message import Message
 from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call, uuid7
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable, SpineError
-from genai_spine.runs import failures, names
-from genai_spine.runs.context import Handler, RunContext, RunFailed, Stopped, labels_of
-from genai_spine.runs.item_ends import ItemEnds
+from genai_spine.runs import names
+from genai_spine.runs.batches.item_ends import ItemEnds
+from genai_spine.runs.execution import failures
+from genai_spine.runs.execution.context import Handler, RunContext, RunFailed, Stopped, labels_of
 from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem
 from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb

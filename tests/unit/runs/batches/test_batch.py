@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 
 from genai_spine.call import Call
 from genai_spine.errors import BudgetExceeded, ModelNotFound, ProviderRateLimited, ServiceUnavailable
-from genai_spine.runs import batch, item_ends
-from genai_spine.runs.batch import BatchWork
-from genai_spine.runs.context import RunContext, RunFailed, Stopped
+from genai_spine.runs.batches import batch, item_ends
+from genai_spine.runs.batches.batch import BatchWork
+from genai_spine.runs.execution.context import RunContext, RunFailed, Stopped
 from genai_spine.store.runs.items import BatchProgress, ItemEnd, PendingItem
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb

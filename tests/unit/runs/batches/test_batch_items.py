@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from genai_spine.errors import InvalidFields, UnsupportedOption
-from genai_spine.runs import batch_items
+from genai_spine.runs.batches import batch_items
 from genai_spine.v1.batch_pb2 import Batch, BatchItem
 from genai_spine.v1.capability_service_pb2 import ClassifyRequest, SummarizeRequest
 from genai_spine.v1.completion_service_pb2 import CreateCompletionRequest

@@ -12,9 +12,11 @@ from google.rpc import code_pb2
 
 from genai_spine.billing.ledger.ledger import watched
 from genai_spine.errors import ServiceUnavailable, SpineError
-from genai_spine.runs import failures, names
-from genai_spine.runs.callers import RunCallers, remaining_s
-from genai_spine.runs.context import (
+from genai_spine.runs import names
+from genai_spine.runs.events import EventWriter
+from genai_spine.runs.execution import failures
+from genai_spine.runs.execution.callers import RunCallers, remaining_s
+from genai_spine.runs.execution.context import (
     Handler,
     OwnerLost,
     RunContext,
@@ -23,7 +25,6 @@ from genai_spine.runs.context import (
     content_hash,
     labels_of,
 )
-from genai_spine.runs.events import EventWriter
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.transitions import Failure, Owner, Transitions

@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.runs.context import OwnerLost
+from genai_spine.runs.execution.context import OwnerLost
 from genai_spine.store.runs.items import BatchProgress, ItemEnd, ItemRows
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1.batch_pb2 import BatchCounts

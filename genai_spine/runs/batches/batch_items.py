@@ -16,7 +16,7 @@ from google.protobuf.struct_pb2 import Struct
 from genai_spine import validation
 from genai_spine.errors import InvalidFields, UnsupportedOption
 from genai_spine.runs import names
-from genai_spine.runs.context import content_hash
+from genai_spine.runs.execution.context import content_hash
 from genai_spine.store.runs.items import NO_ITEMS, SubmittedItems
 from genai_spine.v1.batch_pb2 import Batch
 from genai_spine.v1.item_work_pb2 import ItemWork

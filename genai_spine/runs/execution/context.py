@@ -16,7 +16,7 @@ from genai_spine.billing.ledger.ledger import watched
 from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs.events import EventWriter
-from genai_spine.runs.failures import error_of
+from genai_spine.runs.execution.failures import error_of
 from genai_spine.store.runs.events import Output, PendingEvent
 from genai_spine.store.runs.steps import StepKey, StepRows
 from genai_spine.store.runs.transitions import Failure, Owner

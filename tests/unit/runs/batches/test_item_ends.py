@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.runs import item_ends
-from genai_spine.runs.context import OwnerLost
-from genai_spine.runs.item_ends import ItemEnds
+from genai_spine.runs.batches import item_ends
+from genai_spine.runs.batches.item_ends import ItemEnds
+from genai_spine.runs.execution.context import OwnerLost
 from genai_spine.store.runs.items import BatchProgress, ItemEnd
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1.batch_pb2 import BatchCounts
