@@ -25,7 +25,7 @@ async def enqueue(change: Change, options: bytes, events: Sequence[Mapping[str, 
         return
     if not wanted.webhook.event_types:
         events = await _ends_for_good(change, events)
-    told = [event for event in events if _is_told(event["event_type"], wanted.webhook)]
+    told = [event for event in events if _is_chosen(event["event_type"], wanted.webhook)]
     if not told:
         return
     columns = [runs.c[name] for name in TOLD]
@@ -36,7 +36,7 @@ async def enqueue(change: Change, options: bytes, events: Sequence[Mapping[str, 
     change.topics.add(WEBHOOKS)
 
 
-def _is_told(event_type: str, webhook: RunWebhook) -> bool:
+def _is_chosen(event_type: str, webhook: RunWebhook) -> bool:
     return event_type in (webhook.event_types or ENDS) and event_type not in (SENT, FAILED)
 
 
