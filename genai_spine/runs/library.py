@@ -98,10 +98,12 @@ class RunLibrary:
         if request.dry_run:
             await self._items(run)
             return run
-        run = await self.submit(run, call, submitter)
-        if request.HasField("wait"):
-            return await self.wait(run.run_id, request.wait.ToTimedelta().total_seconds(), call)
-        return run
+        if not request.HasField("wait"):
+            return await self.submit(run, call, submitter)
+        run_id = await self._submitted(run, submitter)
+        found = await self.wait(run_id, request.wait.ToTimedelta().total_seconds(), call)
+        found.is_existing = run_id != run.run_id
+        return found
 
     async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Run of a request of its principal, which is not written yet.
@@ -155,15 +157,19 @@ class RunLibrary:
 
         Errors: BudgetExceeded, those of submit_in().
         """
+        run_id = await self._submitted(run, submitter, items)
+        found = await self.get(run_id, call)
+        found.is_existing = run_id != run.run_id
+        return found
+
+    async def _submitted(self, run: pb.Run, submitter: Submitter, items: SubmittedItems | None = None) -> str:
+        """Id of a new run that is written, or of the one that its idempotency key has."""
         if items is None:
             items = await self._items(run)
         if not await self._is_there(run):  # which no budget refuses once it is there
             await self._admit(run, submitter)
         async with changing(self.database) as change:
-            run_id = await self.submit_in(change, run, submitter, items)
-        found = await self.get(run_id, call)
-        found.is_existing = run_id != run.run_id
-        return found
+            return await self.submit_in(change, run, submitter, items)
 
     async def _is_there(self, run: pb.Run) -> bool:
         """Whether a run has the idempotency key of a new one."""

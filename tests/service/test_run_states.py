@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from genai_spine.store.runs.orphans import Served
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.v1.run_pb2 import RunOptions
@@ -171,14 +172,15 @@ class TestDeadline:
         given = dict(options)
         if "not_before" in given:
             given["not_before"] = in_time(given["not_before"])
-        waiting = given.get("lane") == "nobody"
-        lanes = booked.server.foundation.runs.worker.rules
-        if waiting:  # no worker takes it
-            object.__setattr__(lanes, "serves_others", False)
+        worker = booked.server.foundation.runs.worker
+        if given.get("lane") == "nobody":  # no worker takes it
+            object.__setattr__(worker.rules, "serves_others", False)
+            worker._served = Served(("cpu",))
         try:
             run = await runs.ended(await runs.submit(free(), deadline=in_time(0.3), **given))
         finally:
-            object.__setattr__(lanes, "serves_others", True)
+            object.__setattr__(worker.rules, "serves_others", True)
+            worker._served = Served((), is_all_but=True)
         assert (run.status, run.error.type) == ("failed", "timeout")
         assert await runs.log(run) == ["created", "queued", "timed_out", "failed"]
 

@@ -10,7 +10,7 @@ from genai_spine.call import Principal, uuid7
 from genai_spine.store.budgets.messages import run_budget_row
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.items import NO_ITEMS, ItemRows, SubmittedItems, add_items
 from genai_spine.store.runs.news import QUEUE, Change
 from genai_spine.store.runs.rows import LISTED, moment, parsed, row_of, run_of
@@ -83,15 +83,18 @@ class RunRows:
         events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
         if run.status == "queued":
             events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
-        result = await change.execute(self._database.insert_once(runs, {**row_of(run), **fields}))
+        row = {**row_of(run), **fields, "last_sequence": len(events)}
+        result = await change.execute(self._database.insert_once(runs, row))
         if not result.rowcount:
             key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
             found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
             raise KeyTaken(*found.one())
-        events += await add_items(change, run.run_id, items)
+        first = [event_row(run.run_id, number, event) for number, event in enumerate(events, 1)]
+        await write_rows(change, first, {run.run_id: row["options"]})
+        if reused := await add_items(change, run.run_id, items):
+            await append(change, run.run_id, *reused)
         if budget is not None:
             await change.execute(insert(budgets).values(run_budget_row(budget)))
-        await append(change, run.run_id, *events)
         if run.HasField("retry_of_run_id"):
             told = PendingEvent("retried", {"new_run_id": run.run_id}, DISPATCHER)
             await append(change, run.retry_of_run_id, told)

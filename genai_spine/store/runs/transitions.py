@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
+from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
@@ -71,17 +71,18 @@ class Transitions:
         """
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
         values["error"] = null()  # of an attempt before
+        values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
         async with changing(self._database) as change:
-            started_at = await self._end(change, owner, values)
-            if started_at is None:
+            ended = await self._end(change, owner, values)
+            if ended is None:
                 return False
             if steps:
                 rows = [{"run_id": owner.run_id, **step} for step in steps]
                 await change.execute(insert(run_steps).values(ended_at=Now()), rows)
-            seconds = max(0.0, (datetime.now(UTC) - started_at).total_seconds())
-            await append(
-                change, owner.run_id, PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
-            )
+            seconds = max(0.0, (datetime.now(UTC) - ended.started_at).total_seconds())
+            event = PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
+            row = event_row(owner.run_id, ended.last_sequence, event)
+            await write_rows(change, [row], {owner.run_id: ended.options})
             if owner.attempt > 1:
                 await self._resolve_letter(change, owner.run_id)
         return True
@@ -222,13 +223,18 @@ class Transitions:
         asked = select(runs.c.id).where(*owner.holds, runs.c.cancel_mode.is_not(None))
         return (await change.execute(asked.with_for_update())).first() is not None
 
-    async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> datetime | None:
-        """When the attempt that ends had started; None: the process does not make it any more."""
+    async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> Any:
+        """Row of the run that ends: its start, last sequence and options.
+
+        None: the process does not make it any more.
+        """
         moved = await change.execute(
-            update(runs).where(*owner.holds).values(values | {"ended_at": Now()}).returning(runs.c.started_at)
+            update(runs)
+            .where(*owner.holds)
+            .values(values | {"ended_at": Now()})
+            .returning(runs.c.started_at, runs.c.last_sequence, runs.c.options)
         )
-        started_at: datetime | None = moved.scalar_one_or_none()
-        return started_at
+        return moved.one_or_none()
 
     async def _retry(self, change: Change, owner: Owner, delay_s: float) -> None:
         """failed to pending, with the next attempt."""
