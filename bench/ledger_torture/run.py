@@ -15,6 +15,7 @@ from bench.ledger_torture.servers import Servers
 from bench.ledger_torture.upstream import BilledUpstream
 from bench.ledger_torture.watch import SLACK_S, Watch
 from genai_spine.access.secrets import LEDGER, parsed
+from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
 from genai_spine.v1 import budget_pb2
@@ -90,7 +91,7 @@ async def torture(
                 wrong += [f"{servers.ended} servers ended by themselves"] if servers.ended else []
                 await _settled(database, options.lease_s)
                 watching.cancel()
-                with suppress(asyncio.CancelledError):
+                with suppress(asyncio.CancelledError, ServiceUnavailable):  # as a query that is cut ends
                     await watching
                 await watch.look()
                 await watch.verify()

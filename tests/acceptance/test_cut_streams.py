@@ -56,7 +56,8 @@ RAW: dict[str, Any] = {
     CONTENT: None,
     "/v1/providers/{provider}/files/{file_id}/content": None,
 }
-OWN = ("/v1/usage:export", "/v1/audit:export")  # files out of the database, which no provider cuts
+# Out of the database, which no provider cuts.
+OWN = ("/v1/usage:export", "/v1/audit:export", "/v1/runs/{run_id}/events", "/v1/runs/{run_id}/items:export")
 EVERY = {**TYPED, **OPENAI, **RAW}
 TALKING = [path for path in (*TYPED, *OPENAI) if path not in (PULL, SYMBOLS)]
 # Two files that a test keeps, at the simulator.

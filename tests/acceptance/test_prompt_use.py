@@ -201,7 +201,6 @@ async def test_options_go_before_the_prompts_own(
     [
         ({}, "prompt_slug or prompt_id"),
         ({"prompt_slug": "summarizer", "prompt_id": str(uuid4())}, "not both"),
-        ({"prompt_slug": "summarizer", "wait": False, "variables": {"text": "x"}}, "wait"),
         (
             {"prompt_slug": "summarizer", "variables": {"text": "x"}, "options": {"provider": "nobody"}},
             "nobody",

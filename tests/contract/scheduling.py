@@ -2,23 +2,45 @@
 
 import asyncio
 import sys
+from typing import Any
 
 from genai_spine.runs.library import RunLibrary
+from genai_spine.runs.pools import Pools
+from genai_spine.runs.results import Results
 from genai_spine.schedules.makers import Makers
 from genai_spine.schedules.scheduler import Scheduler
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
-from genai_spine.store.runs.runs import RunRows
+from genai_spine.store.runs.dead_letters import DeadLetterRows
+from genai_spine.store.runs.items import ItemRows
+from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.transitions import Transitions
+from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.store.schedules.schedules import ScheduleRows
 from genai_spine.store.usage.run_spending import RunSpending
+from genai_spine.v1.run_pb2 import Run
+
+
+class Unlimited:
+    """Admission where there is no budget."""
+
+    async def admit(self, run: Run, submitter: Submitter) -> None:
+        """Lets every run in."""
 
 
 def scheduler_of(database: Database) -> Scheduler:
     """Scheduler over a database."""
+    admission: Any = Unlimited()
     runs = RunLibrary(
-        database, RunRows(database), Transitions(database), RunSpending(database), lambda _: "cpu"
+        database=database,
+        rows=RunRows(database),
+        transitions=Transitions(database),
+        spending=RunSpending(database),
+        letters=DeadLetterRows(database),
+        admission=admission,
+        lanes=Pools(WorkerRows(database), lambda: False),
+        results=Results(ItemRows(database), lambda message: None),
     )
     makers = Makers(KeyRows(database), TenantRows(database), ProjectRows(database))
     return Scheduler(ScheduleRows(database), runs, makers)

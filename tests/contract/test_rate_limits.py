@@ -261,7 +261,7 @@ async def test_of_several_limits_the_full_one_is_named(database):
 
 async def test_a_call_that_a_budget_refuses_takes_nothing_of_the_limits(database):
     spender = Spender.of(database)
-    await spender.budgets._rows.upsert(budget(tenant_id="acme", node_key="acme", limit_ticks=10))
+    await spender.budgets.rows.upsert(budget(tenant_id="acme", node_key="acme", limit_ticks=10))
     await spender.budgets.refresh()
     mine = Limited(
         spender.ledger,

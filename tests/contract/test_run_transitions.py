@@ -308,6 +308,7 @@ async def test_a_transition_that_is_cut_leaves_nothing_half_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(transitions_module, "append", gone)
+        patch.setattr(transitions_module, "write_rows", gone)
         patch.setattr(letters_module, "append", gone)
         with pytest.raises(ServiceUnavailable):
             await moves[step]()
