@@ -16,7 +16,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.rows import run_of
-from genai_spine.store.runs.runs import Submitter, has_budget, submitter_of_row
+from genai_spine.store.runs.runs import Submitter, submitter_of_row, with_budgets
 from genai_spine.store.runs.tables import PRIORITIES, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
@@ -142,10 +142,11 @@ class RunQueue:
                     started_at=func.coalesce(columns.started_at, Now()),
                     last_sequence=columns.last_sequence + 1,
                 )
-                .returning(*runs.c, has_budget)
+                .returning(*runs.c)
             )
             found = taken.mappings().all()
-            claimed = [(run_of(row), submitter_of_row(row)) for row in found]
+            limited = await with_budgets(change, [row["id"] for row in found])
+            claimed = [(run_of(row), submitter_of_row(row, row["id"] in limited)) for row in found]
             rows = []
             for run, _ in claimed:
                 event = PendingEvent("started", {"worker": executor_id, "attempt": run.attempt})

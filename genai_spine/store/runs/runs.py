@@ -1,10 +1,11 @@
 """Runs: submitted once an idempotency key, found, and listed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.call import Principal, uuid7
 from genai_spine.store.budgets.messages import run_budget_row
@@ -23,10 +24,6 @@ from genai_spine.v1.key_service_pb2 import KeyPermissions
 from genai_spine.v1.run_service_pb2 import ListRunsRequest
 
 FILTERS = ("kind", "status", "lane", "parent_run_id", "correlation_id", "idempotency_key", "schedule_id")
-
-
-_own = (budgets.c.tenant_id == runs.c.tenant_id, budgets.c.node == "RUN", budgets.c.node_key == runs.c.id)
-has_budget = select(budgets.c.id).where(*_own).exists().label("has_budget")  # column of a query of runs
 
 
 class Submitter(NamedTuple):
@@ -48,10 +45,16 @@ def submitter_of(principal: Principal) -> Submitter:
     return Submitter(principal.key_id, principal.permissions)
 
 
-def submitter_of_row(row: Any) -> Submitter:
-    """Submitter of a run's row, which was read with has_budget."""
-    permissions = parsed(KeyPermissions, row["permissions"])
-    return Submitter(row["api_key_id"], permissions, row["has_budget"])
+def submitter_of_row(row: Any, has_budget: bool) -> Submitter:
+    """Submitter of a run's row. has_budget: by with_budgets()."""
+    return Submitter(row["api_key_id"], parsed(KeyPermissions, row["permissions"]), has_budget)
+
+
+async def with_budgets(connection: Change | AsyncConnection, run_ids: Sequence[str]) -> set[str]:
+    """Of some runs, those that have a budget of their own."""
+    columns = budgets.c
+    query = select(columns.node_key).where(columns.node == "RUN", columns.node_key.in_(run_ids))
+    return set((await connection.execute(query)).scalars())
 
 
 class KeyTaken(Exception):
@@ -112,10 +115,11 @@ class RunRows:
 
     async def with_submitter(self, run_id: str) -> tuple[pb.Run, Submitter] | None:
         """Run by id, and on whose behalf it is made."""
-        query = select(runs, has_budget).where(runs.c.id == run_id)
+        query = select(runs).where(runs.c.id == run_id)
         async with self._database.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
-        return None if row is None else (run_of(row), submitter_of_row(row))
+            limited = await with_budgets(connection, [run_id])
+        return None if row is None else (run_of(row), submitter_of_row(row, bool(limited)))
 
     async def submitter(self, run_id: str) -> Submitter | None:
         """Submitter of a run; None: there is no such run."""
