@@ -51,7 +51,9 @@ async def ask(service: Running, name: str, request: Message, tenant: str, **head
         request_serializer=type(request).SerializeToString,
         response_deserializer=answer.FromString,
     )
-    path = [("x-envoy-original-path", "/v1/x")] if name.startswith("OpenAIService/") else []
+    path = []
+    if name.startswith("OpenAIService/"):  # what is stored is the provider's: our own is in tests/acceptance
+        path = [("x-envoy-original-path", "/v1/x"), ("x-genai-provider", "openai")]
     metadata = [("x-tenant-id", tenant), *path, *((key.replace("_", "-"), v) for key, v in headers.items())]
     running = call(request, metadata=metadata)
     return [message async for message in running] if method.server_streaming else [await running]

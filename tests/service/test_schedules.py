@@ -126,8 +126,11 @@ class TestMaking:
             ({"interval_seconds": 0.5}, "schedule.interval_seconds"),
             ({**NEVER, "max_instances": 0}, "schedule.max_instances"),
             ({**NEVER, "options": {"idempotency_key": "always"}}, "schedule.options.idempotency_key"),
-            ({**NEVER, "work": {}}, "work"),
-            ({**NEVER, "target_name": "summarize", "work": {"batch": {}}}, "schedule.target_name"),
+            ({**NEVER, "work": {}}, "schedule.work"),
+            (
+                {**NEVER, "target_name": "summarize", "work": {"summarize": {"content": "Rain."}}},
+                "schedule.target_name",
+            ),
             ({**NEVER, "target_name": "summarize", "params": {"words": 3}}, "params"),
         ],
     )
