@@ -28,7 +28,7 @@ from genai_spine.version import VERSION
 
 PROMOTE_S = 0.5  # between two looks for runs whose time has come
 FULL_S = 0.02  # between two looks for realtime runs where all places are taken
-MAX_RECOVERIES = 3  # takeovers of an attempt; past that it has failed
+MAX_RECOVERIES = 3  # takeovers of an attempt with nothing done between them; past that it has failed
 MAX_TAKEN_OVER = 50  # runs of processes that ended, in one sweep
 SPARE = 2  # times the concurrency: so many realtime runs and orphans start beside a full worker
 FENCE_S = 0.25  # at most, between two looks at the lease

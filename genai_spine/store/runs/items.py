@@ -234,7 +234,9 @@ class ItemRows:
         ]
         if progress.has_event:
             events.append(PendingEvent("progress", {"progress": progress.share, "message": progress.message}))
-        values = {"progress": progress.share, "progress_message": progress.message}
+        values: dict[str, Any] = {"progress": progress.share, "progress_message": progress.message}
+        if ends:
+            values["recoveries"] = 0  # deaths between which work was done are not the work's own fault
         async with changing(self._database) as change:
             held = await change.execute(update(runs).where(*owner.holds).values(values))
             if not held.rowcount:

@@ -59,8 +59,9 @@ class StepRows:
         columns = run_steps.c
         same = (columns.run_id == owner.run_id, columns.step_id == key.step_id, columns.status == "running")
         async with changing(self._database) as change:
-            held = select(runs.c.id).where(*owner.holds)
-            if (await change.execute(held)).first() is None:
+            # Deaths between which a step has ended are not the work's own fault.
+            held = await change.execute(update(runs).where(*owner.holds).values(recoveries=0))
+            if not held.rowcount:
                 return False
             await change.execute(update(run_steps).where(*same).values({**values, "ended_at": Now()}))
             await append(change, owner.run_id, event)

@@ -78,7 +78,7 @@ runs = sa.Table(
     sa.Column("ended_at", Utc),
     sa.Column("deadline_at", Utc),
     sa.Column("executor_id", sa.Text),  # process that makes it: the server_id of its lease
-    _number("recoveries", 0),  # times that another process took this attempt over
+    _number("recoveries", 0),  # takeovers of this attempt since a part of it was done last
     sa.Column("cancel_mode", sa.Text),  # immediate or boundary, once somebody asked for it
     sa.Column("cancel_reason", sa.Text),
     sa.Column("progress", sa.Double, nullable=False, server_default="0"),
