@@ -136,7 +136,7 @@ async def _kills(
     moments = sorted(drawn.sample(range(1, most), options.kills + options.freezes))
     freezes = set(drawn.sample(moments, options.freezes)) if database.dialect == "postgresql" else set()
     for moment in moments:
-        await upstream.bill.until(partial(_came, moment), MOMENT_S)
+        await upstream.bill.until(partial(_came, upstream, moment), MOMENT_S)
         await servers.two_alive()
         server = await _maker(servers, database, run_id) or servers.pick(drawn.randrange(100))
         if moment in freezes:
@@ -147,8 +147,9 @@ async def _kills(
         report.verdict.in_flight += await _in_flight(database, upstream, run_id)
 
 
-def _came(count: int, bill: Bill) -> bool:
-    return len(bill.calls) >= count
+def _came(upstream: ItemUpstream, count: int, bill: Bill) -> bool:
+    """Whether so many items were sent: repeats do not count, so that work is done between two kills."""
+    return len(upstream.seen) >= count
 
 
 async def _maker(servers: Servers, database: Database, run_id: str) -> ServerProcess | None:

@@ -19,10 +19,12 @@ class ItemUpstream(OpenAIUpstream):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
+        self.seen: set[int] = set()  # items that were sent at least once
 
     def choose(self, entry: Entry) -> Reply:
         """Reply to a call by its mark."""
         number = number_of(entry)
+        self.seen.add(number)
         drawn = random.Random(f"{self.seed}.{number}")
         words = [answer(number), *(f" word{place}" for place in range(drawn.randrange(1, 12)))]
         return Reply(words, first_delay_s=drawn.uniform(0.01, MAX_DELAY_S))
