@@ -33,6 +33,9 @@ class Storage(BaseModel):
     ledger_ack: Literal["committed", "flushed"] = Field(
         "committed", description="When PostgreSQL has a call's row: committed, or flushed to the disk."
     )
+    ledger_journal: Path = Field(
+        Path("data/ledger"), description="Folder of settlements that PostgreSQL does not have yet."
+    )
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
     )
