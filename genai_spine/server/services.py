@@ -206,11 +206,11 @@ def attach(
     ]
     for add, service in attached:
         add(service, foundation.interceptor)
-    foundation.interceptor.queue.limits = admission_limits(settings)
+    foundation.lifecycle.queue.limits = admission_limits(settings)
     foundation.access.limit(settings.default_limits)
     log = foundation.request_log
     log.rules = log_rules(settings)
-    foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None
+    foundation.lifecycle.request_log = log if log.rules.switch.can_be_on else None
     return symbols
 
 
@@ -249,7 +249,7 @@ def _runs(
         "PromptService": PromptService(foundation.prompts, inference),
         "SymbolService": symbols,
     }
-    foundation.interceptor.dispatch.submit = foundation.runs.dispatch
+    foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
     return foundation.runs.attach(methods, inference)
 
 
