@@ -49,7 +49,8 @@ MAX_MESSAGE_BYTES = 900  # bytes of grpc-message, where a byte that is not ASCII
 MAX_VALUE_BYTES = 200  # bytes of one entry of ErrorInfo.metadata
 MAX_VIOLATIONS = 8
 MAX_VIOLATION_BYTES = 80  # bytes of its field, and of its description
-
+# They make nothing, and begin again anywhere behind the number of their last message.
+WATCHES = frozenset(f"/genai_spine.v1.RunService/{name}" for name in ("WatchRun", "ReadRunEvents"))
 
 log = structlog.get_logger()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -118,6 +119,7 @@ class ServiceInterceptor:
         self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
         self.servers = 1  # that live on this lane, this one included
         self.streams = RunningStreams()
+        self.watches = RunningStreams()  # streams that others can go on with, from where they are
         self.dispatch = AsyncDispatch()
         self.request_log: RequestLog | None = None  # None: off
         self._handlers = Handlers()
@@ -131,6 +133,11 @@ class ServiceInterceptor:
     def running(self) -> int:
         """Number of running calls."""
         return self.calls.count
+
+    @property
+    def paid(self) -> int:
+        """Number of running calls that cost money, those that wait in line included."""
+        return self.queue.running + self.queue.waiting
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Called by generated code with the bare handlers; the wrapped ones go in below."""
@@ -198,13 +205,15 @@ class ServiceInterceptor:
             contract is not None and is_paid(contract) and "sequence" in contract.output_type.fields_by_name
         )
 
+        streams = self.watches if method in WATCHES else self.streams
+
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._behaviours[method]
             metadata = tuple(context.invocation_metadata() or ())
             call = self._enter(method, context, metadata)
             sent, last = 0, None
             try:
-                with self.streams:
+                with streams:
                     await self._admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
