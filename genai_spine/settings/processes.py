@@ -42,6 +42,12 @@ class Processes(BaseModel):
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
     )
     drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
+    restart_drain_timeout: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that processes get to end their calls and runs, once `genai-spine restart` "
+        "has replaced them.",
+    )
     health_timeout: float = Field(
         30.0,
         ge=1,

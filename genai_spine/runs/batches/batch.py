@@ -25,7 +25,7 @@ from genai_spine.errors import BudgetExceeded, ServiceUnavailable, SpineError
 from genai_spine.runs import names
 from genai_spine.runs.batches.item_ends import ItemEnds
 from genai_spine.runs.execution import failures
-from genai_spine.runs.execution.context import Handler, RunContext, RunFailed, Stopped, labels_of
+from genai_spine.runs.execution.context import Handler, Left, RunContext, RunFailed, Stopped, labels_of
 from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem
 from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
@@ -58,7 +58,7 @@ class BatchWork:
     handler: Callable[[str], Handler | None]
 
     async def run(self, context: RunContext) -> WorkResponse:
-        """Makes the items that have not ended. Raises RunFailed, Stopped and OwnerLost."""
+        """Makes the items that have not ended. Raises RunFailed, Stopped, Left and OwnerLost."""
         run_id = context.run.run_id
         counts = await _patiently(lambda: self.rows.counts(run_id)) or BatchCounts()
         counts.pending += counts.running  # of whoever made the run before
@@ -81,6 +81,8 @@ class BatchWork:
             raise RunFailed(Failure(making.spent, response=response.SerializeToString()))
         if making.has_too_many_failures:
             raise RunFailed(_too_many(batch.max_failures, counts, response))
+        if context.is_leaving() and counts.pending:
+            raise Left
         return response
 
 
@@ -112,7 +114,8 @@ class _Making:
 
     async def _next(self) -> PendingItem | None:
         async with self._reading:
-            if self.context.is_stopping() or self.has_too_many_failures or self.spent is not None:
+            is_over = self.context.is_stopping() or self.context.is_leaving()
+            if is_over or self.has_too_many_failures or self.spent is not None:
                 return None
             if not self._read and self._has_more:
                 run_id, after = self.context.run.run_id, self._place
