@@ -206,6 +206,16 @@ class RunWorker:
             self._due.set()
 
     async def _made(self, owner: Owner, *, is_orphan: bool) -> None:
+        """Makes a run: one of several parts by the engine, a single call at once, whose row says it all."""
+        if await self.executor.is_combined(owner.run_id):
+            await self._made_by_engine(owner, is_orphan=is_orphan)
+            return
+        try:
+            await self.executor.execute(owner)
+        except Exception:  # a fault of ours: the run is found again as one that nothing makes, so many times
+            log.exception("run_not_made", run_id=owner.run_id)
+
+    async def _made_by_engine(self, owner: Owner, *, is_orphan: bool) -> None:
         """Has the engine make a run, as often as it takes while the engine's database is away."""
         while owner.executor_id == self.lease.server_id:
             try:

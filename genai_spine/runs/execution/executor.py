@@ -81,6 +81,15 @@ class RunExecutor:
     completed: int = 0
     failed: int = 0
 
+    async def is_combined(self, run_id: str) -> bool:
+        """Whether a run is made of parts that a combinator puts together; its row is kept for execute()."""
+        if run_id not in self.claimed:
+            found = await self._patiently(lambda: self.rows.with_submitter(run_id))
+            if found is None:
+                return False
+            self.claimed[run_id] = found
+        return self.claimed[run_id][0].work.WhichOneof("request") in self.combinators
+
     async def execute(self, owner: Owner) -> None:
         """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged."""
         task = asyncio.current_task()
