@@ -13,6 +13,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.inference import Inference
+from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs import names
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
@@ -24,12 +25,14 @@ from genai_spine.runs.execution.context import Handler, Write
 from genai_spine.runs.execution.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
+from genai_spine.runs.pipeline import PipelineWork
 from genai_spine.runs.pools import Pools
 from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.server.access import Access
+from genai_spine.server.pipelines import webhook_post
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
 from genai_spine.services import rest_aliases
@@ -79,6 +82,7 @@ class Runs:
     database: Database
     schedules: Schedules
     webhooks: RunWebhooks
+    pipelines: PipelineWork
 
     @classmethod
     def of(
@@ -102,7 +106,11 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
+        pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
+        executor.combinators = {
+            "batch": BatchWork(items, lambda member: executor.handlers.get(member)).run,
+            "pipeline": pipelines.run,
+        }
         library = RunLibrary(
             database=database,
             rows=rows,
@@ -112,6 +120,7 @@ class Runs:
             admission=RunAdmission(rows, budgets),
             lanes=pools,
             results=Results(items, rest_aliases.fill),
+            pipelines=PipelineLibrary(),
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
@@ -124,6 +133,7 @@ class Runs:
             database=database,
             schedules=Schedules.of(database, library),
             webhooks=webhooks,
+            pipelines=pipelines,
         )
 
     async def start(self) -> None:

@@ -59,6 +59,7 @@ class RunContext:
     steps: StepRows
     writer: EventWriter
     is_stopping: Callable[[], bool] = lambda: False  # no further step is to begin
+    stop_reason: Callable[[], str] = lambda: ""  # of whoever asked for that
     _ordinals: Counter[str] = field(default_factory=Counter)
     _written: Counter[str] = field(default_factory=Counter)
 

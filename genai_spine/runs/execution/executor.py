@@ -144,7 +144,8 @@ class RunExecutor:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
         call = await self._patiently(lambda: self.callers.call(run, submitter))
-        context = RunContext(run, entry.owner, call, self.steps, self.writer, lambda: bool(entry.cancel_mode))
+        is_stopping, reason = (lambda: bool(entry.cancel_mode)), (lambda: entry.cancel_reason)
+        context = RunContext(run, entry.owner, call, self.steps, self.writer, is_stopping, reason)
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
         if (handler := self.handlers.get(member)) is None:
