@@ -5,7 +5,8 @@ that was in flight is, and a webhook is told its id, which is equal for every tr
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -28,7 +29,6 @@ from genai_spine.pipelines.expressions import ExpressionRefused
 from genai_spine.v1 import pipeline_pb2 as pb
 
 PREFIX = "undo:"  # of the ids of undo actions, beside those of steps
-Steps = Mapping[str, pb.PipelineStep]
 
 
 def pending(definition: pb.PipelineDefinition, state: State) -> list[str]:
@@ -37,37 +37,48 @@ def pending(definition: pb.PipelineDefinition, state: State) -> list[str]:
     return [name for name in reversed(state.order) if steps[name].HasField("compensation")]
 
 
-async def undo(
-    tools: Tools, journal: Journal, definition: pb.PipelineDefinition, state: State, names: Sequence[str]
-) -> int:
-    """Undoes steps that are not undone yet; returns the milliseconds that it took."""
-    begun = monotonic()
-    given = definition.HasField("compensation_timeout_s")
-    until = begun + (definition.compensation_timeout_s if given else DEFAULT_COMPENSATION_S)
-    steps = {step.name: step for step in definition.steps}
-    for name in names:
-        if name in state.undone:
-            continue
-        step = steps[name]
+@dataclass(slots=True)
+class Undoing:
+    """Undo actions of one execution. unsaid: events that go with the first write."""
+
+    tools: Tools
+    journal: Journal
+    definition: pb.PipelineDefinition
+    state: State
+    unsaid: list[Event]
+
+    async def run(self, names: Sequence[str]) -> int:
+        """Undoes steps that are not undone yet; returns the milliseconds that it took."""
+        begun = monotonic()
+        given = self.definition.HasField("compensation_timeout_s")
+        until = begun + (self.definition.compensation_timeout_s if given else DEFAULT_COMPENSATION_S)
+        steps = {step.name: step for step in self.definition.steps}
+        for name in names:
+            if name not in self.state.undone:
+                self.state.undone[name] = await self._undo(steps[name], until - monotonic())
+        return int((monotonic() - begun) * 1000)
+
+    async def _undo(self, step: pb.PipelineStep, left_s: float) -> pb.PipelineStepResult:
+        """Result of one undo action, which is written when this returns."""
         own_s = step.compensation.timeout_s if step.compensation.HasField("timeout_s") else DEFAULT_UNDO_S
-        left_s = min(own_s, until - monotonic())
-        await journal.begin(PREFIX + name, "compensation", [])
+        unsaid, self.unsaid = self.unsaid, []
+        await self.journal.begin(PREFIX + step.name, "compensation", unsaid)
         started = datetime.now(UTC)
-        made = await _undone(tools, journal, step, state, max(0.0, left_s))
-        result = result_of(name, made, started)
+        timeout_s = max(0.0, min(own_s, left_s))
+        made = await _undone(self.tools, self.journal, step, self.state, timeout_s)
+        result = result_of(step.name, made, started)
         if made.error is None:
             result.status = endings.COMPENSATED
         said = {
-            "step_name": name,
+            "step_name": step.name,
             "success": made.error is None,
             "error": result.error or None,
             "duration_ms": result.duration_ms,
         }
-        capability = step.compensation.work.capability
-        events = [*costs_of(name, capability, made), Event("compensation.step", said)]
-        await journal.end(PREFIX + name, "compensation", result, events)
-        state.undone[name] = result
-    return int((monotonic() - begun) * 1000)
+        costs = costs_of(step.name, step.compensation.work.capability, made)
+        events = [*costs, Event("compensation.step", said)]
+        await self.journal.end(PREFIX + step.name, "compensation", result, events)
+        return result
 
 
 def is_rolled_back(definition: pb.PipelineDefinition, state: State) -> bool:

@@ -1,6 +1,6 @@
 """Endings of an execution: its result, and the events that say how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,9 +68,14 @@ def cancelled(result: pb.PipelineResult, reason: str, current: str | None) -> Ev
     return Event("workflow.cancelled", data | {"completed_steps": list(result.completed_steps)})
 
 
-def compensated(result: pb.PipelineResult, took_ms: int) -> Event:
-    """Event of the end of undoing."""
-    is_full = not result.failed_compensations
+def undoing(failed_step: str, names: Sequence[str], reason: str) -> Event:
+    """Event of the begin of undoing."""
+    said = {"failed_step": failed_step or None, "steps_to_compensate": list(names), "failure_reason": reason}
+    return Event("compensation.started", said)
+
+
+def compensated(result: pb.PipelineResult, took_ms: int, *, is_full: bool) -> Event:
+    """Event of the end of undoing. is_full: all that had to be undone is."""
     data = {
         "compensated_steps": list(result.compensated_steps),
         "failed_compensations": list(result.failed_compensations),

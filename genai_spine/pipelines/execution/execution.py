@@ -46,6 +46,7 @@ class Execution:
         self._writing = asyncio.Lock()  # ends, so that progress never falls
         self._problem: tuple[str, str, str] | None = None  # step, error and code that fail it
         self._logged: set[str] = set()
+        self._unsaid: list[Event] = []  # events that go with the next write
         self._estimate = Estimate({}, None, 0.0)
         self._progress: Progress
 
@@ -66,6 +67,8 @@ class Execution:
             ticker.cancel()
             await self._cancel_running()
         result = self._result()
+        for event in self._taken():
+            self._journal.event(event)
         if "workflow.completed" not in self._logged:
             self._journal.event(endings.completed(result))
         return result
@@ -86,7 +89,7 @@ class Execution:
         for name in state.results:
             self._progress.end(name)
         if STARTED not in self._logged:
-            self._journal.event(self._started())
+            self._unsaid.append(self._started())
 
     def _started(self) -> Event:
         ticks = self._estimate.ticks
@@ -179,10 +182,15 @@ class Execution:
             await self._end(run, found, [])
             return found
         self._progress.begin(step.name)
-        await run.begin()
+        await run.begin(self._taken())
         result, costs = await run.make(self._state.context)
         await self._end(run, result, costs)
         return result
+
+    def _taken(self) -> list[Event]:
+        """Events that go with what is written now."""
+        events, self._unsaid = self._unsaid, []
+        return events
 
     def _unmet(self, step: pb.PipelineStep) -> pb.PipelineStepResult | None:
         """Result of a step that names one that failed, and so is not made."""
@@ -198,7 +206,7 @@ class Execution:
             self._progress.end(result.step_name)
             message = f"{result.step_name} {result.status}"
             progress = self._progress.event(message)
-            events = [*costs, run.event(result), progress]
+            events = [*self._taken(), *costs, run.event(result), progress]
             if result.status == COMPLETED and result.step_name in self._definition.checkpoints:
                 data: dict[str, Any] = {"checkpoint_name": result.step_name, "step_name": result.step_name}
                 keys = sorted({*self._state.context, result.output_key})
@@ -209,24 +217,19 @@ class Execution:
     async def _failure(self) -> PipelineFailed:
         """Undoes what is to be undone, and says how it ended."""
         assert self._problem is not None
-        events: list[Event] = []
+        events = self._taken()
         names = compensation.pending(self._definition, self._state) if compensates(self._definition) else []
         took_ms = 0
         if names:
             if "compensation.started" not in self._logged:
-                step, error, _ = self._problem
-                said: dict[str, Any] = {
-                    "failed_step": step or None,
-                    "steps_to_compensate": names,
-                    "failure_reason": error,
-                }
-                self._journal.event(Event("compensation.started", said))
-            took_ms = await compensation.undo(
-                self._tools, self._journal, self._definition, self._state, names
-            )
+                events.append(endings.undoing(self._problem[0], names, self._problem[1]))
+            undo = compensation.Undoing(self._tools, self._journal, self._definition, self._state, events)
+            took_ms = await undo.run(names)
+            events = undo.unsaid
         result = self._result()
         if names:
-            events.append(endings.compensated(result, took_ms))
+            is_full = compensation.is_rolled_back(self._definition, self._state)
+            events.append(endings.compensated(result, took_ms, is_full=is_full))
         events.append(endings.failed(result, is_retryable=result.error_code == TIMEOUT))
         return PipelineFailed(result, events)
 
@@ -267,6 +270,8 @@ class Execution:
                     self._journal.event(self._progress.event(f"{next(iter(self._tasks))} is running"))
 
     def _say_cancelled(self, result: pb.PipelineResult) -> None:
+        for event in self._taken():
+            self._journal.event(event)
         current = next(iter(self._tasks), None)
         self._journal.event(endings.cancelled(result, self._journal.stop_reason, current))
 

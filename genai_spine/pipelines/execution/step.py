@@ -1,6 +1,6 @@
 """One step of an execution: its condition, its input, its attempts, and what is written of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -39,8 +39,8 @@ class StepRun:
         reason = f"{CONDITION_NOT_MET}: {problem}" if problem else CONDITION_NOT_MET
         return skipped(self.step.name, reason)
 
-    async def begin(self) -> None:
-        """Writes that the step begins."""
+    async def begin(self, events: Sequence[Event]) -> None:
+        """Writes that the step begins, behind other events."""
         data = {
             "step_name": self.step.name,
             "step_index": self.place,
@@ -48,7 +48,7 @@ class StepRun:
             "capability": self.step.capability,
             "provider_preference": list(self.step.preferred_providers),
         }
-        await self.journal.begin(self.step.name, self.step.capability, [Event("step.started", data)])
+        await self.journal.begin(self.step.name, self.step.capability, [*events, Event("step.started", data)])
 
     async def make(self, context: Mapping[str, Any]) -> tuple[pb.PipelineStepResult, list[Event]]:
         """Result, and the events that say what it cost."""
