@@ -1,4 +1,4 @@
-"""Items of runs in batches of providers: sent and booked once, at half the price; others are made as usual."""
+"""Items of runs in batches of providers: sent and booked once, at half the price; others are made as ever."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -165,6 +165,7 @@ class RunExecutor:
             self.writer,
             is_stopping=lambda: bool(entry.cancel_mode),
             is_leaving=lambda: self.is_leaving,
+            stop_reason=lambda: entry.cancel_reason,
         )
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
