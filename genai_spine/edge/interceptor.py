@@ -100,13 +100,15 @@ class ServiceInterceptor:
             contract is not None and is_paid(contract) and "sequence" in contract.output_type.fields_by_name
         )
 
+        streams = self._lifecycle.streams_of(method)
+
         async def answer(request: Message, context: Context) -> None:
             behaviour: Streaming = self._lifecycle.behaviours[method]
             metadata = tuple(context.invocation_metadata() or ())
             call = self._enter(method, context, metadata)
             sent, last = 0, None
             try:
-                with self._lifecycle.streams:
+                with streams:
                     await self._lifecycle.admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:

@@ -38,6 +38,8 @@ from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# They make nothing, and begin again anywhere behind the number of their last message.
+WATCHES = frozenset(f"/genai_spine.v1.RunService/{name}" for name in ("WatchRun", "ReadRunEvents"))
 
 log = structlog.get_logger()
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -62,6 +64,7 @@ class CallLifecycle:
         self.queue = AdmissionQueue(AdmissionLimits())  # of calls that cost money
         self.servers = 1  # that live on this lane, this one included
         self.streams = RunningStreams()
+        self.watches = RunningStreams()  # streams that others can go on with, from where they are
         self.dispatch = AsyncDispatch()
         self.request_log: RequestLog | None = None  # None: off
         self.behaviours: dict[str, Any] = {}  # by full method; what is attached again takes its place
@@ -73,6 +76,20 @@ class CallLifecycle:
     def running(self) -> int:
         """Number of running calls."""
         return self.calls.count
+
+    @property
+    def paid(self) -> int:
+        """Number of running calls that cost money, those that wait in line included."""
+        return self.queue.running + self.queue.waiting
+
+    def streams_of(self, method: str) -> RunningStreams:
+        """Where streams of a full method are counted, and cut."""
+        return self.watches if method in WATCHES else self.streams
+
+    def cut_streams(self) -> None:
+        """Cuts all streams that run, watches too."""
+        self.streams.cut()
+        self.watches.cut()
 
     def attach(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Handlers of a service by method, as generated code has them.
