@@ -142,13 +142,8 @@ class Server:
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
         until = monotonic() + drain_s
-<<<<<<< HEAD
-        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.lifecycle.streams.cut)
-        await asyncio.gather(self._stop_http(drain_s + STREAM_END_S), self.grpc.stop(drain_s + STREAM_END_S))
-=======
         time_is_up = asyncio.get_running_loop().call_later(drain_s, self.lifecycle.cut_streams)
-        await self.grpc.stop(drain_s + STREAM_END_S)
->>>>>>> main
+        await asyncio.gather(self._stop_http(drain_s + STREAM_END_S), self.grpc.stop(drain_s + STREAM_END_S))
         last_orders.cancel()
         time_is_up.cancel()
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))

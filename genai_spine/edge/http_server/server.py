@@ -53,8 +53,10 @@ class HttpServer:
     async def start(self) -> None:
         """Start of listening. Errors: OSError (the port is taken)."""
         loop = asyncio.get_running_loop()
+        tls = None if self._certificate is None else self._certificate.context
+        host = self._host.strip("[]")
         self._listener = await loop.create_server(
-            lambda: Connection(self), self._host.strip("[]"), self.port, backlog=BACKLOG, ssl=self._certificate and self._certificate.context
+            lambda: Connection(self), host, self.port, backlog=BACKLOG, ssl=tls
         )
         self.port = self._listener.sockets[0].getsockname()[1]
         self._sweeping = asyncio.create_task(self._sweep())

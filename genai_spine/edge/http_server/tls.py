@@ -28,8 +28,8 @@ class ServedCertificate:
                 return
             self._signature = signature
             self._load()
-        except (ValueError, OSError) as error:
-            log.error("certificate_refused", cause=str(error), listener="http")
+        except ValueError as error:
+            log.error("certificate_refused", cause=error.args[0], listener="http")  # of files, not of a call
             return
         log.info("certificate_renewed", file=str(self._source.certificate), listener="http")
 
