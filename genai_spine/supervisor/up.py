@@ -80,6 +80,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
                             "docs": f"{_scheme(settings)}{settings.api_host}:{edge.port}/docs",
                             "symbols": _symbols(settings, edge),
                             "servers": [f"{server.host}:{server.port}" for server in fleet.servers],
+                            "http_servers": [f"{one.host}:{one.http_port}" for one in fleet.servers],
                             "pid": os.getpid(),
                             "default_model": _default_route(settings, defaults),
                             "notice": notice,
