@@ -131,6 +131,19 @@ class Budgets:
             if counter.id in execution.budget_counters and level.room <= 0:
                 raise self._exceeded(Refusal(counter.id, level), 0)
 
+    async def standing(
+        self, execution: Execution, run: RunNodes | None = None
+    ) -> list[tuple[pb.Budget, pb.BudgetCounter]]:
+        """Budgets that count the call, each with its counter of now. run: as of applying()."""
+        applied = self.applying(execution, run)
+        if not applied:
+            return []
+        set_now(execution.create_time)
+        counters = await self._open(execution, applied)
+        at = execution.create_time.ToDatetime(UTC)
+        found = await self.rows.counters([budget.id for budget, _ in applied], at)
+        return [(counters[one.id][0], one) for one in found if one.id in counters]
+
     async def enter(self, execution: Execution) -> None:
         """Enters the counters of all budgets that count a call that is over, before it is booked."""
         if applied := self.applying(execution):

@@ -38,6 +38,7 @@ from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1 import run_service_pb2 as service_pb
 from genai_spine.v1.key_service_pb2 import KeyPermissions
+from genai_spine.v1.pipeline_pb2 import PipelineWork
 from genai_spine.v1.work_pb2 import Work
 
 OPTIONS = tuple(field.name for field in pb.RunOptions.DESCRIPTOR.fields)
@@ -59,6 +60,17 @@ class Spending(Protocol):
 
     async def fill(self, run: pb.Run) -> None:
         """Writes cost, usage and discarded cost of a run and its children into its message."""
+        ...
+
+
+class PipelineSource(Protocol):
+    """Pipelines by their names."""
+
+    async def pin(self, work: PipelineWork, tenant_id: str) -> None:
+        """Writes the definition that a run is made by into its work.
+
+        Errors: PipelineNotFound, InvalidFields.
+        """
         ...
 
 
@@ -86,13 +98,14 @@ class RunLibrary:
     admission: RunAdmission
     lanes: Lanes
     results: Results
+    pipelines: PipelineSource
     check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
 
-        Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, NotPermittedToKey,
-        RunNotFound (its parent), BudgetExceeded (one that blocks is used up).
+        Errors: WorkNotFound, PipelineNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied,
+        NotPermittedToKey, RunNotFound (its parent), BudgetExceeded (one that blocks is used up).
         """
         run, submitter = await self._prepared(request, call)
         if request.dry_run:
@@ -124,6 +137,9 @@ class RunLibrary:
         name, work = names.resolve(request)
         if not request.HasField("work"):
             validation.check_without_aliases(work)
+        if work.HasField("pipeline"):
+            await self.pipelines.pin(work.pipeline, call.principal.tenant_id)
+            name = names.of_work(work)
         self._permit(work, call)
         options = _options(request, call)
         self.check_options(options)
@@ -243,7 +259,7 @@ class RunLibrary:
     async def cancel(self, request: service_pb.CancelRunRequest, call: Call) -> pb.Run:
         """Stops a run and its children. Errors: RunNotFound, NotCancellable."""
         run = await self.found(request.run_id, call)
-        mode = request.mode or "immediate"
+        mode = request.mode or ("boundary" if run.work.HasField("pipeline") else "immediate")
         while not await self._cancelled(run.run_id, mode, request.reason):
             run = await self.found(request.run_id, call)
             if run.HasField("end_time"):
@@ -408,5 +424,9 @@ def _options(request: service_pb.CreateRunRequest, call: Call) -> pb.RunOptions:
 def _digest(run: pb.Run) -> bytes:
     """SHA-256 of kind, name and work: what an idempotency key stands for."""
     body: Message = run.work
+    if run.work.HasField("pipeline") and run.work.pipeline.pipeline_name:  # which version, is no part of it
+        body = Work()
+        body.CopyFrom(run.work)
+        body.pipeline.ClearField("definition")
     text = f"{run.kind}\0{run.name}\0".encode() + body.SerializeToString(deterministic=True)
     return sha256(text).digest()

@@ -101,6 +101,11 @@ class RunWorker:
         self._is_draining = True
         self._due.set()
 
+    def retire(self) -> None:
+        """Drains, and leaves runs of several steps to others at the end of the steps that are in flight."""
+        self.executor.is_leaving = True
+        self.drain()
+
     async def stop(self, timeout_s: float) -> None:
         """Lets runs come to their end for so long; the others are taken over by other processes at once."""
         self.drain()

@@ -13,7 +13,7 @@ from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
 from genai_spine.inference.attempt import Accounting
-from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
@@ -28,6 +28,7 @@ from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.server import access, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
+from genai_spine.server.pipelines import order_of
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -143,8 +144,8 @@ class ModelFacts:
 
 def _inferences(
     foundation: Foundation, facts: ModelFacts, upstreams: dict[str, Upstream], tiers: Tiers
-) -> tuple[Inference, Inference]:
-    """Inference as configured, and one without retries."""
+) -> tuple[Inference, Inference, Inference]:
+    """Inference as configured, one without retries, and one without fallbacks either."""
     settings = foundation.settings
     router = Router(
         {name: upstream.provider for name, upstream in upstreams.items()},
@@ -172,7 +173,9 @@ def _inferences(
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
-    return inference, once
+    # A step of a pipeline also has fallbacks of its own.
+    bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
+    return inference, once, Inference(router, upstreams, accounting, foundation.delivery, bare)
 
 
 def attach(
@@ -187,7 +190,7 @@ def attach(
     """
     settings = foundation.settings
     tiers = Tiers(settings.quality_tiers)
-    inference, once = _inferences(foundation, facts, upstreams, tiers)
+    inference, once, bare = _inferences(foundation, facts, upstreams, tiers)
     if symbols is None:
         symbols = SymbolService(once, settings.symbols)
     symbols.reconfigure(once, settings.symbols)
@@ -204,13 +207,16 @@ def attach(
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
     ]
+    pipelines = foundation.runs.pipelines
+    pipelines.handlers = runs.handlers(_work_of(foundation, bare, catalog, symbols), bare)
+    pipelines.order = order_of(registry, inference.router, upstreams)
     for add, service in attached:
         add(service, foundation.interceptor)
-    foundation.interceptor.queue.limits = admission_limits(settings)
+    foundation.lifecycle.queue.limits = admission_limits(settings)
     foundation.access.limit(settings.default_limits)
     log = foundation.request_log
     log.rules = log_rules(settings)
-    foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None
+    foundation.lifecycle.request_log = log if log.rules.switch.can_be_on else None
     return symbols
 
 
@@ -241,16 +247,23 @@ def _runs(
     foundation: Foundation, inference: Inference, catalog: Catalog, symbols: SymbolService
 ) -> list[Registration]:
     """Services of durable runs, whose work the other services do."""
+    methods = _work_of(foundation, inference, catalog, symbols)
+    foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
+    return foundation.runs.attach(methods, inference)
+
+
+def _work_of(
+    foundation: Foundation, inference: Inference, catalog: Catalog, symbols: SymbolService
+) -> dict[str, Any]:
+    """Services that do the work of runs, by the names of the contract's."""
     dependencies = CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))
-    methods = {
+    return {
         "CompletionService": CompletionService(inference, catalog, foundation.background),
         "CapabilityService": CapabilityService(dependencies),
         "MediaService": MediaService(inference),
         "PromptService": PromptService(foundation.prompts, inference),
         "SymbolService": symbols,
     }
-    foundation.interceptor.dispatch.submit = foundation.runs.dispatch
-    return foundation.runs.attach(methods, inference)
 
 
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:
