@@ -141,7 +141,9 @@ class RunExecutor:
             log.exception("run_failed", run_id=run.run_id, run_name=run.name)
             await self._fail(entry, Failure(failures.INTERNAL))
         else:
-            await self._end(entry, lambda: self.transitions.complete(entry.owner, response, steps))
+            await self._end(
+                entry, lambda: self.transitions.complete(entry.owner, response, steps, run.options)
+            )
             self.completed += 1
 
     def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:

@@ -15,6 +15,7 @@ from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
+from genai_spine.store.runs.plain.commits import Completion, RunCommits
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
@@ -62,14 +63,23 @@ class Transitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commits = RunCommits.of(database)
 
     async def complete(
-        self, owner: Owner, response: WorkResponse, steps: Sequence[Mapping[str, Any]]
+        self,
+        owner: Owner,
+        response: WorkResponse,
+        steps: Sequence[Mapping[str, Any]],
+        options: pb.RunOptions | None = None,
     ) -> bool:
         """running to completed; False: the process does not make the run any more.
 
-        steps: rows of steps that end with it.
+        steps: rows of steps that end with it. options: of the run; None: they are not known.
         """
+        if len(steps) == 1 and owner.attempt == 1 and options is not None and not options.HasField("webhook"):
+            row = {"run_id": owner.run_id, **steps[0]}
+            end = Completion(owner.run_id, 1, owner.executor_id, response.SerializeToString(), row)
+            return await self._commits.complete(end)
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
         values["error"] = null()  # of an attempt before
         values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
