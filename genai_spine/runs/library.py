@@ -123,15 +123,14 @@ class RunLibrary:
         found.is_existing = run_id != run.run_id
         return found
 
-    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
-        """Run of a request of its principal, which is not written yet.
+    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
+        """Run of a request of its principal, which is not written yet, and for whom it is made.
 
         Errors: WorkNotFound, InvalidFields, PermissionDenied, NotPermittedToKey, RunNotFound (its parent),
         BudgetExceeded.
         """
         run, submitter = await self._prepared(request, call)
-        await self._admit(run, submitter)
-        return run
+        return run, await self._admit(run, submitter)
 
     async def _prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
         name, work = names.resolve(request)
@@ -145,24 +144,30 @@ class RunLibrary:
         self.check_options(options)
         return await self._new(name, work, options, call)
 
-    async def _admit(self, run: pb.Run, submitter: Submitter) -> None:
-        """Errors: BudgetExceeded."""
-        if _is_paid(run.work):
-            await self.admission.admit(run, submitter)
+    async def _admit(self, run: pb.Run, submitter: Submitter) -> Submitter:
+        """Submitter with what is to be reserved for the run. Errors: BudgetExceeded."""
+        if not _is_paid(run.work):
+            return submitter
+        return submitter._replace(hold=await self.admission.admit(run, submitter))
 
     async def submit_in(
         self, change: Change, run: pb.Run, submitter: Submitter, items: SubmittedItems | None = None
     ) -> str:
         """Id of a run that is written in a transaction, or of the one that its idempotency key has.
 
-        items: None: those of its work. Errors: IdempotencyKeyReused, and those of a batch's items:
-        InvalidFields, RunNotFound.
+        items: None: those of its work. Errors: IdempotencyKeyReused, BudgetExceeded (no room for its
+        estimate), and those of a batch's items: InvalidFields, RunNotFound.
         """
         digest = _digest(run)
         given = await self._items(run) if items is None else items
         batch_items.without_items(run.work)
         fields = {"request_hash": digest, **submitter.columns}
-        return await _or_known(digest, run.run_id, self.rows.add(change, run, fields, given, budget_of(run)))
+        if submitter.hold is not None:
+            await self.admission.reserve(change, run, submitter.hold)
+        run_id = await _or_known(digest, run.run_id, self.rows.add(change, run, fields, given, budget_of(run)))
+        if run_id != run.run_id and submitter.hold is not None:
+            await self.admission.release(change, run)
+        return run_id
 
     async def submit(
         self, run: pb.Run, call: Call, submitter: Submitter, items: SubmittedItems | None = None
@@ -181,8 +186,8 @@ class RunLibrary:
         if items is None:
             items = await self._items(run)
         if not await self._is_there(run):  # which no budget refuses once it is there
-            await self._admit(run, submitter)
-        if is_plain(run, items):
+            submitter = await self._admit(run, submitter)
+        if submitter.hold is None and is_plain(run, items):
             digest = _digest(run)
             fields = {"request_hash": digest, **submitter.columns}
             return await _or_known(digest, run.run_id, self.rows.add_plain(run, fields))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.call import Principal, uuid7
 from genai_spine.store.budgets.messages import run_budget_row
+from genai_spine.store.budgets.run_holds import RunHold
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
@@ -33,6 +34,7 @@ class Submitter(NamedTuple):
     api_key_id: str | None = None
     permissions: KeyPermissions | None = None  # of that key when the run was submitted; None: all
     has_budget: bool = False  # the run has a budget of its own
+    hold: RunHold | None = None  # to be reserved with the run
 
     @property
     def columns(self) -> dict[str, Any]:

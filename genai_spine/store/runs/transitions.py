@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
+from genai_spine.store.budgets import run_holds
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
@@ -96,6 +97,8 @@ class Transitions:
             await write_rows(change, [row], {owner.run_id: ended.options})
             if owner.attempt > 1:
                 await self._resolve_letter(change, owner.run_id)
+            if pb.RunOptions.FromString(ended.options).HasField("estimate_usd"):
+                await run_holds.release(change, owner.run_id)
         return True
 
     async def fail(self, owner: Owner, failure: Failure) -> bool:
@@ -119,6 +122,8 @@ class Transitions:
                 await self._bury(change, owner, error)
             else:
                 await self._skip_items(change, owner.run_id)
+            if failure.retry_delay_s is None:
+                await run_holds.release(change, owner.run_id)
         return True
 
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
@@ -169,6 +174,7 @@ class Transitions:
         events.append(PendingEvent("timed_out", {"reason": EXPIRED.message}, DISPATCHER))
         await append(change, run_id, *events, PendingEvent("failed", said, DISPATCHER))
         await self._skip_items(change, run_id)
+        await run_holds.release(change, run_id)
 
     async def waiting_of_key(self, tenant_id: str, key_id: str) -> list[str]:
         """Ids of runs of a key that wait."""
@@ -187,6 +193,7 @@ class Transitions:
             if moved.rowcount:
                 await append(change, run_id, PendingEvent("cancelled", {"reason": reason}, DISPATCHER))
                 await self._skip_items(change, run_id)
+                await run_holds.release(change, run_id)
         return bool(moved.rowcount)
 
     async def ask_to_cancel(self, run_id: str, mode: str, reason: str) -> bool:
@@ -234,6 +241,7 @@ class Transitions:
         said = {"reason": moved.cancel_reason or "" if reason is None else reason}
         await append(change, owner.run_id, PendingEvent("cancelled", said))
         await self._skip_items(change, owner.run_id)
+        await run_holds.release(change, owner.run_id)
         return True
 
     async def _is_asked(self, change: Change, owner: Owner) -> bool:
