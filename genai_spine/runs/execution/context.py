@@ -59,6 +59,7 @@ class RunContext:
     steps: StepRows
     writer: EventWriter
     is_stopping: Callable[[], bool] = lambda: False  # no further step is to begin
+    waits: Callable[[bool], None] = lambda _: None  # whether it does nothing but wait, and takes no place
     _ordinals: Counter[str] = field(default_factory=Counter)
     _written: Counter[str] = field(default_factory=Counter)
 
