@@ -164,10 +164,13 @@ class RunLibrary:
         fields = {"request_hash": digest, **submitter.columns}
         if submitter.hold is not None:
             await self.admission.reserve(change, run, submitter.hold)
-        run_id = await _or_known(digest, run.run_id, self.rows.add(change, run, fields, given, budget_of(run)))
-        if run_id != run.run_id and submitter.hold is not None:
-            await self.admission.release(change, run)
-        return run_id
+        try:
+            await self.rows.add(change, run, fields, given, budget_of(run))
+        except KeyTaken as taken:
+            if submitter.hold is not None:
+                await self.admission.release(change, run)
+            return _known(taken, digest)
+        return run.run_id
 
     async def submit(
         self, run: pb.Run, call: Call, submitter: Submitter, items: SubmittedItems | None = None
@@ -190,7 +193,11 @@ class RunLibrary:
         if submitter.hold is None and is_plain(run, items):
             digest = _digest(run)
             fields = {"request_hash": digest, **submitter.columns}
-            return await _or_known(digest, run.run_id, self.rows.add_plain(run, fields))
+            try:
+                await self.rows.add_plain(run, fields)
+            except KeyTaken as taken:
+                return _known(taken, digest)
+            return run.run_id
         async with changing(self.database) as change:
             return await self.submit_in(change, run, submitter, items)
 
@@ -383,15 +390,11 @@ class RunLibrary:
         return await self.rows.submitter(parent.run_id) or submitter
 
 
-async def _or_known(digest: bytes, run_id: str, adding: Awaitable[None]) -> str:
-    """Id of a run that is added, or of the one that its idempotency key has. Errors: IdempotencyKeyReused."""
-    try:
-        await adding
-    except KeyTaken as taken:
-        if taken.request_hash != digest:
-            raise IdempotencyKeyReused from None
-        return taken.run_id
-    return run_id
+def _known(taken: KeyTaken, digest: bytes) -> str:
+    """Id of the run that has an idempotency key. Errors: IdempotencyKeyReused."""
+    if taken.request_hash != digest:
+        raise IdempotencyKeyReused from None
+    return taken.run_id
 
 
 def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:
