@@ -41,6 +41,7 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
@@ -83,6 +84,7 @@ class Runs:
     schedules: Schedules
     webhooks: RunWebhooks
     pipelines: PipelineWork
+    pipeline_library: PipelineLibrary
 
     @classmethod
     def of(
@@ -106,6 +108,7 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
+        library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {
             "batch": BatchWork(items, lambda member: executor.handlers.get(member)).run,
@@ -120,7 +123,7 @@ class Runs:
             admission=RunAdmission(rows, budgets),
             lanes=pools,
             results=Results(items, rest_aliases.fill),
-            pipelines=PipelineLibrary(),
+            pipelines=library_of_pipelines,
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
@@ -134,6 +137,7 @@ class Runs:
             schedules=Schedules.of(database, library),
             webhooks=webhooks,
             pipelines=pipelines,
+            pipeline_library=library_of_pipelines,
         )
 
     async def start(self) -> None:
