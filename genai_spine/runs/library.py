@@ -1,6 +1,6 @@
 """Library of runs: submitted, found, listed, waited for, cancelled and retried by their tenant."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256

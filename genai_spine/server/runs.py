@@ -44,6 +44,7 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
@@ -88,6 +89,7 @@ class Runs:
     webhooks: RunWebhooks
     provider_batches: ProviderBatches
     pipelines: PipelineWork
+    pipeline_library: PipelineLibrary
 
     @classmethod
     def of(
@@ -114,6 +116,7 @@ class Runs:
         batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
         worker.sweeps.append(ProviderBatchSweep(batches).sweep)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
         library = RunLibrary(
@@ -125,7 +128,7 @@ class Runs:
             admission=RunAdmission(rows, budgets),
             lanes=pools,
             results=Results(items, rest_aliases.fill),
-            pipelines=PipelineLibrary(),
+            pipelines=library_of_pipelines,
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
@@ -140,6 +143,7 @@ class Runs:
             webhooks=webhooks,
             provider_batches=batches,
             pipelines=pipelines,
+            pipeline_library=library_of_pipelines,
         )
 
     async def start(self) -> None:

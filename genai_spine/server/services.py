@@ -1,6 +1,6 @@
 """Services of one configuration, attached to the interceptor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,12 +23,13 @@ from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
 from genai_spine.openai_api.stored_chats import StoredChatFacade
+from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
-from genai_spine.server import access, runs
+from genai_spine.runs.execution.context import Handler
+from genai_spine.server import access, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
-from genai_spine.server.pipelines import order_of
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -121,6 +122,7 @@ FILES = (
     symbol_service_pb2,
     *access.FILES,
     *runs.FILES,
+    *pipelines.FILES,
     usage_service_pb2,
     budget_service_pb2,
 )
@@ -198,6 +200,7 @@ def attach(
         described(upstream.provider, facts.prices, tiers) for upstream in upstreams.values()
     )
     catalog = Catalog(inference.router, facts.prices, upstreams)
+    order = pipelines.order_of(registry, inference.router, upstreams)
     attached: list[Registration] = [
         *_services(foundation, inference, catalog),
         *_openai_services(foundation, inference),
@@ -206,10 +209,8 @@ def attach(
         *_runs(foundation, inference, catalog, symbols),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
+        _pipelines(foundation, order, runs.handlers(_work_of(foundation, bare, catalog, symbols), bare)),
     ]
-    pipelines = foundation.runs.pipelines
-    pipelines.handlers = runs.handlers(_work_of(foundation, bare, catalog, symbols), bare)
-    pipelines.order = order_of(registry, inference.router, upstreams)
     for add, service in attached:
         add(service, foundation.interceptor)
     foundation.lifecycle.queue.limits = admission_limits(settings)
@@ -250,6 +251,13 @@ def _runs(
     methods = _work_of(foundation, inference, catalog, symbols)
     foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
     return foundation.runs.attach(methods, inference)
+
+
+def _pipelines(foundation: Foundation, order: ProviderOrder, handlers: Mapping[str, Handler]) -> Registration:
+    """Service of pipelines, and what does their steps from now on."""
+    made, library = foundation.runs.pipelines, foundation.runs.pipeline_library
+    made.handlers, made.order = handlers, order
+    return pipelines.service_of(library, foundation.runs.library, order, foundation.budgets)
 
 
 def _work_of(

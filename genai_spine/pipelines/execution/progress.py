@@ -1,6 +1,5 @@
 """Progress of an execution: by the weights of its steps, never falling, and with points within long steps."""
 
-import math
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -9,7 +8,7 @@ from genai_spine.pipelines.execution.journal import Event
 from genai_spine.v1 import pipeline_pb2 as pb
 
 DEFAULT_STEP_S = 10.0  # of a step whose duration nobody knows
-MOST = 0.95  # of a step's part, before it has ended
+LEAST_STEP_S = 1.0  # a quick step may take long once
 
 
 def weight(step: pb.PipelineStep) -> float:
@@ -70,8 +69,9 @@ class Progress:
 
     def _share(self, name: str) -> float:
         """Part of a running step that is thought to be done, which never is all of it."""
-        expected_s = self._durations_s.get(name) or DEFAULT_STEP_S
-        return MOST * (1.0 - math.exp(-(monotonic() - self._running[name]) / expected_s))
+        expected_s = max(LEAST_STEP_S, self._durations_s.get(name) or DEFAULT_STEP_S)
+        took_s = monotonic() - self._running[name]
+        return took_s / (took_s + expected_s)
 
     def _remaining_s(self) -> float | None:
         if self.percent <= 0:
