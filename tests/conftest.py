@@ -2,17 +2,24 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # PostgreSQL is started by fork and exec, at times beside a running grpc server, whose own handlers of a fork
 # can crash the child. Set before grpc is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
-pytest_plugins = ["tests.databases", "tests.aws_credentials"]
+pytest_plugins = ["tests.hang_guard", "tests.databases", "tests.aws_credentials"]
 
 # How long an example takes depends on the machine and on what else runs there: no property has a deadline.
 settings.register_profile("spine", deadline=None)
 settings.load_profile("spine")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait for other processes about as long as they compute."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

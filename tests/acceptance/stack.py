@@ -14,6 +14,9 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from typer.testing import CliRunner
+
+from genai_spine.cli.main import app
 from genai_spine.settings import WITHOUT_PREFIX
 from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
@@ -83,6 +86,14 @@ def finished(*command: str, cwd: Path = ROOT, **variables: str) -> subprocess.Co
 
 def genai_spine(*arguments: str) -> subprocess.CompletedProcess[str]:
     return finished(sys.executable, "-m", "genai_spine", *arguments)
+
+
+def explained(*words: str) -> str:
+    """Help of a command, which needs no process of its own to be told."""
+    said = CliRunner().invoke(app, [*words, "--help"])
+    assert said.exit_code == 0, said.output
+    assert "--help" in said.output
+    return said.output
 
 
 def up(folder: Path, settings: dict[str, str], database_url: str) -> Iterator[Stack]:

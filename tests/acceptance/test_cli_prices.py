@@ -11,7 +11,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.executions import Executions
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import Execution
-from tests.acceptance.stack import finished
+from tests.acceptance.stack import explained, finished
 
 PERIOD = ("--from", "2026-11-01", "--to", "2026-11-30")
 
@@ -29,9 +29,9 @@ def own(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", ["list", "show", "rerate"])
-def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
-    assert command in prices(tmp_path, "--help").stdout
-    assert "--json" in prices(tmp_path, command, "--help").stdout
+def test_every_command_explains_itself(command: str) -> None:
+    assert command in explained("prices")
+    assert "--json" in explained("prices", command)
 
 
 def test_list_shows_prices_and_the_books_sources(tmp_path: Path, own: Path) -> None:

@@ -10,13 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
+from importlib.util import find_spec
 from itertools import islice
 from math import log, sqrt
 from pathlib import Path
 from unicodedata import normalize
-
-import yake
-from segtok.segmenter import split_multi
 
 KEYWORDS = 30
 KEYWORD_CHARS = 20_000  # what YAKE is given of a longer text: every n-th sentence
@@ -73,6 +71,8 @@ def sentences(text: str) -> list[str]:
     """
     prose = _FENCED.sub("\n\n", text)
     text = prose if _WORD.search(prose) else text
+    from segtok.segmenter import split_multi  # here: few servers need it, and none at its start
+
     found_sentences: list[str] = []
     for block in _blocks(_LIST_ITEM.sub("\n\n", _DENSE_STOP.sub("\\1\n\n", text))):
         for sentence in split_multi(block):
@@ -108,6 +108,8 @@ def _cut(sentence: str) -> Iterator[str]:
 
 def keywords(in_text: Sequence[str]) -> list[str]:
     """Key phrases of the sentences, the most telling first; none in scripts without spaces."""
+    import yake  # here: it brings numpy and networkx, an eighth of what a server imports
+
     step = 1 + sum(map(len, in_text)) // KEYWORD_CHARS
     words = [_WORD.findall(sentence) for sentence in in_text[::step]]
     words = [sentence for sentence in words if sentence]
@@ -139,8 +141,11 @@ def _language(words: Sequence[str]) -> str:
 @cache
 def _stopwords() -> dict[str, frozenset[str]]:
     """YAKE's stopwords by language; its files are UTF-8 with a few in Latin-1."""
+    package = find_spec("yake")
+    assert package is not None
+    assert package.origin is not None
     lists = {}
-    for path in sorted((Path(yake.__file__).parent / "core" / "StopwordsList").glob("stopwords_??.txt")):
+    for path in sorted((Path(package.origin).parent / "core" / "StopwordsList").glob("stopwords_??.txt")):
         raw = path.read_bytes()
         try:
             text = raw.decode()
