@@ -170,7 +170,7 @@ def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, bloc
 
 def _journal(settings: Settings, database: Database) -> Journal | None:
     """Journal of this process; None: callers wait for commits, because they shall or there is no folder."""
-    if settings.ledger_ack == "flushed":
+    if settings.ledger_ack != "journaled":
         return None
     try:
         return Journal(database.journals(settings.ledger_journal))
