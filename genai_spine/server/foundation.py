@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
+import structlog
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.access.rate_limits import RateLimiter
 from genai_spine.access.secrets import LEDGER
 from genai_spine.billing.budgets import Budgets
+from genai_spine.billing.ledger.journal import Journal
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.delivery.background_completions import BackgroundCompletions
@@ -50,6 +52,8 @@ from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
 from genai_spine.store.usage.rollups import Rollups
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -158,9 +162,21 @@ def _ledger(settings: Settings, database: Database, calls: IdempotentCalls, bloc
         lease_ttl_s=settings.lease_ttl,
         timeouts=LedgerTimeouts(waits_for_flush=settings.ledger_ack == "flushed"),
     )
+    ledger.journal = _journal(settings, database)
     streams = LostStreams(executions, LostCalls(database), calls, blocks, stream_text)
     ledger.lost.append(streams.count)
     return ledger
+
+
+def _journal(settings: Settings, database: Database) -> Journal | None:
+    """Journal of this process; None: callers wait for commits, because they shall or there is no folder."""
+    if settings.ledger_ack != "journaled":
+        return None
+    try:
+        return Journal(database.journals(settings.ledger_journal))
+    except OSError as error:
+        log.warning("no_ledger_journal", cause=str(error))
+        return None
 
 
 def _cache(settings: Settings, responses: Responses) -> ResponseCache | None:

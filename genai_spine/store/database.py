@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from errno import ENOSPC
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,6 +169,12 @@ class Database:
     def engine_url(self) -> str:
         """Where the engine that executes runs keeps its tables, with the password: not for logs."""
         return f"sqlite:///{self._path}.engine" if self._path is not None else self._dsn
+
+    def journals(self, folder: Path) -> Path:
+        """Folder for what the database does not have yet: beside the file of SQLite, else in another one."""
+        if self._path is not None:
+            return self._path.with_name(f"{self._path.name}.ledger")
+        return folder / sha256(self._url.encode()).hexdigest()[:16]
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[AsyncConnection]:

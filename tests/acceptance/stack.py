@@ -1,5 +1,6 @@
 """A running service, and the processes that the acceptance tests start."""
 
+import asyncio
 import json
 import os
 import re
@@ -52,10 +53,15 @@ class Stack:
         return int(self.url.rpartition(":")[2])
 
     async def executions(self, request_id: str) -> list[execution_pb2.Execution]:
-        """The ledger's rows of one request, as the database has them."""
+        """The ledger's rows of one request, once the database has all of them settled."""
         database = Database(self.database_url)
         try:
-            return await Executions(database).by_request(request_id)
+            async with asyncio.timeout(STOP_S):
+                while True:
+                    rows = await Executions(database).by_request(request_id)
+                    if all(row.state != execution_pb2.EXECUTION_STATE_PENDING for row in rows):
+                        return rows
+                    await asyncio.sleep(0.005)
         finally:
             await database.close()
 

@@ -14,13 +14,15 @@ from uuid import uuid4
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from genai_spine.billing.ledger.journal import Journal
 from genai_spine.billing.ledger.rows import Recorded, Row, cause_of, copied, resolve, show
-from genai_spine.billing.ledger.writer import LedgerTimeouts, LedgerWriter
+from genai_spine.billing.ledger.writer import BATCH_SIZE, LedgerTimeouts, LedgerWriter
 from genai_spine.call import uuid7
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReservation
-from genai_spine.store.executions import Executions
+from genai_spine.store.booking.writers import RowsRefused
+from genai_spine.store.executions import Booking, Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
@@ -89,6 +91,7 @@ class Ledger:
         self._row_lane = Execution(lane=f"LANE_{lane.upper()}").lane
         self._lease_ttl_s = lease_ttl_s
         self.lease_until = 0.0  # by time.monotonic(): others take it for dead after that
+        self.journal: Journal | None = None  # set before start(); None: callers wait for commits
         self.makes_run: Callable[[str], bool] = lambda _: True  # whether this process still makes a run
         self._timeouts = timeouts or LedgerTimeouts()
         self._replaced = 0
@@ -107,6 +110,7 @@ class Ledger:
         await self._leases.take(self.server_id, self._lane, self._lease_ttl_s)
         self.lease_until = until
         await self._executions.chain.open()
+        await self._book_abandoned()
         await self._sweep()
         for renewed in self.renewed:
             await renewed()
@@ -119,6 +123,8 @@ class Ledger:
         self._open = False
         await self.writer.stop(self._timeouts.stop_s)
         await _end([*self._keepers, *self._resolving])
+        if self.journal is not None:
+            self.journal.close(is_done=not self.writer.rows)
         for row in list(self.writer.rows.values()):
             self.writer.drop(row, "execution_not_booked", "the server stopped")
         try:
@@ -217,11 +223,17 @@ class Ledger:
     def settle(self, execution: Execution) -> "asyncio.Future[None]":
         """Books the outcome, once; a second settlement of one execution changes nothing.
 
-        The future is done when the row is durable, or after timeouts.row_s when the row went to the log
-        instead; it never has an exception, and need not be awaited. Raises ValueError for an execution that
-        was not begun, or whose state is not an outcome.
+        The future is done when the settlement survives this process: it is in the journal, or else the row is
+        durable. After timeouts.row_s it is done, too, when the row went to the log instead. It never has an
+        exception, and need not be awaited. What adds up rows afterwards awaits booked(), and a run's calls
+        do. Raises ValueError for an execution that was not begun, or whose state is not an outcome.
         """
-        return self._settle(execution, has_intent=True)
+        booked = self._settle(execution, has_intent=True)
+        if self.journal is None or execution.run_id or booked.done():
+            return booked
+        if self.journal.add(self.writer.rows[execution.id].execution):
+            booked.set_result(None)
+        return booked
 
     def _settle(self, execution: Execution, *, has_intent: bool) -> "asyncio.Future[None]":
         """has_intent: the database or the writer has one."""
@@ -308,6 +320,7 @@ class Ledger:
             try:
                 async with asyncio.timeout(self._lease_ttl_s):
                     await self._renew_lease()
+                    await self._book_abandoned()
                     await self._sweep()
                     for renewed in self.renewed:
                         await renewed()
@@ -332,6 +345,29 @@ class Ledger:
         log.error("lease_lost", server_id=self.server_id, successor=successor)
         self.server_id, self._replaced = successor, self._replaced + 1
         return successor
+
+    async def _book_abandoned(self) -> None:
+        """Books what dead processes had only in their journals, and empties the own one."""
+        if self.journal is None:
+            return
+        for abandoned in self.journal.abandoned():
+            for start in range(0, len(settlements := abandoned.settlements), BATCH_SIZE):
+                await self._book_again(settlements[start : start + BATCH_SIZE])
+            await self._executions.flush()
+            abandoned.delete()
+            log.info("settlements_taken_over", count=len(settlements), journal=abandoned.path.name)
+        self.journal.trim(self.writer.waiting)
+
+    async def _book_again(self, settlements: Sequence[Execution]) -> None:
+        """Books settlements of a dead process. Those that are booked already change nothing."""
+        try:
+            await self._executions.book([Booking(one, is_recorded=True) for one in settlements])
+        except RowsRefused as error:
+            if len(settlements) > 1:
+                for one in settlements:
+                    await self._book_again([one])
+                return
+            show(Row(settlements[0]), "execution_refused", cause_of(error))
 
     async def _sweep(self) -> None:
         if lost := await self._executions.sweep():

@@ -92,6 +92,11 @@ class LedgerWriter:
         return bool(self.rows or self._unflushed or self._flushing)
 
     @property
+    def waiting(self) -> set[str]:
+        """Ids of executions whose newest version is not durable yet."""
+        return self.rows.keys() | self._unflushed.keys() | self._flushing.keys()
+
+    @property
     def is_running(self) -> bool:
         return bool(self._tasks) and not self._tasks[0].done()
 
