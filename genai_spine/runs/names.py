@@ -23,7 +23,7 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 BATCH_OPTIONS = ("max_concurrency", "max_failures", "is_sequential", "reuse_results_of", "provider_batch")
-SERVICES = ("Completion", "Capability", "Media", "Prompt", "Symbol")  # whose methods do the work
+SERVICES = ("Completion", "Capability", "Media", "Prompt", "Session", "Symbol")  # whose methods do the work
 
 Params = Mapping[str, Any]
 

@@ -247,6 +247,7 @@ def _runs(
         "CapabilityService": CapabilityService(dependencies),
         "MediaService": MediaService(inference),
         "PromptService": PromptService(foundation.prompts, inference),
+        "SessionService": _sessions(foundation.database, inference, foundation.settings),
         "SymbolService": symbols,
     }
     foundation.interceptor.dispatch.submit = foundation.runs.dispatch
