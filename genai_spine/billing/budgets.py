@@ -122,10 +122,11 @@ class Budgets:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
 
-    async def admit(self, execution: Execution, run: RunNodes | None = None) -> None:
-        """Lets work begin whose cost nobody can tell yet, such as a provider's batch; reserves nothing.
+    async def admit(self, execution: Execution, run: RunNodes | None = None, ticks: int = 0) -> None:
+        """Lets work begin whose calls are not made yet, such as a provider's batch; reserves nothing.
 
-        run: as of applying(). Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
+        run: as of applying(). ticks: that it is estimated to cost; 0: nobody can tell.
+        Errors: BudgetExceeded, which names a budget that blocks and has no room for them, or nothing left.
         """
         applied = [one for one in self.applying(execution, run) if blocks([one])]
         if not applied:
@@ -135,8 +136,21 @@ class Budgets:
         at = execution.create_time.ToDatetime(UTC)
         for counter in await self.rows.counters([budget.id for budget, _ in applied], at):
             level = Level(counter.spent_ticks + counter.reserved_ticks, counter.limit_ticks, blocks=True)
-            if counter.id in execution.budget_counters and level.room <= 0:
-                raise self._exceeded(Refusal(counter.id, level), 0)
+            if counter.id in execution.budget_counters and (level.room <= 0 or level.room < ticks):
+                raise self._exceeded(Refusal(counter.id, level), ticks)
+
+    async def standing(
+        self, execution: Execution, run: RunNodes | None = None
+    ) -> list[tuple[pb.Budget, pb.BudgetCounter]]:
+        """Budgets that count the call, each with its counter of now. run: as of applying()."""
+        applied = self.applying(execution, run)
+        if not applied:
+            return []
+        set_now(execution.create_time)
+        counters = await self._open(execution, applied)
+        at = execution.create_time.ToDatetime(UTC)
+        found = await self.rows.counters([budget.id for budget, _ in applied], at)
+        return [(counters[one.id][0], one) for one in found if one.id in counters]
 
     async def hold(self, execution: Execution, run: RunNodes, ticks: int) -> RunHold:
         """Reservation of a run that is submitted: so many ticks in all budgets that will count its calls.

@@ -76,6 +76,7 @@ app.add_typer(executions.group, name="executions")
 app.add_typer(request_log.group, name="log")
 app.add_typer(config.group, name="config")
 app.command(name="reload")(config.reload)
+app.command(name="restart")(config.restart)
 app.add_typer(models.group, name="models")
 app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
@@ -172,16 +173,21 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0: any. Default: GENAI_GRPC_PORT, 50051.")] = None,
     lane: Annotated[Lane | None, typer.Option(help="Lane that it serves. Default: cpu.")] = None,
     processes: Annotated[
-        int | None, typer.Option(help="Processes, on this port and those after it. Default: 1.")
+        int | None, typer.Option(help="Processes, on these ports and those after them. Default: 1.")
+    ] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of OpenAI's paths over HTTP; 0: any. Default: GENAI_HTTP_PORT.")
     ] = None,
 ) -> None:
-    """Start the gRPC server alone, without Envoy."""
+    """Start the server alone, without Envoy: gRPC, and OpenAI's paths over HTTP."""
     logs.write_stack_when_aborted()
     gc.disable()  # nothing that a start makes is garbage; the server that runs collects again
     from genai_spine import server
     from genai_spine.supervisor import up
 
-    configuration = configuration_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
+    configuration = configuration_with(
+        grpc_host=host, grpc_port=port, http_port=http_port, lane=lane, processes=processes
+    )
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
@@ -223,7 +229,10 @@ def work(
 
 
 @app.command()
-def migrate(as_json: Json = False) -> None:
+def migrate(
+    no_key: Annotated[bool, typer.Option("--no-key", help="Make no first key.")] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the database's tables up to this version; make a root secret and a first key where they are due.
 
     With SQLite a root secret is made beside the database. Where GENAI_AUTH=on and there is no key, the first
@@ -236,7 +245,8 @@ def migrate(as_json: Json = False) -> None:
     applied = run(schema.upgrade(settings.database))
     head = schema.head()
     made = secrets.create_beside(settings.database) if settings.has_no_secret else None
-    first = run(keys.first_key(settings)) if settings.auth == "on" else None
+    wants_key = settings.auth == "on" and not no_key
+    first = run(keys.first_key(settings)) if wants_key else None
     if as_json:
         secret = {
             "secret_key_file": str(made) if made else None,

@@ -75,7 +75,8 @@ class Scheduler:
                 except Exception as error:  # the database is away
                     log.warning("schedules_not_read", cause=str(error)[:300])
                 try:
-                    await asyncio.wait_for(told.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await told.wait()
                 except TimeoutError:
                     continue
                 told.clear()

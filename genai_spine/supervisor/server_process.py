@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from genai_spine.configuration.source import SNAPSHOT
@@ -48,6 +48,7 @@ class ServerProcess:
     lane: str
     host: str
     port: int  # 0: any; the process says which
+    http_port: int | None = None  # the same of its HTTP server; None: it has none
     snapshot: Path | None = None  # file with the configuration that it reads
     health_socket: Path | None = None  # where it is asked for its health; None: at its port
     process: asyncio.subprocess.Process | None = None
@@ -55,6 +56,7 @@ class ServerProcess:
     # Gets the id in the ledger of a process that ended, whose calls need not wait until its lease runs out.
     on_end: Callable[[str], Awaitable[None]] | None = None
     server_id: str | None = None
+    left: Mapping[str, int] = field(default_factory=dict)  # calls and runs, as it says while it retires
 
     @property
     def kind(self) -> str:
@@ -72,6 +74,8 @@ class ServerProcess:
             self.health_socket.unlink(missing_ok=True)  # of the process before
             environment[HEALTH_SOCKET] = str(self.health_socket)
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
+        if self.http_port is not None:
+            arguments += ["--http-port", str(self.http_port)]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
             sys.executable,
@@ -89,6 +93,7 @@ class ServerProcess:
                 line = await self._stdout().readline()
             said = json.loads(line)
             self.port, self.server_id = said["port"], said["server_id"]
+            self.http_port = said["http_port"]
         except TimeoutError:
             await abort(self.process)
             raise self._failed(f"said no port within {START_TIMEOUT_S:g} s") from None
@@ -154,6 +159,23 @@ class ServerProcess:
     async def abort(self) -> None:
         """Ends it at once; its log has the stack of every thread."""
         await abort(self._running())
+
+    async def retire(self, limit_s: float, grace_s: float) -> bool:
+        """SIGUSR2 lets it end what it has begun; stop(grace_s) after limit_s. Whether it needed no stop."""
+        if not self.is_ready or self.process is None or self.process.returncode is not None:
+            await self.stop(grace_s)
+            return True
+        self.process.send_signal(signal.SIGUSR2)
+        try:
+            async with asyncio.timeout(limit_s):
+                while line := await self._stdout().readline():
+                    self.left = json.loads(line)
+                await self.wait()
+        except TimeoutError:
+            await self.stop(grace_s)
+            await self.wait()
+            return False
+        return True
 
     async def stop(self, grace_s: float) -> None:
         """SIGTERM lets running calls finish; SIGKILL after grace_s."""

@@ -15,11 +15,13 @@ from genai_spine.call import uuid7
 from genai_spine.store.budgets import run_holds
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
-from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
+from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
+from genai_spine.store.runs.plain.commits import Completion, RunCommits
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
+NOBODY = ""  # in the place of the process that makes a run: the one before has left it to others
 MAX_EXPIRED = 200  # waiting runs whose deadline has passed, in one transaction
 EXPIRED = pb.RunError(
     type="timeout", message="its deadline passed while it waited", category="TIMEOUT", is_retryable=False
@@ -62,14 +64,23 @@ class Transitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commits = RunCommits.of(database)
 
     async def complete(
-        self, owner: Owner, response: WorkResponse, steps: Sequence[Mapping[str, Any]]
+        self,
+        owner: Owner,
+        response: WorkResponse,
+        steps: Sequence[Mapping[str, Any]],
+        options: pb.RunOptions | None = None,
     ) -> bool:
         """running to completed; False: the process does not make the run any more.
 
-        steps: rows of steps that end with it.
+        steps: rows of steps that end with it. options: of the run; None: they are not known.
         """
+        if len(steps) == 1 and owner.attempt == 1 and options is not None and not options.HasField("webhook"):
+            row = {"run_id": owner.run_id, **steps[0]}
+            end = Completion(owner.run_id, 1, owner.executor_id, response.SerializeToString(), row)
+            return await self._commits.complete(end)
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
         values["error"] = null()  # of an attempt before
         values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
@@ -119,6 +130,13 @@ class Transitions:
         """running to cancelled."""
         async with changing(self._database) as change:
             return await self._cancel(change, owner, {"status": "cancelled", "response": response}, reason)
+
+    async def leave(self, owner: Owner) -> bool:
+        """Leaves a run to whoever takes it over; it stays running. False: it is not its own any more."""
+        async with changing(self._database) as change:
+            left = await change.execute(update(runs).where(*owner.holds).values(executor_id=NOBODY))
+            change.topics.add(ORPHANS)
+            return bool(left.rowcount)
 
     async def expire(self) -> int:
         """Fails runs that still wait when their deadline passes; returns how many.

@@ -25,6 +25,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
 from genai_spine.store.files import tables as file_tables
+from genai_spine.store.pipelines import tables as pipeline_tables
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.request_log import tables as request_log_tables
@@ -69,6 +70,7 @@ async def test_migrations_and_tables_say_the_same(database: Database):
             access_tables,
             budget_tables,
             file_tables,
+            pipeline_tables,
             request_log_tables,
             run_tables,
             usage_tables,
