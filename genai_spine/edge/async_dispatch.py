@@ -22,12 +22,15 @@ from genai_spine.openai_api import work_of_body
 from genai_spine.v1.prompt_service_pb2 import ExecutePromptRequest, ExecutePromptResponse
 from genai_spine.v1.run_pb2 import Run
 from genai_spine.v1.run_service_pb2 import CreateRunRequest
+from genai_spine.v1.session_service_pb2 import SendMessageRequest, SendMessageResponse
 from genai_spine.v1.work_pb2 import Work
 
 RESPOND_ASYNC = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
-MAX_PROMPT_WAIT_S = 30  # that ExecutePrompt with wait: true takes at most
+MAX_WAIT_S = 30  # that a method with wait: true takes at most
 _FIELDS: Any = Work.DESCRIPTOR.oneofs[0].fields
 MEMBERS = {field.message_type.full_name: field.name for field in _FIELDS}  # of Work, by the type of a request
+WAITING = (ExecutePromptRequest, SendMessageRequest)  # requests with a field wait
+WAITED = (ExecutePromptResponse, SendMessageResponse)  # answers that can name a run in their place
 FAILED = ("failed", "dead_lettered")
 REASONS = {"budget": "BUDGET_EXCEEDED", "timeout": "DEADLINE_EXCEEDED"}  # of errors that only runs have
 NOT_OF_WORK = ("idempotency_key", "resume_after", "wait")  # of a request: they are about the call
@@ -91,7 +94,7 @@ def _prefers(call: Call) -> bool:
 
 
 def _asks(request: Any, call: Call) -> bool:
-    return _prefers(call) or (isinstance(request, ExecutePromptRequest) and request.HasField("wait"))
+    return _prefers(call) or (isinstance(request, WAITING) and request.HasField("wait"))
 
 
 def _submission(contract: MethodDescriptor, request: Any, call: Call) -> CreateRunRequest:
@@ -107,8 +110,8 @@ def _submission(contract: MethodDescriptor, request: Any, call: Call) -> CreateR
     if "user" in names and work.HasField("user"):
         options.user = work.user
     options.cost_labels.update(work.cost_labels)
-    if isinstance(work, ExecutePromptRequest) and work.wait and not _prefers(call):
-        submission.wait.seconds = MAX_PROMPT_WAIT_S
+    if isinstance(work, WAITING) and work.wait and not _prefers(call):
+        submission.wait.seconds = MAX_WAIT_S
     for name in NOT_OF_WORK:
         if name in names:
             work.ClearField(name)
@@ -136,7 +139,7 @@ def _answer(contract: MethodDescriptor, run: Run, call: Call) -> Message:
             reason = REASONS.get(run.error.type, run.error.type)
             raise revived(reason, run.error.message, dict(run.error.metadata))
         if run.status == "completed":
-            made: Message = run.response.execute_prompt
+            made: Message = getattr(run.response, run.response.WhichOneof("response") or "")
             return made
     body = msgspec.json.encode({"run_id": run.run_id, "status": run.status})
     call.headers["location"] = f"/v1/runs/{run.run_id}"
@@ -148,6 +151,6 @@ def _answer(contract: MethodDescriptor, run: Run, call: Call) -> Message:
         response.content_type, response.data = "application/json", body
     elif call.path:
         http_answer.replaced(call, body)
-    if isinstance(response, ExecutePromptResponse):
+    if isinstance(response, WAITED):
         response.run_id, response.status = run.run_id, run.status
     return response

@@ -29,7 +29,7 @@ BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
 )
-SERVICES = ("Completion", "Capability", "Media", "Prompt", "Symbol")  # whose methods do the work
+SERVICES = ("Completion", "Capability", "Media", "Prompt", "Session", "Symbol")  # whose methods do the work
 
 Params = Mapping[str, Any]
 

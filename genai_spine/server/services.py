@@ -270,6 +270,7 @@ def _work_of(
         "CapabilityService": CapabilityService(dependencies),
         "MediaService": MediaService(inference),
         "PromptService": PromptService(foundation.prompts, inference),
+        "SessionService": _sessions(foundation.database, inference, foundation.settings),
         "SymbolService": symbols,
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import uniform
 from time import monotonic
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import structlog
 from google.protobuf.message import Message
@@ -75,11 +75,23 @@ class MessageSender:
         """
         _check(request)
         async with self._lease(request.session_id, call) as lease:
-            pending = PendingMessage(_user_message(request, lease.session))
+            if (sent := await self._sent(lease.session.id, call.run_id)) is not None:
+                return sent
+            pending = PendingMessage(_user_message(request, lease.session, call.run_id))
             completion = await self.inference.complete(
                 await self._request(lease, pending, request), lease.call
             )
             return await self._store(lease, pending, completion)
+
+    async def _sent(self, session_id: str, run_id: str | None) -> pb.SendMessageResponse | None:
+        """Answer to the message of a run that another worker has sent before it died; None: nobody has."""
+        if run_id is None:
+            return None
+        number = await self.messages.number_of(session_id, _id_in_run(run_id))
+        if number is None:
+            return None
+        message, answer = await self.messages.between(session_id, number, number + 2)
+        return _response(message.message, answer.message)
 
     async def stream(self, request: pb.SendMessageRequest, call: Call) -> AsyncGenerator[pb.MessageEvent]:
         """Streamed answer: text deltas, then one result event once both messages are stored.
@@ -152,19 +164,9 @@ class MessageSender:
         if not await self.messages.end_send(lease.token, entries, pending.replaced):
             raise await self._lease_error(lease.session.id, lease.call)
         lease.ended = True
-        response = pb.SendMessageResponse(
-            message=pending.entry.message,
-            response=answer,
-            request_id=completion.request_id,
-            execution_id=completion.execution_id,
-            finish_reason=completion.choices[0].finish_reason,
-        )
-        for field in _SHARED_FIELDS:
-            value = getattr(answer, field)
-            if isinstance(value, Message):
-                getattr(response, field).CopyFrom(value)
-            else:
-                setattr(response, field, value)
+        response = _response(pending.entry.message, answer)
+        response.request_id = completion.request_id
+        response.finish_reason = completion.choices[0].finish_reason
         return response
 
     @asynccontextmanager
@@ -242,11 +244,31 @@ def _check(request: pb.SendMessageRequest) -> None:
     check_attachments(request.attachments)
 
 
-def _user_message(request: pb.SendMessageRequest, session: pb.Session) -> pb.ExportedMessage:
+def _response(message: pb.SessionMessage, answer: pb.SessionMessage) -> pb.SendMessageResponse:
+    """Response of a send, by what is stored of it."""
+    response = pb.SendMessageResponse(message=message, response=answer, execution_id=answer.execution_id)
+    for field in _SHARED_FIELDS:
+        value = getattr(answer, field)
+        if isinstance(value, Message):
+            getattr(response, field).CopyFrom(value)
+        else:
+            setattr(response, field, value)
+    return response
+
+
+def _id_in_run(run_id: str) -> str:
+    """Id of the message that a run sends: the same in each attempt, so that it is stored once."""
+    return str(uuid5(UUID(run_id), "message"))
+
+
+def _user_message(
+    request: pb.SendMessageRequest, session: pb.Session, run_id: str | None = None
+) -> pb.ExportedMessage:
     """User message as it will be stored, with the next sequence number of the session."""
     entry = pb.ExportedMessage(attachments=request.attachments)
     message = entry.message
-    message.id, message.session_id, message.role = str(uuid4()), session.id, "user"
+    message.id = str(uuid4()) if run_id is None else _id_in_run(run_id)
+    message.session_id, message.role = session.id, "user"
     message.content, message.model = clean(request.content), session.model
     message.sequence = session.message_count
     message.message_cost.price_known = True

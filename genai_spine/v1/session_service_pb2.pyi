@@ -231,7 +231,7 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels", "idempotency_key", "resume_after")
+    __slots__ = ("session_id", "content", "metadata", "attachments", "temperature", "max_tokens", "user", "cost_labels", "wait", "idempotency_key", "resume_after")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +247,7 @@ class SendMessageRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
@@ -257,12 +258,13 @@ class SendMessageRequest(_message.Message):
     max_tokens: int
     user: str
     cost_labels: _containers.ScalarMap[str, str]
+    wait: bool
     idempotency_key: str
     resume_after: int
-    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., user: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., wait: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
-    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "message_cost", "created_at")
+    __slots__ = ("id", "session_id", "role", "content", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "metadata", "create_time", "message", "response", "tokens", "cost", "request_id", "execution_id", "finish_reason", "message_cost", "created_at", "run_id", "status")
     ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +285,8 @@ class SendMessageResponse(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COST_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     id: str
     session_id: str
     role: str
@@ -303,7 +307,9 @@ class SendMessageResponse(_message.Message):
     finish_reason: _completion_service_pb2.FinishReason
     message_cost: _usage_pb2.Cost
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    run_id: str
+    status: str
+    def __init__(self, id: _Optional[str] = ..., session_id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[str] = ..., model: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[SessionMessage, _Mapping]] = ..., response: _Optional[_Union[SessionMessage, _Mapping]] = ..., tokens: _Optional[int] = ..., cost: _Optional[float] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., finish_reason: _Optional[_Union[_completion_service_pb2.FinishReason, str]] = ..., message_cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_id: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
 
 class MessageEvent(_message.Message):
     __slots__ = ("text", "result", "error", "sequence")

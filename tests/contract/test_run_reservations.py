@@ -170,6 +170,24 @@ async def test_what_another_budget_refuses_is_not_taken_from_a_run(database):
         assert await violations(database, besides=NO_RUN) == {}
 
 
+async def test_a_limit_that_is_lowered_takes_nothing_from_a_run_and_comes_into_force_with_its_end(database):
+    """The kind of https://github.com/zizq-labs/zizq/pull/144: what was granted grew the pool again."""
+    made = await limit(database, 1000)
+    async with spending(database, actual=None) as spender:
+        assert await hold(spender, database, "r1", 900)
+        await limit(database, 100)
+        own = await spender.call(900, run_id="r1")
+        assert own is not None
+        assert await spender.call(1, run_id="r1") is None
+        await spender.settle(own, 50)
+        assert await levels(database, made) == (50, 850)
+        assert await spender.call(1) is None
+        await release(database, "r1")
+        assert await spender.call(51) is None
+        assert await spender.call(50) is not None
+        assert await violations(database) == {}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("key", [None, b"k" * 32], ids=["plain", "chained"])
 async def test_random_histories_leave_no_tick_behind_and_pass_no_limit(database, seed, key):

@@ -6,6 +6,7 @@ import grpc
 import msgspec
 import pytest
 
+from genai_spine.call import Call
 from genai_spine.v1 import (
     capability_service_pb2,
     capability_service_pb2_grpc,
@@ -13,8 +14,10 @@ from genai_spine.v1 import (
     prompt_service_pb2_grpc,
     run_service_pb2,
     run_service_pb2_grpc,
+    session_service_pb2_grpc,
 )
 from genai_spine.v1 import prompt_service_pb2 as prompts
+from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1.run_pb2 import Run
 from tests.service.running import Running, asked, failure
 from tests.upstreams.reply import Reply
@@ -53,6 +56,64 @@ async def test_completion_becomes_a_run_with_its_answer(service: Running) -> Non
     run = await ended(service, run_id)
     assert run.response.completion.choices[0].message.content[0].text == "Blue."
     assert (run.options.user, run.options.cost_labels["team"]) == ("ada", "x")
+
+
+async def begun(service: Running) -> tuple[Any, str]:
+    """Stub of sessions, and the id of a new one."""
+    stub: Any = session_service_pb2_grpc.SessionServiceStub(service.channel)
+    return stub, (await stub.CreateSession(sessions.CreateSessionRequest(model="gpt-4o-mini"))).id
+
+
+async def said(stub: Any, session_id: str) -> list[str]:
+    listed = await stub.ListMessages(sessions.ListMessagesRequest(session_id=session_id))
+    return [message.content for message in listed.messages]
+
+
+async def test_messages_of_sessions_become_runs(service: Running) -> None:
+    stub, session_id = await begun(service)
+    service.openai.script(Reply(text="Blue."), Reply(text="Green."))
+    call = stub.SendMessage(
+        sessions.SendMessageRequest(session_id=session_id, content="Sky?", user="ada"), metadata=PREFER
+    )
+    await call
+    run_id, headers = await dispatched(call)
+    assert headers["preference-applied"] == "respond-async"
+    run = await ended(service, run_id)
+    assert (run.name, run.options.user) == ("genai.send_message", "ada")
+    assert run.response.send_message.response.content == "Blue."
+    streamed = stub.StreamMessage(
+        sessions.SendMessageRequest(session_id=session_id, content="Grass?"), metadata=PREFER
+    )
+    assert len([event async for event in streamed]) == 1
+    assert (await ended(service, (await dispatched(streamed))[0])).status == "completed"
+    assert await said(stub, session_id) == ["Sky?", "Blue.", "Grass?", "Green."]
+
+
+async def test_wait_of_a_message(service: Running) -> None:
+    stub, session_id = await begun(service)
+    service.openai.script(Reply(text="Blue."), Reply(text="Green."))
+    asks = {"session_id": session_id, "content": "Sky?"}
+    begun_one = await stub.SendMessage(sessions.SendMessageRequest(**asks, wait=False))
+    assert not begun_one.HasField("response")
+    assert (await ended(service, begun_one.run_id)).status == "completed"
+    answer = await stub.SendMessage(sessions.SendMessageRequest(**asks, wait=True))
+    assert answer.response.content == "Green."
+    missing = sessions.SendMessageRequest(session_id="none", content="Sky?", wait=True)
+    assert (await failure(stub.SendMessage(missing))).reason == "SESSION_NOT_FOUND"
+
+
+async def test_a_run_sends_its_message_once_however_often_it_is_taken_over(service: Running) -> None:
+    stub, session_id = await begun(service)
+    service.openai.script(Reply(text="Blue."), Reply(text="again"))
+    send = service.server.foundation.runs.worker.executor.handlers["send_message"]
+    request = sessions.SendMessageRequest(session_id=session_id, content="Sky?")
+    first, again = [
+        await send(request, Call(run_id="01a22d71-37b3-779a-a60f-75d4f0fb4972"), lambda text: None)
+        for _ in range(2)
+    ]
+    assert first.response == again.response
+    assert again.response.content == "Blue."
+    assert await said(stub, session_id) == ["Sky?", "Blue."]
 
 
 async def test_stream_becomes_a_run(service: Running) -> None:

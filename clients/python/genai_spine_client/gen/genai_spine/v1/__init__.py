@@ -18138,6 +18138,12 @@ class SendMessageRequest(betterproto2.Message):
     Default: nothing.
     """
 
+    wait: "bool | None" = betterproto2.field(9, betterproto2.TYPE_BOOL, optional=True)
+    """
+    false: answers at once, with the id of a run that sends the message; over REST 202. true: the answer, or such an id
+    where it takes longer than 30 s. Not of StreamMessage. Default: the answer, however long it takes.
+    """
+
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
     """
     Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
@@ -18266,6 +18272,16 @@ class SendMessageResponse(betterproto2.Message):
     )
     """
     The same as create_time.
+    """
+
+    run_id: "str | None" = betterproto2.field(21, betterproto2.TYPE_STRING, optional=True)
+    """
+    UUID of the run that sends the message, where the request asked for one with wait; all else is unset then.
+    """
+
+    status: "str | None" = betterproto2.field(22, betterproto2.TYPE_STRING, optional=True)
+    """
+    Status of that run.
     """
 
     def __post_init__(self) -> None:
@@ -21333,6 +21349,13 @@ class Work(betterproto2.Message):
     Work of several steps.
     """
 
+    send_message: "SendMessageRequest | None" = betterproto2.field(
+        40, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As SessionService.SendMessage.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Work", Work)
 
@@ -21593,6 +21616,13 @@ class WorkResponse(betterproto2.Message):
     )
     """
     Of a pipeline.
+    """
+
+    send_message: "SendMessageResponse | None" = betterproto2.field(
+        40, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of send_message.
     """
 
 
