@@ -93,7 +93,7 @@ async def test_lines_are_found_wherever_the_pieces_are_cut(spoken: Spoken, size:
     path = f"/v1/files/{batch.output_file_id}/content"
     spoken.up.script(Reply(bytes_per_write=size), on=path)
     lines = [line async for line in spoken.provider.batch_lines(batch, Call())]
-    assert [custom_id for custom_id, _ in lines] == ["0", "1", "2"]
+    assert sorted(custom_id for custom_id, _ in lines) == ["0", "1", "2"]
     for custom_id, execution in lines:
         assert execution.state == execution_pb2.EXECUTION_STATE_SUCCEEDED
         assert (execution.provider_response_id, execution.model) == (f"answer-{custom_id}", "gpt-4o")

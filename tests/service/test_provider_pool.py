@@ -221,3 +221,21 @@ async def test_cancelled_run_cancels_its_batch_and_books_what_was_answered(
     assert sum(row.cost.cost_ticks > 0 for row in rows) == 3
     assert all(row.state != execution_pb2.EXECUTION_STATE_PENDING for row in rows)
     assert direct(pooling) == []
+
+
+async def test_batch_whose_making_was_not_heard_of_is_found_again(pooling: Running) -> None:
+    pooling.openai.script(Reply(fault="close"), on="/v1/batches")
+    run = await made(pooling, batch_of(*map(item, NAMES), provider_batch=True))
+    assert (run.status, run.item_counts.completed) == ("completed", 7)
+    assert len(batches_of(pooling)) == 1
+    assert direct(pooling) == []
+    assert await paid(pooling, run.run_id) == ONCE
+
+
+async def test_batch_that_never_came_to_be_is_sent_again(pooling: Running) -> None:
+    pooling.openai.script(Reply(status=503, body={"error": {"message": "later"}}), on="/v1/batches")
+    run = await made(pooling, batch_of(*map(item, NAMES), provider_batch=True))
+    assert (run.status, run.item_counts.completed) == ("completed", 7)
+    assert len(batches_of(pooling)) == 1
+    assert direct(pooling) == []
+    assert await paid(pooling, run.run_id) == ONCE

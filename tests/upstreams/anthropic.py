@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from tests.upstreams.anthropic_batches import MessageBatches
 from tests.upstreams.anthropic_errors import error, invalid, invalid_key, missing_key, model_not_found
 from tests.upstreams.anthropic_messages import count_answer, message_answer
 from tests.upstreams.anthropic_rules import check_count, check_message, check_version
@@ -42,11 +43,17 @@ class AnthropicUpstream(Upstream):
         self.api_key = api_key
         self.models = list(MODELS)
         self.page_size = 1000
+        self.batches = MessageBatches(self)
+
+    def reset(self) -> None:
+        super().reset()
+        self.batches.clear()
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/messages", self.endpoint(message_answer, check_message)),
             web.post("/v1/messages/count_tokens", self.endpoint(count_answer, check_count)),
+            *self.batches.routes(),
             web.get("/v1/models", self.endpoint(self._list)),
             web.get("/v1/models/{id:.+}", self.endpoint(self._get)),
             web.route("*", "/{path:.*}", self.endpoint(self._nothing)),

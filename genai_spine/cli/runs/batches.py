@@ -26,6 +26,9 @@ def batch(
     reuse: Annotated[
         str | None, typer.Option(help="Earlier batch whose equal items are not paid again.")
     ] = None,
+    provider_batch: Annotated[
+        bool, typer.Option("--provider-batch", help="Completions at half the price, within a day.")
+    ] = False,
     priority: Priority = Priority.NORMAL,
     lane: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")] = None,
@@ -46,6 +49,7 @@ def batch(
         request.work.batch.max_failures = max_failures
     if reuse is not None:
         request.work.batch.reuse_results_of = reuse
+    request.work.batch.provider_batch = provider_batch
     request.options.priority, request.options.trigger_source = priority.value, "cli"
     given = {"lane": lane, "idempotency_key": key, "budget_limit_usd": budget_usd}
     for field, value in given.items():

@@ -21,6 +21,7 @@ from genai_spine.call import Call
 from genai_spine.chunks import completion
 from genai_spine.providers import raw_usage
 from genai_spine.providers.anthropic import request as messages_request
+from genai_spine.providers.anthropic.batch_api import AnthropicBatches
 from genai_spine.providers.anthropic.response import (
     EVENT,
     FINISH_REASONS,
@@ -101,7 +102,7 @@ class Anthropic(Provider):
     """Adapter of the Messages API.
 
     A model's abilities are known by its version (`request.version`), so an option that it would refuse is
-    refused here, before the call. Embeddings, media and batches are not offered.
+    refused here, before the call. Embeddings and media are not offered, batches only to runs.
     """
 
     OPTIONS = OPTIONS
@@ -111,6 +112,7 @@ class Anthropic(Provider):
         super().__init__(endpoint)
         self.http = HttpClient(endpoint, NO_HEADERS)
         self._fixed = lru_cache(MAX_HEADERS)(self._fixed_headers)
+        self.batch_api = AnthropicBatches(self)
 
     async def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
@@ -148,12 +150,16 @@ class Anthropic(Provider):
         reply = await self.http.post("/v1/messages", body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
+        return self.read(reply.body, route.model)
+
+    def read(self, body: bytes, model: str) -> pb.Completion:
+        """Completion of an answer that is no stream. Errors: also those that it holds."""
         reader = MessageReader()
-        if payloads := events_of(reply.body):  # a stream, although none was asked for
+        if payloads := events_of(body):  # a stream, although none was asked for
             for payload in payloads:
-                self._take(payload, reader, route.model)
+                self._take(payload, reader, model)
         else:
-            self._take_whole(reply.body, reader, route.model)
+            self._take_whole(body, reader, model)
         if reader.stop_reason is None:
             raise self.http.unusable(CUT, "the answer ended before it was complete")
         return completion(reader.chunk())
@@ -179,6 +185,15 @@ class Anthropic(Provider):
                 return models
             path = f"/v1/models?limit=1000&after_id={quote(page.last_id, safe='')}"
         raise self.http.unusable("endless_list", f"more than {MAX_PAGES} pages of models")
+
+    @property
+    def plain_headers(self) -> Headers:
+        """Headers of a request that is about no model."""
+        return self._headers(NO_RULES)
+
+    def refuse(self, reply: Reply, model: str) -> NoReturn:
+        """Raises what a reply other than 200 means."""
+        self._fail(reply, model)
 
     async def close(self) -> None:
         await self.http.close()

@@ -85,19 +85,21 @@ class ProviderBatches:
         await self._sent(sent, batch.id, len(lines), call, owner)
         return True
 
-    async def seek(self, sent: SentBatch, call: Call, owner: Owner | None = None) -> None:
-        """Looks for a batch of which nobody knows whether it was made; drops one that surely was not."""
+    async def seek(self, sent: SentBatch, call: Call, owner: Owner | None = None) -> bool:
+        """Looks for a batch that may have been made; False: it surely was not, and is dropped."""
         api = self.calls.api(sent.provider)
         if api is None:
-            return
+            return True
         ids = await self.rows.calls(sent.id)
         finding = await api.find(Sought(sent.id, ids.keys(), sent.age_s), call)
         if finding.batch is not None:
             await self._sent(sent, finding.batch.id, len(ids), call, owner)
-            return
+            return True
         strangers = [id for id in finding.may_be if not await self.rows.is_known(sent.provider, id)]
-        if not strangers and sent.age_s >= self.shown_s:
-            await self.drop(sent, call)
+        if strangers or sent.age_s < self.shown_s:
+            return True
+        await self.drop(sent, call)
+        return False
 
     async def state(self, sent: SentBatch, call: Call) -> pb.ProviderBatch:
         """State of a batch at its provider; one that is gone is complete, and without answers.

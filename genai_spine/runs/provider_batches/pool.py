@@ -38,6 +38,7 @@ from genai_spine.v1.completion_service_pb2 import Completion
 from genai_spine.v1.item_work_pb2 import ItemResponse, ItemWork
 
 READ_AT_ONCE = 100  # items
+MAX_RESENDS = 2  # of what never came to be at the provider; after that it is made as usual
 LOOK_S = 0.25  # how often a wait looks whether the run is stopping
 PULL_BACK_SHARE = 0.25  # of the run's time
 MAX_PULL_BACK_S = 3600.0
@@ -89,6 +90,7 @@ class RunPool:
         self._run_id = context.run.run_id
         self._call = replace(context.call, rate_admission=None)
         self._pull_back_at = _pull_back_at(context)
+        self._resends = MAX_RESENDS
         self._cancelled: set[str] = set()  # ids of batches that were asked to end
         self._prepared: dict[tuple[str, str, str], _Prepared] = {}
 
@@ -186,7 +188,10 @@ class RunPool:
         """Takes the answers of a batch that has ended, and asks one to end that is to be pulled back."""
         owner = self._context.owner
         if sent.state == SENDING:
-            await self._batches.seek(sent, self._call, owner)
+            is_dropped = not await self._batches.seek(sent, self._call, owner)
+            if is_dropped and self._resends:
+                self._resends -= 1
+                await self.submit()
             return
         batch = await self._batches.state(sent, self._call)
         if batch.state in FINAL:
