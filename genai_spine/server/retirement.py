@@ -25,7 +25,7 @@ async def retire(server: Server, stopping: asyncio.Event, report: Callable[[dict
 
     report gets {"calls": ..., "runs": ...} whenever that changes.
     """
-    server.interceptor.draining = True
+    server.lifecycle.draining = True
     await server.health.enter_graceful_shutdown()
     server.foundation.runs.worker.retire()
     said, when = left(server), monotonic()
@@ -36,11 +36,11 @@ async def retire(server: Server, stopping: asyncio.Event, report: Callable[[dict
             said, when = now, monotonic()
             report(said)
         await asyncio.sleep(LOOK_S)
-    server.interceptor.watches.cut()
+    server.lifecycle.watches.cut()
 
 
 def left(server: Server) -> dict[str, int]:
     """Calls and runs that cost money, and run."""
     # A call that has a caller and a key, or is shared, is counted twice: only its end is asked for.
-    calls = max(server.interceptor.paid, server.foundation.idempotency.running, server.delivery.running)
+    calls = max(server.lifecycle.paid, server.foundation.idempotency.running, server.delivery.running)
     return {"calls": calls, "runs": server.foundation.runs.worker.active}

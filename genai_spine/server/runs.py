@@ -12,7 +12,9 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
+from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
+from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs import names
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
@@ -24,12 +26,16 @@ from genai_spine.runs.execution.context import Handler, Write
 from genai_spine.runs.execution.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
+from genai_spine.runs.pipeline import PipelineWork
 from genai_spine.runs.pools import Pools
+from genai_spine.runs.provider_batches.batches import ProviderBatches
+from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
 from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.server.access import Access
+from genai_spine.server.pipelines import webhook_post
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
 from genai_spine.services import rest_aliases
@@ -38,6 +44,8 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.pipelines.pipelines import PipelineRows
+from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
@@ -79,6 +87,9 @@ class Runs:
     database: Database
     schedules: Schedules
     webhooks: RunWebhooks
+    provider_batches: ProviderBatches
+    pipelines: PipelineWork
+    pipeline_library: PipelineLibrary
 
     @classmethod
     def of(
@@ -102,7 +113,12 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        executor.combinators = {"batch": BatchWork(items, lambda member: executor.handlers.get(member)).run}
+        batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
+        work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        library_of_pipelines = PipelineLibrary(PipelineRows(database))
+        pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
         library = RunLibrary(
             database=database,
             rows=rows,
@@ -112,6 +128,7 @@ class Runs:
             admission=RunAdmission(rows, budgets),
             lanes=pools,
             results=Results(items, rest_aliases.fill),
+            pipelines=library_of_pipelines,
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
@@ -124,6 +141,9 @@ class Runs:
             database=database,
             schedules=Schedules.of(database, library),
             webhooks=webhooks,
+            provider_batches=batches,
+            pipelines=pipelines,
+            pipeline_library=library_of_pipelines,
         )
 
     async def start(self) -> None:
@@ -138,6 +158,7 @@ class Runs:
         methods: services by the names of the contract's.
         """
         executor = self.worker.executor
+        self.provider_batches.configured = PooledCalls(inference)
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),

@@ -13,7 +13,8 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.budgets import defaults
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
-from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.http_server.server import HttpServer
+from genai_spine.edge.lifecycle import CallLifecycle
 from genai_spine.edge.reflection import reflect
 from genai_spine.edge.server_credentials import server_credentials
 from genai_spine.prompts import default_prompts
@@ -44,6 +45,7 @@ class Server:
     health: health.aio.HealthServicer
     names: list[str]
     port: int = 0
+    http: HttpServer | None = None  # None: there is none
     replaced: set[asyncio.Task[None]] = field(default_factory=set)  # upstreams that end with their last calls
 
     @property
@@ -52,8 +54,8 @@ class Server:
         return self.foundation.settings
 
     @property
-    def interceptor(self) -> ServiceInterceptor:
-        return self.foundation.interceptor
+    def lifecycle(self) -> CallLifecycle:
+        return self.foundation.lifecycle
 
     @property
     def ledger(self) -> Ledger:
@@ -74,8 +76,8 @@ class Server:
         await self._install_budgets(self.settings)
         await self.ledger.start()
         self.foundation.budgets.alerts.start()
-        if self.interceptor.authenticator is not None:
-            self.interceptor.authenticator.start()
+        if self.lifecycle.authenticator is not None:
+            self.lifecycle.authenticator.start()
         self.foundation.sweeper.start()
         self.foundation.request_log.start()
         for upstream in self.upstreams.values():
@@ -85,6 +87,8 @@ class Server:
         await self.grpc.start()
         if self.listener is not self.grpc:
             await self.listener.start()
+        if self.http is not None:
+            await self.http.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -112,7 +116,7 @@ class Server:
         self.foundation.budgets.alerts.webhook = webhook
         self.foundation.settings = settings
         services.attach(self.foundation, facts, upstreams, self.symbols)
-        older = self.interceptor.calls.next_generation()
+        older = self.lifecycle.calls.next_generation()
         left = [one for one in self.upstreams.values() if one not in upstreams.values()]
         self.upstreams = upstreams
         for upstream in upstreams.values():
@@ -130,16 +134,16 @@ class Server:
     async def stop(self) -> None:
         """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
         drain_s = self.settings.drain_timeout
-        self.interceptor.draining = True
+        self.lifecycle.draining = True
         await self.health.enter_graceful_shutdown()
-        log.info("draining", running=self.interceptor.running, up_to_s=drain_s)
+        log.info("draining", running=self.lifecycle.running, up_to_s=drain_s)
         self.foundation.runs.worker.drain()
         await asyncio.sleep(self.settings.drain_delay)
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
         until = monotonic() + drain_s
-        time_is_up = asyncio.get_running_loop().call_later(drain_s, self._cut_streams)
-        await self.grpc.stop(drain_s + STREAM_END_S)
+        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.lifecycle.cut_streams)
+        await asyncio.gather(self._stop_http(drain_s + STREAM_END_S), self.grpc.stop(drain_s + STREAM_END_S))
         last_orders.cancel()
         time_is_up.cancel()
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
@@ -154,16 +158,16 @@ class Server:
         await asyncio.gather(*self.replaced, return_exceptions=True)
         for upstream in self.upstreams.values():
             await upstream.close()
-        if self.interceptor.authenticator is not None:
-            await self.interceptor.authenticator.stop()
+        if self.lifecycle.authenticator is not None:
+            await self.lifecycle.authenticator.stop()
         await self.foundation.prompts.close()
         await self.ledger.stop()
         await self.foundation.budgets.alerts.stop()
         await self.database.close()
 
-    def _cut_streams(self) -> None:
-        self.interceptor.streams.cut()
-        self.interceptor.watches.cut()
+    async def _stop_http(self, grace_s: float) -> None:
+        if self.http is not None:
+            await self.http.stop(grace_s)
 
 
 async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream]) -> None:
@@ -217,4 +221,12 @@ def build(settings: Settings, *, only_runs: bool = False) -> Server:
         health=checks,
         names=names,
         port=port,
+        http=_http_server(settings, foundation.lifecycle) if not only_runs else None,
     )
+
+
+def _http_server(settings: Settings, lifecycle: CallLifecycle) -> HttpServer | None:
+    """HTTP server of the settings; None: they want none. Raises ValueError, as build() does."""
+    if settings.http_port is None:
+        return None
+    return HttpServer(lifecycle, settings.http_host, settings.http_port, settings.grpc_tls)

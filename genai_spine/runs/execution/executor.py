@@ -53,7 +53,12 @@ class RunningRun:
     cancel_mode: str = ""  # set once somebody asked for it
     cancel_reason: str = ""
     is_ending: bool = False  # the work is done, and its end is being written
+    is_waiting: bool = False  # it does nothing but wait, perhaps for hours
     calls: Mapping[str, Execution] = field(default_factory=dict)  # of providers, of a single-call run
+
+    def wait(self, is_waiting: bool) -> None:
+        """Says whether the work does nothing but wait from now on."""
+        self.is_waiting = is_waiting
 
     def cancel(self, mode: str, reason: str) -> None:
         """Stops the work: at once, or before its next step. An end that is being written stays one."""
@@ -80,6 +85,15 @@ class RunExecutor:
     is_leaving: bool = False  # its process retires: runs of several steps are left to others between two
     completed: int = 0
     failed: int = 0
+
+    async def is_combined(self, run_id: str) -> bool:
+        """Whether a run is made of parts that a combinator puts together; its row is kept for execute()."""
+        if run_id not in self.claimed:
+            found = await self._patiently(lambda: self.rows.with_submitter(run_id))
+            if found is None:
+                return False
+            self.claimed[run_id] = found
+        return self.claimed[run_id][0].work.WhichOneof("request") in self.combinators
 
     async def execute(self, owner: Owner) -> None:
         """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged."""
@@ -132,7 +146,9 @@ class RunExecutor:
             log.exception("run_failed", run_id=run.run_id, run_name=run.name)
             await self._fail(entry, Failure(failures.INTERNAL))
         else:
-            await self._end(entry, lambda: self.transitions.complete(entry.owner, response, steps))
+            await self._end(
+                entry, lambda: self.transitions.complete(entry.owner, response, steps, run.options)
+            )
             self.completed += 1
 
     def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:
@@ -156,6 +172,8 @@ class RunExecutor:
             self.writer,
             is_stopping=lambda: bool(entry.cancel_mode),
             is_leaving=lambda: self.is_leaving,
+            stop_reason=lambda: entry.cancel_reason,
+            waits=entry.wait,
         )
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
