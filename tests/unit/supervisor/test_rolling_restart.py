@@ -28,6 +28,7 @@ class Server:
     port: int
     lane: str = "cpu"
     host: str = "127.0.0.1"
+    http_port: int | None = None
     fails: bool = False
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     left: dict[str, int] = field(default_factory=dict)
