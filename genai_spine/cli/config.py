@@ -142,7 +142,7 @@ def restart(
 
     outcome = run(asked())
     if outcome["refused"] is not None:
-        fail(f"nothing has changed: {outcome['refused']}")
+        fail(f"no restart: {outcome['refused']}")
     if as_json:
         return
     replaced = counted(outcome["replaced"], "process")

@@ -145,7 +145,7 @@ class RollingRestart:
             raise
         except Exception:
             log.exception("restart_failed")
-            self._refuse("of a fault of ours; the log says which", tell)
+            self._refuse("a fault of ours, which the log has", tell)
         else:
             outcome = {"replaced": len(older), "cut": cut, "needs_restart": fixed}
             outcome |= {"seconds": round(monotonic() - began, 1)}
@@ -172,11 +172,11 @@ class RollingRestart:
             latest.source.write_snapshot(snapshot, await reloader.overrides(latest.settings))
             newer = self.fleet.starting = self._make(latest.settings, snapshot)
             try:
-                self._say(tell, "migrating", "the database's tables are brought up to date")
+                self._say(tell, "migrating", "bringing the tables of the database up to date")
                 await _migrate(snapshot)
-                self._say(tell, "starting", f"{_processes(newer)} start beside {len(older)}")
+                self._say(tell, "starting", f"starting {_counted(len(newer), 'new process')}")
                 await _started(newer)
-                self._say(tell, "moving", f"{_processes(newer)} take the calls", servers=_listed(newer))
+                self._say(tell, "moving", "Envoy takes up the new processes", servers=_listed(newer))
                 self.fleet.direct([*older, *newer])
                 await self._taken_up(newer)
             except BaseException:
@@ -261,9 +261,10 @@ class RollingRestart:
                 await asyncio.wait([retiring], timeout=TOLD_S)
             except asyncio.CancelledError:
                 retiring.cancel()
+                await asyncio.gather(retiring, return_exceptions=True)
                 raise
             living = [server for server in older if server.process and server.process.returncode is None]
-            text = f"{_processes(living)} before them end{'s' if len(living) == 1 else ''} {_left(living)}"
+            text = f"left in {_counted(len(living), 'old process')}: {_left(living)}"
             if living and text != said:
                 said = text
                 self._say(tell, "draining", text, servers=_listed(living))
@@ -272,14 +273,15 @@ class RollingRestart:
         return (await retiring).count(False)
 
 
-def _processes(servers: Sequence[ServerProcess]) -> str:
-    return "1 process" if len(servers) == 1 else f"{len(servers)} processes"
+def _counted(number: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def _left(servers: Sequence[ServerProcess]) -> str:
     """What retiring servers still do."""
-    sums = {name: sum(server.left.get(name, 0) for server in servers) for name in ("calls", "runs")}
-    return " and ".join(f"{number} {name}" for name, number in sums.items())
+    sums = {noun: sum(server.left.get(f"{noun}s", 0) for server in servers) for noun in ("call", "run")}
+    return ", ".join(_counted(number, noun) for noun, number in sums.items())
 
 
 def _listed(servers: Sequence[ServerProcess]) -> list[Line]:

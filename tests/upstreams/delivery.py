@@ -62,7 +62,7 @@ async def deliver(request: web.Request, entry: Entry, reply: Reply, answer: Answ
     await asyncio.sleep(reply.first_delay_s)
     writes = _writes(events, reply)
     if reply.is_held:
-        first = writes[: len(writes) > 1]
+        first = writes[:2] if len(writes) > 2 else []  # the role, and a word
         await _write_all(response, entry, first, 0.0)
         await request.app[RELEASED].wait()
         writes = writes[len(first) :]
