@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from bench import compare, paired, table, walk
+from bench import compare, paired, rows, table, walk
 from bench.measures import MEASURES
 from bench.processes import ROOT
 
@@ -41,8 +41,8 @@ def main() -> None:
 
 
 def _table(given: argparse.Namespace) -> None:
-    rows = uvloop.run(table.run(given.count, given.calls))
-    _print(given, rows, table.printed(rows))
+    found = uvloop.run(table.run(given.count, given.calls))
+    _print(given, found, rows.printed(found))
 
 
 def _walk(given: argparse.Namespace) -> None:
@@ -57,13 +57,13 @@ def _compare(given: argparse.Namespace) -> int:
     """1 when a row is slower."""
     trees = {"old": given.old.resolve(), "new": given.tree.resolve()}
     rounds, share = (given.rounds or 3, 0.5) if given.quick else (given.rounds or 7, 1.0)
-    rows = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
-    _print(given, [row.as_json() for row in rows], paired.printed(rows))
-    return int(any(row.verdict == "slower" for row in rows))
+    found = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
+    _print(given, [row.as_json() for row in found], paired.printed(found))
+    return int(any(row.verdict == "slower" for row in found))
 
 
-def _print(given: argparse.Namespace, rows: list[dict[str, Any]], text: str) -> None:
-    print(json.dumps(rows) if given.json else text)
+def _print(given: argparse.Namespace, found: list[dict[str, Any]], text: str) -> None:
+    print(json.dumps(found) if given.json else text)
 
 
 if __name__ == "__main__":

@@ -7,26 +7,14 @@ the load generator, Envoy and the server share the machine, so read ratios and d
 import os
 from collections.abc import Awaitable, Callable
 from statistics import median
-from typing import Any
 
-from bench import adapters, bookkeeping, load, prices, routing
+from bench import adapters, bookkeeping, load, prices, routing, runs
 from bench.processes import Running, address, process, rss_mib, stack
+from bench.rows import Row, row
 from bench.targets import PATH, Rest, Typed, Yardstick, text_of
 
 PER_S = 50.0  # the modest rate
 ROUNDS = 5
-Row = dict[str, Any]
-
-
-def row(name: str, value: float, limit: float, *, least: bool = False) -> Row:
-    """least: the value must be at least the limit; otherwise at most."""
-    met = value >= limit if least else value <= limit
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "goal": f"{'>=' if least else '<='} {limit:g}",
-        "met": met,
-    }
 
 
 async def rates(bare: Yardstick, typed: Typed, rest: Rest, count: int) -> list[Row]:
@@ -143,12 +131,5 @@ async def run(count: int, calls: int) -> list[Row]:
     rows += [row(name, us, 5) for name, us in prices.measured().items()]
     rows += [row(name, us, 30) for name, us in (await routing.measured()).items()]
     rows += [row(name, share, 0.8, least=True) for name, share in (await adapters.measured()).items()]
-    return rows + await with_service(("--interval-ms", "2"), paced)
-
-
-def printed(rows: list[Row]) -> str:
-    verdicts = {True: "met", False: "NOT MET", None: ""}
-    return "\n".join(
-        f"{entry['name']:<52}{entry['value']:>10}  {entry.get('goal', ''):<8} {verdicts[entry.get('met')]}"
-        for entry in rows
-    )
+    rows += await with_service(("--interval-ms", "2"), paced)
+    return rows + await runs.measured()

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from genai_spine.store.runs.events import EventRows, Output, PendingEvent
+from genai_spine.store.runs.events import EventRows, PendingEvent
+from genai_spine.store.runs.news import Output
 
-FLUSH_S = 0.03  # what is reported within so long is written together
+FLUSH_S = 0.04  # what is reported within so long is written together
 PROGRESS_S = 0.2  # at most one event of progress a run in so long
 MAX_WAITING = 10_000  # pieces that no database took; later ones of the text are left out
 

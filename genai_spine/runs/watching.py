@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.store.database import Database
-from genai_spine.store.runs.events import EventRows, Output
-from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.news import Output, Reader, RunNews
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.v1 import run_pb2 as pb
 
@@ -51,14 +51,17 @@ class RunWatcher:
 
     async def watch(self, run_id: str, place: Place) -> Events:
         """Events behind a place; the last one is that of the run's end, after which no retry follows."""
-        with self._news.subscribed(run_id) as told:
+        with self._news.reading(run_id) as reader:
             while True:
+                reader.is_told = False
                 has_ended = await self._runs.has_ended(run_id)
                 async for event in self._new(run_id, place):
                     yield event
                 if has_ended:
                     return
-                await self._news.wait(told)
+                while await self._news.wait(reader.event) and not reader.is_told:
+                    for piece in _taken(reader, place):
+                        yield _event(run_id, place, piece)
 
     async def _new(self, run_id: str, place: Place) -> Events:
         """What there is now behind a place."""
@@ -73,13 +76,29 @@ class RunWatcher:
         if place.with_output:
             for output in await self._events.output(run_id):
                 if (piece := _unseen(output, place)) is not None:
-                    yield pb.RunEvent(
-                        run_id=run_id,
-                        sequence=place.sequence,
-                        event_type="output",
-                        source="worker",
-                        output=piece,
-                    )
+                    yield _event(run_id, place, piece)
+
+
+def _taken(reader: Reader, place: Place) -> list[pb.RunOutput]:
+    """Text that a reader was given and has not seen; what is missing before it is looked for."""
+    found = []
+    while reader.pieces and place.with_output:
+        output = reader.pieces.popleft()
+        known = place.begun.get(output.step_id, 0)
+        seen = place.offsets.get(output.step_id, 0) if known == output.begun else 0
+        if output.begun >= known and output.place > seen:
+            reader.pieces.clear()
+            reader.set()
+        elif (piece := _unseen(output, place)) is not None:
+            found.append(piece)
+    reader.pieces.clear()
+    return found
+
+
+def _event(run_id: str, place: Place, piece: pb.RunOutput) -> pb.RunEvent:
+    return pb.RunEvent(
+        run_id=run_id, sequence=place.sequence, event_type="output", source="worker", output=piece
+    )
 
 
 def _unseen(output: Output, place: Place) -> pb.RunOutput | None:

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
-from genai_spine.store.runs.news import END, RunNews, changing
+from genai_spine.store.runs.news import END, Output, RunNews, changing
 from genai_spine.store.runs.plain import statements
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
+from genai_spine.store.runs.plain.text import write_text
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
 from genai_spine.store.runs.steps import StepRows
@@ -19,6 +20,7 @@ from genai_spine.store.runs.tables import runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.completion_service_pb2 import CreateCompletionRequest
 from genai_spine.v1.work_pb2 import Work, WorkResponse
+from tests.waiting import until
 
 FIELDS = {"request_hash": b"hash", "api_key_id": "key", "permissions": b""}
 WORKER = "worker"
@@ -146,3 +148,25 @@ async def test_row_that_breaks_a_rule_is_refused_alone(database: Database) -> No
     assert [outcomes[0], type(outcomes[1]), outcomes[2]] == [True, RowsRefused, True]
     rows = [await row_of(database, id) for id in ids]
     assert [row["status"] for row in rows] == ["completed", "running", "completed"]
+
+
+async def test_text_reaches_readers_of_other_processes_and_stays_for_late_ones(database_url: str) -> None:
+    writing, watching = Database(database_url), Database(database_url)
+    reading = watching if watching.dialect == "postgresql" else writing  # SQLite tells no other process
+    news, piece = RunNews.of(reading), Output("s", 1, 0, "häl\nlo")
+    try:
+        with news.reading("run") as reader, news.reading("other") as other:
+            await until(lambda: reading is writing or reader.is_told)  # it listens
+            reader.is_told = False
+            reader.event.clear()
+            await write_text(writing, [("run", piece), ("long", Output("s", 1, 0, "x" * 9000))])
+            await write_text(writing, [("run", piece)])
+            await until(lambda: len(reader.pieces) == 2)
+            assert {*reader.pieces} == {piece}
+            assert not other.pieces
+        assert await EventRows(watching).output("run") == [piece]
+        assert [len(one.text) for one in await EventRows(watching).output("long")] == [9000]
+    finally:
+        for opened in (writing, watching):
+            await RunNews.of(opened).close()
+            await opened.close()

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from genai_spine.runs.budgets import budget_of
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import EventRows, Output
-from genai_spine.store.runs.news import changing
+from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.news import Output, changing
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import MANY, RUNS_AT_ONCE, RunRetention
 from genai_spine.store.runs.runs import RunRows

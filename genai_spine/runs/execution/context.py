@@ -17,7 +17,8 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.failures import error_of
-from genai_spine.store.runs.events import Output, PendingEvent
+from genai_spine.store.runs.events import PendingEvent
+from genai_spine.store.runs.news import Output
 from genai_spine.store.runs.steps import StepKey, StepRows
 from genai_spine.store.runs.transitions import Failure, Owner
 from genai_spine.v1 import run_pb2 as pb

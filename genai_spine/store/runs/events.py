@@ -12,7 +12,8 @@ from sqlalchemy import bindparam, insert, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.news import END, Change, changing
+from genai_spine.store.runs.news import END, Change, Output, changing
+from genai_spine.store.runs.plain.text import write_text
 from genai_spine.store.runs.tables import run_events, run_output, runs
 from genai_spine.store.webhooks.outbox import ENDS, enqueue
 from genai_spine.v1 import run_pb2 as pb
@@ -39,16 +40,6 @@ class PendingEvent:
     event_type: str
     data: Mapping[str, Any] = field(default_factory=dict)
     source: str = WORKER
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Piece of the text that a step writes."""
-
-    step_id: str
-    begun: int  # number of the step's attempt
-    place: int  # characters before it
-    text: str
 
 
 async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
@@ -103,29 +94,19 @@ class EventRows:
     async def add(
         self, events: Mapping[str, Sequence[PendingEvent]], output: Mapping[str, Sequence[Output]]
     ) -> None:
-        """Appends events and output of several runs, by run id, in one transaction.
+        """Writes output of several runs, by run id, and then appends events, each in one transaction.
 
         An event of progress is also where its run stands; it never falls.
         """
-        run_ids = sorted({*events, *output})  # in one order, so that two writers do not wait for each other
+        if pieces := [(run_id, piece) for run_id, several in output.items() for piece in several]:
+            await write_text(self._database, pieces)
+        if not events:
+            return
         async with changing(self._database) as change:
-            for run_id in run_ids:
-                await append(change, run_id, *events.get(run_id, ()))
-                if (last := _last(events.get(run_id, ()), "progress")) is not None:
+            for run_id in sorted(events):  # in one order, so that two writers do not wait for each other
+                await append(change, run_id, *events[run_id])
+                if (last := _last(events[run_id], "progress")) is not None:
                     await change.execute(_progress, {"run": run_id, **last.data})
-            pieces = [
-                {
-                    "run_id": run_id,
-                    "step_id": one.step_id,
-                    "begun": one.begun,
-                    "place": one.place,
-                    "text": one.text,
-                }
-                for run_id, several in output.items()
-                for one in several
-            ]
-            if pieces:
-                await change.execute(insert(run_output).values(at=Now()), pieces)
 
     async def after(self, run_id: str, sequence: int, limit: int) -> list[pb.RunEvent]:
         """Events of a run behind a sequence number, in their order."""

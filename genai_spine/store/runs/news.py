@@ -5,9 +5,11 @@ told: while there are some, one look each 50 ms says whether any of them has wri
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import func, select
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.store.database import Database
 
 CHANNEL = "spine_runs"
+TEXT_CHANNEL = "spine_run_text"
 # What is told in the place of a run's id.
 QUEUE = "queue"  # a run waits for a worker
 CANCEL = "cancel"  # a running run is to be stopped
@@ -25,10 +28,51 @@ WEBHOOKS = "webhooks"  # somebody is to be told of an event
 ALL = "all"  # too many to name
 END = "end:"  # before a run's id: it has ended
 MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes 8,000
+MAX_PIECES = 1000  # of text that wait for a slow reader; it reads the table then
 POLL_S = 0.05  # where other processes tell nothing
 QUIET_S = 1.0  # whoever waits looks by itself after that
 
 _of: WeakKeyDictionary[Database, "RunNews"] = WeakKeyDictionary()
+
+
+class Output(NamedTuple):
+    """Piece of the text that a step writes."""
+
+    step_id: str
+    begun: int  # number of the step's attempt
+    place: int  # characters before it
+    text: str
+
+
+class Waiter(Protocol):
+    """Waiter that is woken."""
+
+    def set(self) -> None:
+        """Wakes it."""
+        ...
+
+
+class Reader:
+    """Reader of a run: it is told that there is something new, and given text as it is written."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()  # for RunNews.wait()
+        self.is_told = False  # that it has to look
+        self.pieces: deque[Output] = deque()
+
+    def set(self) -> None:
+        """Wakes it, to look."""
+        self.is_told = True
+        self.event.set()
+
+    def give(self, piece: Output | None) -> None:
+        """Gives it a piece of text; None: one that it has to look for."""
+        if piece is None or len(self.pieces) >= MAX_PIECES:
+            self.pieces.clear()
+            self.is_told = True
+        elif not self.is_told:
+            self.pieces.append(piece)
+        self.event.set()
 
 
 class Change:
@@ -76,7 +120,8 @@ class RunNews:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[Waiter]] = {}
+        self._readers: dict[str, set[Reader]] = {}
         self._connection: Any = None
         self._keeper: asyncio.Task[None] | None = None
         self._version = 0  # of an SQLite file: grows with every commit of another connection
@@ -94,15 +139,34 @@ class RunNews:
     def subscribed(self, topic: str) -> Iterator[asyncio.Event]:
         """Event that is set whenever something of a run, or of QUEUE, is new."""
         event = asyncio.Event()
-        self._waiting.setdefault(topic, set()).add(event)
+        with self._woken(topic, event):
+            yield event
+
+    @contextmanager
+    def reading(self, run_id: str) -> Iterator[Reader]:
+        """Reader of a run's events and text."""
+        reader = Reader()
+        readers = self._readers.setdefault(run_id, set())
+        readers.add(reader)
+        try:
+            with self._woken(run_id, reader):
+                yield reader
+        finally:
+            readers.discard(reader)
+            if not readers:
+                self._readers.pop(run_id, None)
+
+    @contextmanager
+    def _woken(self, topic: str, waiter: Waiter) -> Iterator[None]:
+        self._waiting.setdefault(topic, set()).add(waiter)
         if self._keeper is None:
             is_sqlite = self._database.dialect == "sqlite"
             work = self._keep_looking() if is_sqlite else self._keep_listening()
             self._keeper = asyncio.create_task(work)
         try:
-            yield event
+            yield
         finally:
-            self._waiting[topic].discard(event)
+            self._waiting[topic].discard(waiter)
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
@@ -124,6 +188,12 @@ class RunNews:
         for topic in topics:
             for event in self._waiting.get(topic, ()):
                 event.set()
+
+    def give(self, pieces: Sequence[tuple[str, Output | None]]) -> None:
+        """Gives the readers of this process text by the id of its run; None: it is too long to be sent."""
+        for run_id, piece in pieces:
+            for reader in self._readers.get(run_id, ()):
+                reader.give(piece)
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -149,7 +219,9 @@ class RunNews:
         """Holds a connection that listens; while there is none, waiters look by themselves."""
         while True:
             try:
-                self._connection = await self._database.listen(CHANNEL, self._heard)
+                connection = await self._database.listen(CHANNEL, self._heard)
+                self._connection = connection
+                await connection.add_listener(TEXT_CHANNEL, self._heard_text)
                 self.tell(ALL)  # of what was told before
                 await self._closed(self._connection)
             except Exception:  # the database is away, or has no connection to spare
@@ -166,3 +238,25 @@ class RunNews:
     def _heard(self, connection: object, pid: int, channel: str, payload: str) -> None:
         if pid not in self.own_pids:
             self.tell(payload)
+
+    def _heard_text(self, connection: object, pid: int, channel: str, payload: str) -> None:
+        if pid not in self.own_pids and self._readers:
+            given = json.loads(payload)
+            self.give([(run_id, None if piece is None else Output(*piece)) for run_id, piece in given])
+
+
+def text_payloads(pieces: Sequence[tuple[str, Output]]) -> list[str]:
+    """Payloads that give pieces of text to other processes, each as long as PostgreSQL takes it."""
+    payloads: list[list[str]] = [[]]
+    size = 0
+    for run_id, piece in pieces:
+        text = json.dumps([run_id, piece], ensure_ascii=False)
+        if len(text.encode()) > MAX_PAYLOAD_BYTES - 2:
+            text = json.dumps([run_id, None])
+        length = len(text.encode()) + 1
+        if size + length > MAX_PAYLOAD_BYTES - 2:
+            payloads.append([])
+            size = 0
+        payloads[-1].append(text)
+        size += length
+    return [f"[{','.join(texts)}]" for texts in payloads if texts]

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import dialect
 
 from genai_spine.store.booking.sqlite import NOW
-from genai_spine.store.runs.news import CHANNEL
-from genai_spine.store.runs.tables import run_events, run_steps, runs
+from genai_spine.store.runs.news import CHANNEL, TEXT_CHANNEL
+from genai_spine.store.runs.tables import run_events, run_output, run_steps, runs
 
 # Columns that a submission, an event and a step have; the others are the database's defaults and its clock.
 RUN = (
@@ -26,6 +26,7 @@ EVENT = ("run_id", "sequence", "event_id", "event_type", "data", "source")
 STEP = (
     *("run_id", "step_id", "name", "type", "ordinal", "status", "attempt", "started_at", "execution_ids"),
 )
+TEXT = ("run_id", "step_id", "begun", "place", "text")
 WEBHOOK = ("id", "run_id", "sequence", "url", "body", "status", "attempt")
 _dialect: Any = dialect()  # type: ignore[no-untyped-call]
 
@@ -53,6 +54,7 @@ def _marks(names: Sequence[str]) -> str:
 _EVENT = f"INSERT INTO run_events ({', '.join(EVENT)}, at)"
 _STEP = f"INSERT INTO run_steps ({', '.join(STEP)}, ended_at)"
 _RUN = f"INSERT INTO runs ({', '.join(RUN)}, created_at, queued_at)"
+_TEXT = f"INSERT INTO run_output ({', '.join(TEXT)}, at)"
 _WEBHOOK = f"INSERT INTO run_webhooks ({', '.join(WEBHOOK)}, next_at, created_at)"
 _told = f"(SELECT pg_notify('{CHANNEL}', $1::text))"
 _completed = "status = 'completed', error = NULL, progress = 1.0, last_sequence = last_sequence + 1"
@@ -100,6 +102,12 @@ _claim = (
 )
 CLAIM_FIRST = _claim.format(picked=_queued.format("$4::text", "$5::bigint", "$6::text", "$7::bigint"))
 CLAIM_THESE = _claim.format(picked="SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued'")
+# $1: what is told; then the columns of pieces of text.
+WRITE_TEXT = (
+    f"WITH written AS ({_TEXT} SELECT {_values(run_output, TEXT)}, now()"
+    f" FROM {_arrays(run_output, TEXT, 2)} ON CONFLICT DO NOTHING)"
+    f" SELECT pg_notify('{TEXT_CHANNEL}', payload) FROM unnest($1::text[]) AS payload"
+)
 NOTIFY = f"SELECT pg_notify('{CHANNEL}', $1::text)"
 TELL = f"{_WEBHOOK} VALUES ({', '.join(f'${number}' for number in range(1, len(WEBHOOK) + 1))}, now(), now())"
 
@@ -120,4 +128,5 @@ CLAIM_ONE = (
 HAS_BUDGET_ONE = "SELECT EXISTS (SELECT 1 FROM budgets WHERE node = 'RUN' AND node_key = ?)"
 LOG_ONE = f"{_EVENT} VALUES ({_marks(EVENT)}, {NOW})"
 STEP_ONE = f"{_STEP} VALUES ({_marks(STEP)}, {NOW})"
+WRITE_TEXT_ONE = f"{_TEXT} VALUES ({_marks(TEXT)}, {NOW}) ON CONFLICT DO NOTHING"
 TELL_ONE = f"{_WEBHOOK} VALUES ({_marks(WEBHOOK)}, {NOW}, {NOW})"
