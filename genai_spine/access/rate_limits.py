@@ -190,3 +190,8 @@ def _looked_at(task: "asyncio.Task[int]") -> None:
     """Takes notice of a failure that nobody waits for any more."""
     if not task.cancelled():
         task.exception()
+
+
+def rates(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Headers of an answer that are about rate limits."""
+    return [(name, value) for name, value in headers.items() if name.startswith(PREFIX)]

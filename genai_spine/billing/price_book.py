@@ -156,6 +156,10 @@ class PriceBook:
         """
         return self._price(provider, model, ORDINARY, self._minute())
 
+    def has_terms(self, provider: str, model: str, at: Terms) -> bool:
+        """Whether there is a price of a model that holds now at these terms."""
+        return self._price(provider, model, at, self._minute()) is not None
+
     def listed(self, provider: str, model: str, *, local: bool = False) -> Listing:
         """All that is asked of the book before a call, in one look. local: as in cost()."""
         return self._listing(provider, model, local, self._minute())

@@ -1,12 +1,12 @@
-"""`genai-spine config` and `genai-spine reload`: the configuration checked, shown, imported, read again."""
+"""`genai-spine config`, `reload` and `restart`: the configuration checked, shown, imported, put in force."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from genai_spine.cli.output import Json, counted, fail, listens_at, run
+from genai_spine.cli.output import Json, counted, fail, listens_at, print_json, run
 
 if TYPE_CHECKING:
     from genai_spine.configuration.document import ConfigurationError
@@ -96,7 +96,12 @@ def reload(
     """Let a running `up` read its configuration again; calls that run are not cut."""
     from genai_spine.supervisor import control
 
-    outcome = run(control.ask_reload(listens_at()[1] if port is None else port))
+    async def asked() -> dict[str, Any]:
+        async for line in control.ask(_port(port), "reload"):
+            return line
+        raise AssertionError("it ends with an error, or with an answer")
+
+    outcome = run(asked())
     if as_json:
         typer.echo(json.dumps(outcome))
     elif outcome["refused"] is None:
@@ -108,6 +113,48 @@ def reload(
         fail(f"the old configuration stays in force:\n{outcome['refused']}")
     if outcome["refused"] is not None:
         raise typer.Exit(1)
+
+
+def restart(
+    port: Annotated[
+        int | None, typer.Option(help="Port that the service listens on. Default: as `up`.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait; the restart goes on after them.", min=1)
+    ] = 1800.0,
+    as_json: Json = False,
+) -> None:
+    """Replace the server processes of a running `up`; calls and runs are not cut.
+
+    New ones start with the program and the configuration as they are now, and take the calls; the old ones
+    end what they have begun. Where the new ones do not come up, the old ones stay.
+    """
+    from genai_spine.supervisor import control
+
+    async def asked() -> dict[str, Any]:
+        line: dict[str, Any] = {}
+        async for line in control.ask(_port(port), "restart", timeout):
+            if as_json:
+                print_json(line)
+            elif "refused" not in line:
+                typer.echo(line["text"])
+        return line
+
+    outcome = run(asked())
+    if outcome["refused"] is not None:
+        fail(f"nothing has changed: {outcome['refused']}")
+    if as_json:
+        return
+    replaced = counted(outcome["replaced"], "process")
+    cut = f"; {counted(outcome['cut'], 'process')} had to be stopped" if outcome["cut"] else ""
+    typer.echo(f"restarted: {replaced} replaced in {outcome['seconds']:g} s{cut}")
+    if outcome["needs_restart"]:
+        typer.echo(f"only another `up` takes: {', '.join(outcome['needs_restart'])}", err=True)
+
+
+def _port(given: int | None) -> int:
+    """Port of the service that is meant."""
+    return listens_at()[1] if given is None else given
 
 
 def _loaded(file: Path | None, *, as_json: bool) -> "Configuration":

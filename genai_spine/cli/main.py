@@ -76,6 +76,7 @@ app.add_typer(executions.group, name="executions")
 app.add_typer(request_log.group, name="log")
 app.add_typer(config.group, name="config")
 app.command(name="reload")(config.reload)
+app.command(name="restart")(config.restart)
 app.add_typer(models.group, name="models")
 app.add_typer(keys.group, name="keys")
 app.add_typer(tenants.tenants, name="tenants")
@@ -223,7 +224,10 @@ def work(
 
 
 @app.command()
-def migrate(as_json: Json = False) -> None:
+def migrate(
+    no_key: Annotated[bool, typer.Option("--no-key", help="Make no first key.")] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the database's tables up to this version; make a root secret and a first key where they are due.
 
     With SQLite a root secret is made beside the database. Where GENAI_AUTH=on and there is no key, the first
@@ -236,7 +240,8 @@ def migrate(as_json: Json = False) -> None:
     applied = run(schema.upgrade(settings.database))
     head = schema.head()
     made = secrets.create_beside(settings.database) if settings.has_no_secret else None
-    first = run(keys.first_key(settings)) if settings.auth == "on" else None
+    wants_key = settings.auth == "on" and not no_key
+    first = run(keys.first_key(settings)) if wants_key else None
     if as_json:
         secret = {
             "secret_key_file": str(made) if made else None,

@@ -152,6 +152,11 @@ class Delivery:
             async for chunk in messages:
                 yield restamped(chunk)
 
+    @property
+    def running(self) -> int:
+        """Number of calls that are made apart from their callers."""
+        return len(self._shared_calls)
+
     async def drain(self, timeout_s: float) -> None:
         """Lets calls without a caller come to their end for so long, and writes what is to be kept."""
         if self._tasks:

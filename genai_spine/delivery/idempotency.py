@@ -119,6 +119,11 @@ class Idempotency:
             for answer in moved:
                 answer.claim = replace(answer.claim, server_id=server_id)
 
+    @property
+    def running(self) -> int:
+        """Number of calls that are made now, those without a caller included."""
+        return sum(answer.task is not None for answer in self._running.values())
+
     async def drain(self, timeout_s: float) -> None:
         """Lets calls come to their end for so long; cancels the others, and writes what they came to."""
         running = [answer.task for answer in self._running.values() if answer.task is not None]

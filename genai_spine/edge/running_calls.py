@@ -1,6 +1,12 @@
-"""Running calls, counted by the configuration that they began with, so that it can be put away after them."""
+"""Running calls, counted by the configuration that they began with, so that it can be put away after them;
+and running streams, which a stopping server ends itself.
+"""
 
 import asyncio
+from types import TracebackType
+from typing import Any
+
+from genai_spine.errors import ServiceUnavailable
 
 
 class RunningCalls:
@@ -48,3 +54,37 @@ class RunningCalls:
         }
         if len(self._counts) == 1 and self._older is not None and not self._older.done():
             self._older.set_result(None)
+
+
+class RunningStreams:
+    """Registry of running streams that a stopping server ends itself, with the reason.
+
+    grpc would end them with a status only, which Envoy passes on to REST callers as a proper end of the body.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._are_cut = False
+
+    def __enter__(self) -> None:
+        """Registers a stream, around it in its task. Errors: ServiceUnavailable once the streams are cut."""
+        self._tasks.add(_current_task())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tasks.discard(task := _current_task())
+        if self._are_cut and isinstance(error, asyncio.CancelledError):
+            task.uncancel()
+            raise ServiceUnavailable(cause="it is stopping") from None
+
+    def cut(self) -> None:
+        self._are_cut = True
+        for task in self._tasks:
+            task.cancel()
+
+
+def _current_task() -> "asyncio.Task[Any]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task

@@ -313,12 +313,16 @@ class Attempt(Generic[R]):
         answer.model, answer.provider = self.model, self.provider.name
         answer.request_id, answer.execution_id = self.call.request_id, execution.id
         answer.cost.CopyFrom(self._price(answer.usage))
-        took_ms = (monotonic() - self.started) * 1000
-        self.slot.upstream.record_latency(self.route.model, took_ms, streamed=False)
+        self._record_latency()
         self._succeed()
         await self._book()
         answer.latency_ms = self.call.latency_ms
         return answer
+
+    def _record_latency(self) -> None:
+        """Tells routing how long the whole answer took."""
+        took_ms = (monotonic() - self.started) * 1000
+        self.slot.upstream.record_latency(self.route.model, took_ms, streamed=False)
 
     def record_undelivered(self, answer: pb.Completion) -> None:
         """Records model, tier and usage of an answer that is not going to be delivered."""

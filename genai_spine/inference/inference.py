@@ -78,8 +78,8 @@ class Inference:
 
     async def complete(self, request: pb.CreateCompletionRequest, call: Call) -> pb.Completion:
         """One whole answer: from the cache, shared with an equal request, or of a new call."""
-        operation = self._completion(request, call)
-        if self._may_not_fit(operation):
+        operation = self.planned(request, call)
+        if self.may_not_fit(operation):
             await self._drop_too_short(operation)
         return await self._unary(operation, pb.Completion, self._completer(operation))
 
@@ -87,8 +87,8 @@ class Inference:
         """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once."""
         if call.read_timeout_s is not None:
             call = replace(call, read_timeout_s=None)  # of a stream it is counted from one event to the next
-        operation = self._completion(request, call, streamed=True)
-        if self._may_not_fit(operation):
+        operation = self.planned(request, call, streamed=True)
+        if self.may_not_fit(operation):
             return self._stream_fitting(operation)
         return self._stream_delivered(operation)
 
@@ -135,10 +135,13 @@ class Inference:
                 yield await attempt.finish_speech()
                 return
 
-    def _completion(
+    def planned(
         self, request: pb.CreateCompletionRequest, call: Call, *, streamed: bool = False
     ) -> Completing:
-        """Errors: CandidatePlanner.plan()'s, NotPermittedToKey; InvalidFields when its schema is none."""
+        """Operation of a request, with who may answer it.
+
+        Errors: CandidatePlanner.plan()'s, NotPermittedToKey; InvalidFields when its schema is none.
+        """
         if request.HasField("response_format") and answers.wants_json(request):
             answers.check(request)
         plan = self.router.permitted(self.planner.plan(request), request.model, call)
@@ -147,7 +150,7 @@ class Inference:
     def _media_plan(self, kind: str, request: MediaRequest, call: Call) -> list[Route]:
         return self.router.permitted(self.planner.media_plan(kind, request), request.model, call)
 
-    def _may_not_fit(self, operation: Completing) -> bool:
+    def may_not_fit(self, operation: Completing) -> bool:
         """Whether the input has more bytes than some candidate's context has tokens: it must be counted."""
         if operation.request.truncation == pb.TRUNCATION_OLDEST_MESSAGES:
             return False
@@ -201,13 +204,20 @@ class Inference:
         try:
             return await self._call(operation, _complete)
         except SchemaMismatch as error:
-            violation, repairing = operation.schema_violation, schema_repair.repairing(operation, error)
-            if violation is None or repairing is None:
-                raise
-            try:
-                return schema_repair.repaired(violation, await self._call(repairing, _complete))
-            except BudgetExceeded:  # the repair was not made
-                raise error from None
+            return await self.repaired(operation, error)
+
+    async def repaired(self, operation: Completing, error: SchemaMismatch) -> pb.Completion:
+        """Answer of an operation whose answer did not fit, corrected by one more call.
+
+        Errors: the given one where that cannot help, and those of the call.
+        """
+        violation, repairing = operation.schema_violation, schema_repair.repairing(operation, error)
+        if violation is None or repairing is None:
+            raise error
+        try:
+            return schema_repair.repaired(violation, await self._call(repairing, _complete))
+        except BudgetExceeded:  # the repair was not made
+            raise error from None
 
     async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
         """Answer of the first attempt that ends well."""
@@ -263,7 +273,7 @@ class Inference:
         while True:
             slot = await failover.next_slot()
             try:
-                request = await self._prepared(operation.request, slot, operation.call)
+                request = await self.prepared(operation.request, slot, operation.call)
                 return await Attempt(self.accounting, operation, failover, slot, request).open()
             except BaseException as error:
                 slot.release(error)
@@ -284,7 +294,7 @@ class Inference:
         operation.budget_refusal = error
         return True
 
-    async def _prepared(self, request: R, slot: Slot, call: Call) -> R:
+    async def prepared(self, request: R, slot: Slot, call: Call) -> R:
         """The request as the slot's provider gets it: itself, or a shortened or extended copy.
 
         Errors: ProviderObjectNotFound for a file or another stored object that is not the caller's,
@@ -334,8 +344,16 @@ def _collected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.Streamed
 
 
 async def _complete(attempt: Attempt[pb.CreateCompletionRequest]) -> pb.Completion:
+    completion = await attempt.provider.complete(attempt.request, attempt.route, attempt.call)
+    return await finished(attempt, completion)
+
+
+async def finished(attempt: Attempt[pb.CreateCompletionRequest], completion: pb.Completion) -> pb.Completion:
+    """The provider's answer with usage and our id, checked against the caller's schema.
+
+    Errors: SchemaMismatch.
+    """
     request, route = attempt.request, attempt.route
-    completion = await attempt.provider.complete(request, route, attempt.call)
     if not completion.HasField("usage"):
         completion.usage.CopyFrom(_estimated(request, route.model, completion))
     if completion.id:

@@ -139,7 +139,7 @@ LOCAL = {"options": TOP_K, "text_models": _every, "local": True, "messages": LOC
 
 PROVIDERS: dict[str, ProviderRow] = {
     "openai": ProviderRow(
-        _gateway(**OFFICIAL),
+        _gateway(**OFFICIAL, batches=True),
         "OpenAI",
         "https://api.openai.com/v1",
         model="gpt-4o-mini",

@@ -7,7 +7,7 @@ an adapter makes one call, and says truthfully how it ended.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgspec
 
@@ -23,6 +23,9 @@ from genai_spine.v1 import execution_pb2, message_pb2, model_service_pb2, provid
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
+
+if TYPE_CHECKING:
+    from genai_spine.providers.batch_api import BatchApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ class Provider:
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
         self.local = self.LOCAL if endpoint.local is None else endpoint.local
         self.schema = self.SCHEMA
+        self.batch_api: BatchApi | None = None  # None: it has none, or not at a lower price
 
     def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call

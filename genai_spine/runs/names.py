@@ -25,7 +25,10 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
-BATCH_OPTIONS = ("max_concurrency", "max_failures", "is_sequential", "reuse_results_of", "provider_batch")
+BATCH_OPTIONS = (
+    *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
+    *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
+)
 SERVICES = ("Completion", "Capability", "Media", "Prompt", "Symbol")  # whose methods do the work
 
 Params = Mapping[str, Any]

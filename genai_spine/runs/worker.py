@@ -101,6 +101,11 @@ class RunWorker:
         self._is_draining = True
         self._due.set()
 
+    def retire(self) -> None:
+        """Drains, and leaves runs of several steps to others at the end of the steps that are in flight."""
+        self.executor.is_leaving = True
+        self.drain()
+
     async def stop(self, timeout_s: float) -> None:
         """Lets runs come to their end for so long; the others are taken over by other processes at once."""
         self.drain()
@@ -201,6 +206,16 @@ class RunWorker:
             self._due.set()
 
     async def _made(self, owner: Owner, *, is_orphan: bool) -> None:
+        """Makes a run: one of several parts by the engine, a single call at once, whose row says it all."""
+        if await self.executor.is_combined(owner.run_id):
+            await self._made_by_engine(owner, is_orphan=is_orphan)
+            return
+        try:
+            await self.executor.execute(owner)
+        except Exception:  # a fault of ours: the run is found again as one that nothing makes, so many times
+            log.exception("run_not_made", run_id=owner.run_id)
+
+    async def _made_by_engine(self, owner: Owner, *, is_orphan: bool) -> None:
         """Has the engine make a run, as often as it takes while the engine's database is away."""
         while owner.executor_id == self.lease.server_id:
             try:

@@ -21,6 +21,7 @@ from genai_spine.delivery.stored_completions import StoredCompletions
 from genai_spine.edge.admission import AdmissionLimits
 from genai_spine.edge.interceptor import ServiceInterceptor
 from genai_spine.edge.keyed_calls import KeyedCalls
+from genai_spine.edge.lifecycle import CallLifecycle
 from genai_spine.edge.stream_text import stream_text
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.providers.base import Endpoint
@@ -65,6 +66,7 @@ class Foundation:
     prompts: PromptLibrary
     owners: ObjectOwners
     idempotency: Idempotency
+    lifecycle: CallLifecycle
     interceptor: ServiceInterceptor
     sweeper: Sweeper
     access: Access
@@ -93,7 +95,6 @@ class Foundation:
         idempotency = Idempotency(calls, blocks, BlockNews(database), ledger, grace_s=settings.keyed_grace_s)
         ledger.renewed.append(idempotency.keep_claims)
         access = Access.of(settings, database)
-        keyed = KeyedCalls(idempotency)
         entries, files = RequestLogRows(database), FileRows(database)
         budgets = Budgets(budget_rows(settings, database), ledger, alerts_of(settings, database))
         sweeps: dict[str, Callable[[], Awaitable[int]]] = {
@@ -108,8 +109,8 @@ class Foundation:
             **retention_sweeps(settings, database),
             "stored_files": files.sweep,
         }
-        interceptor = ServiceInterceptor(settings.lane, server, keyed, access.authenticator)
-        ledger.renewed.append(_counting(Leases(database), interceptor))
+        lifecycle = CallLifecycle(settings.lane, KeyedCalls(idempotency), access.authenticator)
+        ledger.renewed.append(_counting(Leases(database), lifecycle))
         return cls(
             settings=settings,
             database=database,
@@ -121,7 +122,8 @@ class Foundation:
             prompts=PromptLibrary(PromptRows(database)),
             owners=ObjectOwners(ProviderObjects(database), settings.shared_objects),
             idempotency=idempotency,
-            interceptor=interceptor,
+            lifecycle=lifecycle,
+            interceptor=ServiceInterceptor(server, lifecycle),
             sweeper=Sweeper(sweeps),
             access=access,
             request_log=RequestLog(entries, log_rules(settings)),
@@ -135,12 +137,12 @@ def _budget_sweeps(budgets: Budgets) -> dict[str, Callable[[], Awaitable[int]]]:
     return {"budget_counters": budgets.rows.sweep, "budget_alerts": budgets.alerts.rows.sweep}
 
 
-def _counting(leases: Leases, interceptor: ServiceInterceptor) -> Callable[[], Awaitable[None]]:
-    """Tells the interceptor how many servers live on its lane, each time that it is called."""
+def _counting(leases: Leases, lifecycle: CallLifecycle) -> Callable[[], Awaitable[None]]:
+    """Tells the lifecycle of calls how many servers live on its lane, each time that it is called."""
 
     async def count() -> None:
         lanes = list((await leases.live()).values())
-        interceptor.servers = lanes.count(interceptor.lane)
+        lifecycle.servers = lanes.count(lifecycle.lane)
 
     return count
 

@@ -12,6 +12,7 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
 from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
+from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
 from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs import names
@@ -27,6 +28,7 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pipeline import PipelineWork
 from genai_spine.runs.pools import Pools
+from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
@@ -42,6 +44,7 @@ from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
 from genai_spine.store.pipelines.pipelines import PipelineRows
+from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
@@ -83,6 +86,7 @@ class Runs:
     database: Database
     schedules: Schedules
     webhooks: RunWebhooks
+    provider_batches: ProviderBatches
     pipelines: PipelineWork
     pipeline_library: PipelineLibrary
 
@@ -109,11 +113,10 @@ class Runs:
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
+        batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
-        executor.combinators = {
-            "batch": BatchWork(items, lambda member: executor.handlers.get(member)).run,
-            "pipeline": pipelines.run,
-        }
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
         library = RunLibrary(
             database=database,
             rows=rows,
@@ -136,6 +139,7 @@ class Runs:
             database=database,
             schedules=Schedules.of(database, library),
             webhooks=webhooks,
+            provider_batches=batches,
             pipelines=pipelines,
             pipeline_library=library_of_pipelines,
         )
@@ -152,6 +156,7 @@ class Runs:
         methods: services by the names of the contract's.
         """
         executor = self.worker.executor
+        self.provider_batches.configured = PooledCalls(inference)
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),

@@ -13,7 +13,7 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.budgets import defaults
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
-from genai_spine.edge.interceptor import ServiceInterceptor
+from genai_spine.edge.lifecycle import CallLifecycle
 from genai_spine.edge.reflection import reflect
 from genai_spine.edge.server_credentials import server_credentials
 from genai_spine.prompts import default_prompts
@@ -52,8 +52,8 @@ class Server:
         return self.foundation.settings
 
     @property
-    def interceptor(self) -> ServiceInterceptor:
-        return self.foundation.interceptor
+    def lifecycle(self) -> CallLifecycle:
+        return self.foundation.lifecycle
 
     @property
     def ledger(self) -> Ledger:
@@ -74,8 +74,8 @@ class Server:
         await self._install_budgets(self.settings)
         await self.ledger.start()
         self.foundation.budgets.alerts.start()
-        if self.interceptor.authenticator is not None:
-            self.interceptor.authenticator.start()
+        if self.lifecycle.authenticator is not None:
+            self.lifecycle.authenticator.start()
         self.foundation.sweeper.start()
         self.foundation.request_log.start()
         for upstream in self.upstreams.values():
@@ -112,7 +112,7 @@ class Server:
         self.foundation.budgets.alerts.webhook = webhook
         self.foundation.settings = settings
         services.attach(self.foundation, facts, upstreams, self.symbols)
-        older = self.interceptor.calls.next_generation()
+        older = self.lifecycle.calls.next_generation()
         left = [one for one in self.upstreams.values() if one not in upstreams.values()]
         self.upstreams = upstreams
         for upstream in upstreams.values():
@@ -130,15 +130,15 @@ class Server:
     async def stop(self) -> None:
         """Graceful stop: no new calls, up to drain_s for running ones, then the ledger is flushed."""
         drain_s = self.settings.drain_timeout
-        self.interceptor.draining = True
+        self.lifecycle.draining = True
         await self.health.enter_graceful_shutdown()
-        log.info("draining", running=self.interceptor.running, up_to_s=drain_s)
+        log.info("draining", running=self.lifecycle.running, up_to_s=drain_s)
         self.foundation.runs.worker.drain()
         await asyncio.sleep(self.settings.drain_delay)
         # A batch that would take longer answers with what it has, rather than be cut off.
         last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
         until = monotonic() + drain_s
-        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.interceptor.streams.cut)
+        time_is_up = asyncio.get_running_loop().call_later(drain_s, self.lifecycle.cut_streams)
         await self.grpc.stop(drain_s + STREAM_END_S)
         last_orders.cancel()
         time_is_up.cancel()
@@ -154,8 +154,8 @@ class Server:
         await asyncio.gather(*self.replaced, return_exceptions=True)
         for upstream in self.upstreams.values():
             await upstream.close()
-        if self.interceptor.authenticator is not None:
-            await self.interceptor.authenticator.stop()
+        if self.lifecycle.authenticator is not None:
+            await self.lifecycle.authenticator.stop()
         await self.foundation.prompts.close()
         await self.ledger.stop()
         await self.foundation.budgets.alerts.stop()

@@ -13,7 +13,7 @@ from genai_spine.catalog.models import Catalog
 from genai_spine.catalog.prices import PriceList
 from genai_spine.catalog.providers import CapabilityRegistry, described
 from genai_spine.inference.attempt import Accounting
-from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
 from genai_spine.inference.inference import Inference, RetryRules
@@ -213,11 +213,11 @@ def attach(
     ]
     for add, service in attached:
         add(service, foundation.interceptor)
-    foundation.interceptor.queue.limits = admission_limits(settings)
+    foundation.lifecycle.queue.limits = admission_limits(settings)
     foundation.access.limit(settings.default_limits)
     log = foundation.request_log
     log.rules = log_rules(settings)
-    foundation.interceptor.request_log = log if log.rules.switch.can_be_on else None
+    foundation.lifecycle.request_log = log if log.rules.switch.can_be_on else None
     return symbols
 
 
@@ -249,7 +249,7 @@ def _runs(
 ) -> list[Registration]:
     """Services of durable runs, whose work the other services do."""
     methods = _work_of(foundation, inference, catalog, symbols)
-    foundation.interceptor.dispatch.submit = foundation.runs.dispatch
+    foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
     return foundation.runs.attach(methods, inference)
 
 

@@ -1,4 +1,4 @@
-"""Signals of a server process: SIGTERM and SIGINT stop it, SIGHUP reads its configuration again."""
+"""Signals of a server process: SIGTERM and SIGINT stop it, SIGUSR2 retires it, SIGHUP reloads it."""
 
 import asyncio
 import gc
@@ -10,6 +10,7 @@ import structlog
 
 from genai_spine.configuration.loader import Configuration, reloaded
 from genai_spine.errors import SpineError
+from genai_spine.server.retirement import retire
 from genai_spine.server.server import Server, build
 
 log = structlog.get_logger()
@@ -18,16 +19,18 @@ log = structlog.get_logger()
 async def serve(
     configuration: Configuration, report: Callable[[dict[str, Any]], None], *, only_runs: bool = False
 ) -> None:
-    """Serving until SIGTERM or SIGINT; SIGHUP reads the configuration again. only_runs: it is a worker.
+    """Serving until SIGTERM, SIGINT or SIGUSR2; SIGHUP reads the configuration again.
 
-    report gets {"port": ...} once calls are taken, and for each SIGHUP {"reloaded": ...} or {"refused": why}.
+    only_runs: it is a worker. report gets {"port": ...} once calls are taken, for each SIGHUP
+    {"reloaded": ...} or {"refused": why}, and after SIGUSR2 what is left to do.
     """
     settings = configuration.settings
     server = build(settings, only_runs=only_runs)
-    stopping, reload = asyncio.Event(), asyncio.Event()
+    stopping, retiring, reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGUSR2, retiring.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     await server.start()
     # What was made until now stays for good: the collector need not look at it again and again.
@@ -37,11 +40,21 @@ async def serve(
     log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
     report({"port": server.port, "server_id": server.ledger.server_id})
     reloading = asyncio.create_task(_reload_forever(server, configuration, reload, report))
-    await stopping.wait()
+    await _either(stopping, retiring)
     reloading.cancel()
     await asyncio.gather(reloading, return_exceptions=True)
+    if retiring.is_set():
+        await retire(server, stopping, report)
     await server.stop()
     log.info("stopped")
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Waits for one of them."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def _reload_forever(

@@ -5,7 +5,7 @@ from genai_spine.access.object_references import references
 from genai_spine.access.provider_objects import ObjectOwners, OwnedPage
 from genai_spine.call import Call
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.inference.batch_settlement import BatchSettlement
+from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.providers.base import Provider
 from genai_spine.routing.router import Router
 from genai_spine.store.provider_objects import ListPlace

@@ -33,6 +33,12 @@ class Processes(BaseModel):
     run_concurrency: int = Field(
         32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."
     )
+    provider_batch_poll_s: float = Field(
+        15.0,
+        ge=0.05,
+        le=600,
+        description="Seconds between two looks at a provider's batch that items of a run were sent in.",
+    )
     run_webhook_private: bool = Field(
         False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
     )
@@ -42,6 +48,12 @@ class Processes(BaseModel):
         2.0, ge=0, description="Seconds in which Envoy hears of a stop, before connections are closed."
     )
     drain_timeout: float = Field(60.0, ge=0, description="Seconds that running calls get when it stops.")
+    restart_drain_timeout: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that processes get to end their calls and runs, once `genai-spine restart` "
+        "has replaced them.",
+    )
     health_timeout: float = Field(
         30.0,
         ge=1,

@@ -1,4 +1,4 @@
-"""Control socket of a running service: `genai-spine reload` asks there and hears what became of it.
+"""Control socket of a running service: `genai-spine reload` and `restart` ask there, and hear the outcome.
 
 A Unix socket in a folder that only this user can enter, named after the port that the service listens on.
 """
@@ -8,8 +8,8 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import structlog
 
 ANSWER_TIMEOUT_S = 180.0
 MAX_REQUEST_BYTES = 1024
+SIGNALS = {"reload": "SIGHUP", "restart": "SIGUSR2"}  # that ask for the same
 
+Command = Callable[[], AsyncGenerator[dict[str, Any]]]
 
 log = structlog.get_logger()
 
@@ -43,17 +45,17 @@ def socket_path(port: int) -> Path:
 
 
 @asynccontextmanager
-async def listening(port: int, reload: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
-    """Answers requests for a reload as long as the context lasts."""
+async def listening(port: int, commands: Mapping[str, Command]) -> AsyncIterator[None]:
+    """Answers requests for the commands as long as the context lasts, each in lines of JSON."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(5):
-                asked = await reader.readline()
-            known = asked.strip() == b"reload"
-            outcome = await reload() if known else {"refused": "it knows the word reload only"}
-            writer.write(json.dumps(outcome).encode() + b"\n")
-            await writer.drain()
+                asked = (await reader.readline()).decode().strip()
+            async with aclosing(commands[asked]() if asked in commands else _unknown(commands)) as lines:
+                async for line in lines:
+                    writer.write(json.dumps(line).encode() + b"\n")
+                    await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # who asked is gone, or said too much
         finally:
@@ -74,8 +76,11 @@ async def listening(port: int, reload: Callable[[], Awaitable[dict[str, Any]]]) 
         path.unlink(missing_ok=True)
 
 
-async def ask_reload(port: int) -> dict[str, Any]:
-    """Outcome of a reload of the service on a port. Raises ControlError."""
+async def ask(port: int, command: str, timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncGenerator[dict[str, Any]]:
+    """Lines that the service on a port answers a command with; the last one has `refused`: why, or None.
+
+    Raises ControlError.
+    """
     path = socket_path(port)
     try:
         reader, writer = await asyncio.open_unix_connection(path)
@@ -83,18 +88,26 @@ async def ask_reload(port: int) -> dict[str, Any]:
         raise ControlError(
             f"no service of this user listens on port {port}{_others()}. Its socket would be {path}; where "
             "`up` was started with another XDG_RUNTIME_DIR (or, without that, TMPDIR), set the same here, "
-            "or send it SIGHUP"
+            f"or send it {SIGNALS.get(command, 'a signal')}"
         ) from None
     try:
-        writer.write(b"reload\n")
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            line = await reader.readline()
-        answer: dict[str, Any] = json.loads(line)
-    except (OSError, ValueError, TimeoutError):
-        raise ControlError(f"the service on port {port} did not answer") from None
+        writer.write(f"{command}\n".encode())
+        async with asyncio.timeout(timeout_s):
+            answer: dict[str, Any] = {}
+            while "refused" not in answer:
+                answer = json.loads(await reader.readline())
+                yield answer
+    except TimeoutError:
+        raise ControlError(f"the service on port {port} did not end it within {timeout_s:g} s") from None
+    except (OSError, ValueError):
+        raise ControlError(f"the service on port {port} has ended without an answer") from None
     finally:
         writer.close()
-    return answer
+
+
+async def _unknown(commands: Mapping[str, Command]) -> AsyncGenerator[dict[str, Any]]:
+    known = " and ".join(commands)
+    yield {"refused": f"it knows the word{'s' if len(commands) > 1 else ''} {known} only"}
 
 
 def _others() -> str:

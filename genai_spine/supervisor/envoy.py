@@ -27,6 +27,7 @@ import structlog
 import yaml
 
 from genai_spine.origins import LOOPBACK_HOSTS
+from genai_spine.supervisor import endpoints
 from genai_spine.supervisor.server_process import tied_to_us
 from genai_spine.supervisor.watchdog import Health, abort
 
@@ -69,6 +70,7 @@ class Addresses:
     origins: Sequence[str] = ()  # of pages that may call, beside those of this machine; "*": all
     tls: Config | None = None  # transport socket of the listeners; None: they speak without TLS
     servers_tls: Config | None = None  # the same towards the servers
+    folder: Path | None = None  # of files that name the servers, which may change; None: they stay the same
 
 
 def config_path() -> Path:
@@ -91,8 +93,8 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         json.dumps(config)
     )  # YAML's aliases would make one object of two listeners' parts
     result["admin"]["address"] = _admin_address(addresses.admin_port)
-    if addresses.tls:
-        result["node"] = {"id": "genai-spine", "cluster": "genai-spine"}  # SDS wants names
+    if addresses.tls or addresses.folder:
+        result["node"] = {"id": "genai-spine", "cluster": "genai-spine"}  # SDS and EDS want names
     resources = result["static_resources"]
     listening = {"public": (addresses.host, addresses.port)}
     if addresses.symbols:
@@ -100,7 +102,7 @@ def overlay(config: Config, addresses: Addresses) -> Config:
     resources["listeners"] = [one for one in resources["listeners"] if one["name"] in listening]
     for listener in resources["listeners"]:
         host, port = listening[listener["name"]]
-        listener["address"] = _socket(host, port)
+        listener["address"] = endpoints.socket(host, port)
         _admit(listener, host, addresses.origins)
         _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
         if addresses.tls:
@@ -110,21 +112,21 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         raise EnvoyError(f"unknown lanes {sorted(unknown)}; envoy.yaml has {sorted(lanes)}")
     for lane, cluster in lanes.items():
         servers = addresses.lanes.get(lane, ())
-        cluster["type"] = "STATIC" if all(_is_address(host) for host, _ in servers) else "STRICT_DNS"
-        cluster["load_assignment"]["endpoints"] = _endpoints(servers)
+        if addresses.folder:
+            endpoints.write(addresses.folder, lane, servers)
+            endpoints.subscribe(cluster, addresses.folder)
+        else:
+            cluster["type"] = "STATIC" if all(_is_address(host) for host, _ in servers) else "STRICT_DNS"
+            cluster["load_assignment"]["endpoints"] = endpoints.of(servers)
         if addresses.servers_tls:
             cluster["transport_socket"] = addresses.servers_tls
     return result
 
 
-def _socket(host: str, port: int) -> Config:
-    return {"socket_address": {"address": host, "port_value": port}}
-
-
 def _admin_address(port: int) -> Config:
     """Where Envoy's admin interface listens, which anyone who reaches it may stop Envoy by."""
     if port:
-        return _socket("127.0.0.1", port)
+        return endpoints.socket("127.0.0.1", port)
     return {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}
 
 
@@ -139,11 +141,6 @@ def _admit(listener: Config, host: str, origins: Sequence[str]) -> None:
             "origins": dict.fromkeys(origins, True),
         },
     }
-
-
-def _endpoints(servers: Sequence[tuple[str, int]]) -> list[Config]:
-    found = [{"endpoint": {"address": _socket(host, port)}} for host, port in servers]
-    return [{"lb_endpoints": found}] if found else []
 
 
 def _is_address(host: str) -> bool:
@@ -196,6 +193,17 @@ async def validate(path: Path) -> None:
         raise EnvoyError(f"Envoy refuses {path}: {_failure_lines(output.decode(errors='replace'))}")
 
 
+def _address(host: Config) -> tuple[str, int]:
+    found = host["address"]["socket_address"]
+    return found["address"], found["port_value"]
+
+
+def _gets_calls(health: Config) -> bool:
+    return health.get("eds_health_status") == "HEALTHY" and not any(
+        value is True for name, value in health.items()
+    )
+
+
 class Envoy:
     """Envoy process. Its files are in run_dir: envoy.yaml as it runs, and envoy.log."""
 
@@ -221,6 +229,12 @@ class Envoy:
         One worker thread feeds about three server processes.
         """
         await self.launch(overlay(load(), addresses), worker_threads)
+
+    async def servers(self) -> dict[tuple[str, int], bool]:
+        """Servers that it knows, and whether they get calls. Errors: OSError, http.client.HTTPException."""
+        found = json.loads(await self.admin("GET", "/clusters?format=json"))
+        hosts = [host for cluster in found["cluster_statuses"] for host in cluster.get("host_statuses", ())]
+        return {_address(host): _gets_calls(host["health_status"]) for host in hosts}
 
     async def launch(self, config: Config, worker_threads: int = 1) -> None:
         """Start with a complete configuration, otherwise as start()."""

@@ -8,7 +8,7 @@ while somebody edits the file gets what was found valid last. When one of them r
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import tcgetpgrp
 from pathlib import Path
@@ -47,8 +47,8 @@ class Reloader:
         self.configuration = configuration
         self.snapshot = snapshot
         self.servers: Sequence[ServerProcess] = ()
-        self._overrides = overrides
-        self._lock = asyncio.Lock()
+        self.overrides = overrides
+        self.lock = asyncio.Lock()  # around whatever changes the configuration
         self._tasks: set[asyncio.Task[Outcome]] = set()
         self._is_asked = False  # by a signal, and not begun yet
 
@@ -75,7 +75,7 @@ class Reloader:
 
     async def reload(self) -> Outcome:
         """Reads the configuration again; nothing changes anywhere when it is wrong."""
-        async with self._lock:
+        async with self.lock:
             self._is_asked = False
             try:
                 latest = await asyncio.to_thread(self.configuration.reread)
@@ -83,7 +83,7 @@ class Reloader:
                 return self._refused(str(error))
             settings, fixed = reloaded(self.configuration.settings, latest.settings)
             before = self.snapshot.read_bytes()
-            latest.source.write_snapshot(self.snapshot, await self._overrides(settings))
+            latest.source.write_snapshot(self.snapshot, await self.overrides(settings))
             problems = await self._tell_servers()
             if problems:
                 self.snapshot.write_bytes(before)
@@ -95,9 +95,9 @@ class Reloader:
         log.info("configuration_reloaded", providers=sorted(settings.endpoints), processes=len(self.servers))
         return Outcome(None, sorted(settings.endpoints), fixed, len(self.servers))
 
-    async def answer(self) -> dict[str, Any]:
+    async def answer(self) -> AsyncGenerator[dict[str, Any]]:
         """Reload, and its outcome as JSON."""
-        return (await self.reload()).as_json()
+        yield (await self.reload()).as_json()
 
     async def _tell_servers(self) -> list[str]:
         """Reload of every server; what those say that refuse it."""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from genai_spine.configuration.source import SNAPSHOT
@@ -55,6 +55,7 @@ class ServerProcess:
     # Gets the id in the ledger of a process that ended, whose calls need not wait until its lease runs out.
     on_end: Callable[[str], Awaitable[None]] | None = None
     server_id: str | None = None
+    left: Mapping[str, int] = field(default_factory=dict)  # calls and runs, as it says while it retires
 
     @property
     def kind(self) -> str:
@@ -154,6 +155,23 @@ class ServerProcess:
     async def abort(self) -> None:
         """Ends it at once; its log has the stack of every thread."""
         await abort(self._running())
+
+    async def retire(self, limit_s: float, grace_s: float) -> bool:
+        """SIGUSR2 lets it end what it has begun; stop(grace_s) after limit_s. Whether it needed no stop."""
+        if not self.is_ready or self.process is None or self.process.returncode is not None:
+            await self.stop(grace_s)
+            return True
+        self.process.send_signal(signal.SIGUSR2)
+        try:
+            async with asyncio.timeout(limit_s):
+                while line := await self._stdout().readline():
+                    self.left = json.loads(line)
+                await self.wait()
+        except TimeoutError:
+            await self.stop(grace_s)
+            await self.wait()
+            return False
+        return True
 
     async def stop(self, grace_s: float) -> None:
         """SIGTERM lets running calls finish; SIGKILL after grace_s."""

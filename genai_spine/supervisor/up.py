@@ -27,12 +27,13 @@ from genai_spine.supervisor import control, default_model
 from genai_spine.supervisor.edge_tls import EdgeCertificate, ServerTrust
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
 from genai_spine.supervisor.reload import Reloader
+from genai_spine.supervisor.rolling_restart import STOP_MARGIN_S, Fleet, RollingRestart
+from genai_spine.supervisor.rolling_restart import lanes as lanes_of
 from genai_spine.supervisor.run_folder import run_folder
 from genai_spine.supervisor.server_process import ServerProcess
-from genai_spine.supervisor.watchdog import Child, Watchdog
+from genai_spine.supervisor.watchdog import Child, Watch
 
 LEASE_END_S = 5.0  # at most, before a server that died is started again
-STOP_MARGIN_S = 15.0  # for what a server does after its running calls: booking, closing
 
 log = structlog.get_logger()
 
@@ -48,38 +49,48 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
     _check_secret(settings)
     defaults, notice = await _defaults(settings)
     with run_folder() as folder:
-        snapshot = folder / "configuration.json"
-        reloader = Reloader(configuration, snapshot, _Defaults(settings, defaults).overrides)
+        reloader = Reloader(
+            configuration, folder / "configuration.json", _Defaults(settings, defaults).overrides
+        )
         reloader.start(_as_overrides(defaults))
         reloader.listen(stopping.set)
-        servers = reloader.servers = [
-            ServerProcess(lane, "127.0.0.1", 0, snapshot, on_end=_end_lease(settings))
-            for lane in lanes
-            for _ in range(settings.processes if lane == "cpu" else 1)
-        ]
-        edge = Envoy(folder)
-        certificate = _certificate(settings, folder)
+
+        def make(latest: Settings, snapshot: Path) -> list[ServerProcess]:
+            return [
+                ServerProcess(lane, "127.0.0.1", 0, snapshot, on_end=_end_lease(latest))
+                for lane in lanes
+                for _ in range(latest.processes if lane == "cpu" else 1)
+            ]
+
+        fleet = Fleet(Envoy(folder), make(settings, reloader.snapshot))
+        reloader.servers = fleet.servers
+        watch = _watch_of(settings)
+        restarts = RollingRestart(fleet, watch, reloader, make)
+        edge, certificate = fleet.edge, _certificate(settings, folder)
         try:
-            await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
+            await _first(stopping, asyncio.gather(*(server.start() for server in fleet.servers)))
             if not stopping.is_set():
-                await edge.start(_addresses(settings, servers, certificate))
-                async with control.listening(edge.port, reloader.answer), _renewing(certificate):
+                await edge.start(_addresses(settings, fleet, certificate))
+                commands = {"reload": reloader.answer, "restart": restarts.answer}
+                async with control.listening(edge.port, commands), _renewing(certificate):
                     _announce(
                         {
                             "url": f"{_scheme(settings)}{settings.api_host}:{edge.port}",
                             "grpc": f"{settings.api_host}:{edge.port}",
                             "docs": f"{_scheme(settings)}{settings.api_host}:{edge.port}/docs",
                             "symbols": _symbols(settings, edge),
-                            "servers": [f"{server.host}:{server.port}" for server in servers],
+                            "servers": [f"{server.host}:{server.port}" for server in fleet.servers],
                             "pid": os.getpid(),
                             "default_model": _default_route(settings, defaults),
                             "notice": notice,
                         },
                         as_json=as_json,
                     )
-                    await _watch([*servers, edge], settings, stopping)
+                    restarts.listen()
+                    await _keep(watch, [*fleet.servers, edge], stopping)
         finally:
-            await _stop(servers, edge, settings.drain_timeout)
+            await restarts.close()
+            await _stop(fleet.all, edge, reloader.configuration.settings.drain_timeout)
 
 
 async def serve(configuration: Configuration) -> None:
@@ -104,9 +115,9 @@ async def serve(configuration: Configuration) -> None:
         ]
         try:
             await _first(stopping, asyncio.gather(*(server.start() for server in servers)))
-            async with control.listening(servers[0].port, reloader.answer):
+            async with control.listening(servers[0].port, {"reload": reloader.answer}):
                 typer.echo(json.dumps({"ports": [server.port for server in servers]}))
-                await _watch(servers, settings, stopping)
+                await _keep(_watch_of(settings), servers, stopping)
         finally:
             await _stop(servers, None, settings.drain_timeout)
 
@@ -233,6 +244,7 @@ def _end_lease(settings: Settings) -> Callable[[str], Awaitable[None]]:
 
 def _stopping() -> asyncio.Event:
     event = asyncio.Event()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # which would end it, until it listens to that
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, event.set)
     return event
@@ -262,31 +274,31 @@ def _own_model(settings: Settings, endpoint: Endpoint | None) -> str | None:
     return default_model.model_of(settings) or (endpoint.default_model if endpoint else None)
 
 
-def _addresses(
-    settings: Settings, servers: Sequence[ServerProcess], certificate: EdgeCertificate | None
-) -> Addresses:
-    lanes: dict[str, list[tuple[str, int]]] = {}
-    for server in servers:
-        lanes.setdefault(server.lane, []).append((server.host, server.port))
+def _addresses(settings: Settings, fleet: Fleet, certificate: EdgeCertificate | None) -> Addresses:
     return Addresses(
         host=settings.api_host,
         port=settings.api_port,
         symbols=settings.symbols_address,
         origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port,
-        lanes=lanes,
+        lanes=lanes_of(fleet.servers),
         tls=certificate.transport_socket if certificate else None,
+        folder=fleet.edge.run_dir,
     )
 
 
-async def _watch(children: Sequence[Child], settings: Settings, stopping: asyncio.Event) -> None:
+def _watch_of(settings: Settings) -> Watch:
+    return Watch(settings.health_timeout, settings.drain_delay + settings.drain_timeout + STOP_MARGIN_S)
+
+
+async def _keep(watch: Watch, children: Sequence[Child], stopping: asyncio.Event) -> None:
     """Replaces what exits or hangs, until stopping is set."""
-    drain_s = settings.drain_delay + settings.drain_timeout + STOP_MARGIN_S
-    watchdogs = [Watchdog(child, settings.health_timeout, drain_s) for child in children]
-    await _first(stopping, asyncio.gather(*(watchdog.keep() for watchdog in watchdogs)))
+    for child in children:
+        watch.add(child)
+    await _first(stopping, asyncio.ensure_future(watch.keep()))
 
 
-async def _first(stopping: asyncio.Event, job: "asyncio.Future[list[None]]") -> None:
+async def _first(stopping: asyncio.Event, job: "asyncio.Future[Any]") -> None:
     """Waits for the job or for the order to stop, whichever comes first; raises what the job raises."""
     order = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((order, job), return_when=asyncio.FIRST_COMPLETED)

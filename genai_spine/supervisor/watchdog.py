@@ -146,6 +146,43 @@ class Watchdog:
         log.error(f"{self.child.kind}_{what}", **self.child.labels, **details)
 
 
+class Watch:
+    """Watchdogs of children that come and go."""
+
+    def __init__(self, timeout_s: float, closed_s: float) -> None:
+        """Both as of each Watchdog."""
+        self._timeout_s = timeout_s
+        self._closed_s = closed_s
+        self._tasks: list[tuple[Child, asyncio.Task[None]]] = []
+        self._problem: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def add(self, child: Child) -> None:
+        """Begins to watch a child that has been started."""
+        task = asyncio.create_task(Watchdog(child, self._timeout_s, self._closed_s).keep())
+        task.add_done_callback(self._ended)
+        self._tasks.append((child, task))
+
+    async def remove(self, child: Child) -> None:
+        """Watches a child no more."""
+        tasks = [task for one, task in self._tasks if one is child]
+        self._tasks = [pair for pair in self._tasks if pair[0] is not child]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def keep(self) -> None:
+        """Ends by being cancelled, and then watches nobody; raises what a watchdog raises."""
+        try:
+            await asyncio.shield(self._problem)
+        finally:
+            for child, _ in list(self._tasks):
+                await self.remove(child)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and not self._problem.done():
+            self._problem.set_exception(task.exception() or AssertionError("a watchdog ended"))
+
+
 async def abort(process: Process) -> None:
     """SIGABRT, for a stack trace of where it hangs; SIGKILL after STACK_DUMP_S."""
     with contextlib.suppress(ProcessLookupError):  # it ended in between

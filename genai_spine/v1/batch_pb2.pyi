@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("items", "template", "inputs", "max_concurrency", "max_failures", "is_sequential", "reuse_results_of", "provider_batch")
+    __slots__ = ("items", "template", "inputs", "max_concurrency", "max_failures", "is_sequential", "reuse_results_of", "provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class Batch(_message.Message):
     IS_SEQUENTIAL_FIELD_NUMBER: _ClassVar[int]
     REUSE_RESULTS_OF_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_BATCH_FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_BATCH_PULL_BACK_S_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[BatchItem]
     template: _item_work_pb2.ItemWork
     inputs: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
@@ -31,7 +33,9 @@ class Batch(_message.Message):
     is_sequential: bool
     reuse_results_of: str
     provider_batch: bool
-    def __init__(self, items: _Optional[_Iterable[_Union[BatchItem, _Mapping]]] = ..., template: _Optional[_Union[_item_work_pb2.ItemWork, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., max_concurrency: _Optional[int] = ..., max_failures: _Optional[int] = ..., is_sequential: _Optional[bool] = ..., reuse_results_of: _Optional[str] = ..., provider_batch: _Optional[bool] = ...) -> None: ...
+    provider_batch_fallback: str
+    provider_batch_pull_back_s: int
+    def __init__(self, items: _Optional[_Iterable[_Union[BatchItem, _Mapping]]] = ..., template: _Optional[_Union[_item_work_pb2.ItemWork, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., max_concurrency: _Optional[int] = ..., max_failures: _Optional[int] = ..., is_sequential: _Optional[bool] = ..., reuse_results_of: _Optional[str] = ..., provider_batch: _Optional[bool] = ..., provider_batch_fallback: _Optional[str] = ..., provider_batch_pull_back_s: _Optional[int] = ...) -> None: ...
 
 class BatchItem(_message.Message):
     __slots__ = ("item_id", "work")

@@ -16,6 +16,7 @@ from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.v1.message_pb2 import ROLE_USER, ContentPart, Message
 from genai_spine.v1.run_service_pb2_grpc import RunServiceStub
 from tests.acceptance.test_deaths import running
+from tests.acceptance.test_run_deaths import TAKEN_OVER, maker, servers
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
 from tests.waiting import until
@@ -35,14 +36,14 @@ def variables(openai_upstream: UpstreamProcess, database_url: str) -> dict[str, 
     }
 
 
-def batch() -> work_pb2.Work:
+def batch(items: int = ITEMS) -> work_pb2.Work:
     def item(number: int) -> batch_pb2.BatchItem:
         said = Message(role=ROLE_USER, content=[ContentPart(text=f"item {number}")])
         request = completions.CreateCompletionRequest(model="gpt-4o", messages=[said])
         return batch_pb2.BatchItem(work=item_work_pb2.ItemWork(completion=request))
 
-    items = map(item, range(ITEMS))
-    return work_pb2.Work(batch=batch_pb2.Batch(items=items, max_concurrency=IN_FLIGHT))
+    made = map(item, range(items))
+    return work_pb2.Work(batch=batch_pb2.Batch(items=made, max_concurrency=IN_FLIGHT))
 
 
 async def items_of(runs: Any, run_id: str) -> list[batch_pb2.RunItem]:
@@ -86,3 +87,23 @@ async def test_batch_survives_the_death_of_its_worker_and_repeats_only_what_was_
     told = Counter(int(event.data["index"]) for event in events if event.event_type == "item_completed")
     assert told == dict.fromkeys(range(ITEMS), 1)
     assert "orphan_detected" in [event.event_type for event in events]
+
+
+async def test_batch_of_a_retiring_worker_is_left_to_another_one_and_no_item_is_paid_twice(
+    variables: dict[str, str], tmp_path: Path, openai_upstream: UpstreamProcess
+) -> None:
+    openai_upstream.script(default=Reply(["done"], headers_delay_s=0.1))
+    items, patient = 60, variables | {"GENAI_LEASE_TTL": "60"}
+    url = patient.pop("GENAI_DATABASE_URL")
+    async with servers(2, tmp_path, patient, url) as found:
+        run = await found[0].runs.CreateRun(pb.CreateRunRequest(work=batch(items)))
+        making, other = await maker(found, run.run_id)
+        await until(lambda: len(openai_upstream.bill()) >= items // 4)
+        making.process.send_signal(signal.SIGUSR2)
+        ended = await other.wait(run.run_id)
+        events = await other.events(run.run_id)
+        assert (ended.status, ended.attempt, ended.item_counts.completed) == ("completed", 1, items)
+        assert ended.worker_id != making.id
+        assert await asyncio.to_thread(making.process.wait, 20) == 0
+    assert [event for event in events if event in TAKEN_OVER] == TAKEN_OVER
+    assert len(openai_upstream.bill()) == items

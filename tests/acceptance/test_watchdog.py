@@ -32,7 +32,7 @@ import signal, time
 def stuck_for_good(*_):
     time.sleep(600)
 signal.signal(signal.SIGUSR1, lambda *_: time.sleep({HEALTH_S / 2}))
-signal.signal(signal.SIGUSR2, stuck_for_good)
+signal.signal(signal.SIGVTALRM, stuck_for_good)
 """
 
 
@@ -132,7 +132,7 @@ async def test_stopped_server_is_replaced_and_named_in_the_log(service: Service)
 
 async def test_log_has_the_stack_of_a_server_whose_event_loop_is_blocked(service: Service) -> None:
     pid = service.pid("serve")
-    os.kill(pid, signal.SIGUSR2)
+    os.kill(pid, signal.SIGVTALRM)
     await replaced(service, "serve", pid)
     await answered(service.said["url"])
     assert "Fatal Python error: Aborted" in service.log()

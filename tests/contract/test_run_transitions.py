@@ -274,6 +274,26 @@ async def test_of_many_that_take_a_run_over_one_gets_it(database: Database):
     ]
 
 
+async def test_a_run_that_was_left_is_taken_over_at_once_and_no_death_is_counted(database: Database):
+    transitions, leases, workers = Transitions(database), Leases(database), WorkerRows(database)
+    run = a_run()
+    await submit(database, run)
+    for name in ("old", "new"):
+        await leases.take(name, "cpu", 60.0)
+        await workers.write(Worker(worker_id=name, lanes=["cpu"]))
+    await RunQueue(database).claim("old", everything, 1)
+    orphans = Orphans(database, most=0)
+    assert await orphans.take("new", Served(("cpu",)), 10) == []
+    assert await transitions.leave(Owner(run.run_id, 1, "old"))
+    assert not await transitions.leave(Owner(run.run_id, 1, "old"))
+    assert not await transitions.complete(Owner(run.run_id, 1, "old"), WorkResponse(), ())
+    [orphan] = await orphans.take("new", Served(("cpu",)), 10)
+    assert not orphans.is_used_up(orphan, "new")
+    [mine] = await orphans.mine("new")
+    assert mine.recoveries == 0
+    assert await transitions.complete(Owner(run.run_id, 1, "new"), WorkResponse(), ())
+
+
 @pytest.mark.parametrize("step", ["complete", "fail", "cancel", "replay", "expire"])
 async def test_a_transition_that_is_cut_leaves_nothing_half_written(
     database: Database, monkeypatch: pytest.MonkeyPatch, step: str

@@ -143,7 +143,7 @@ class Running:
 
     async def idle(self) -> None:
         """Returns when no call runs any more; the last line of a call's log may come after its answer."""
-        await until(lambda: not self.server.interceptor.running)
+        await until(lambda: not self.server.lifecycle.running)
 
     async def post(self, path: str, body: Any, **metadata: str) -> "Posted":
         """A body by OpenAI's path, through the RPC that the edge calls; never raises RpcError."""

@@ -140,7 +140,7 @@ class TestSecrets:
         made = await server.key()
         assert not made.key.HasField("last_use_time")
         await _complete(server, made.secret)
-        authenticator = server.service.server.interceptor.authenticator
+        authenticator = server.service.server.lifecycle.authenticator
         assert authenticator is not None
         await authenticator._write_uses()
         request = pb.GetKeyRequest(key_id=made.key.id)
@@ -151,7 +151,7 @@ class TestSecrets:
         self, server: Keyed, monkeypatch: pytest.MonkeyPatch
     ):
         made = await server.key("keys:admin")
-        authenticator: Any = server.service.server.interceptor.authenticator
+        authenticator: Any = server.service.server.lifecycle.authenticator
         read, count = authenticator._lookups._by_digests, 0
 
         async def counted(digests: Sequence[str]) -> Any:

@@ -173,7 +173,7 @@ async def test_the_access_log_counts_what_runs(service: Running) -> None:
     service.openai.script(Reply(["abcd"] * 50, interval_s=0.01))
     stream = service.completions.StreamCompletion(asked())
     await stream.read()
-    assert service.server.interceptor.running == 1
+    assert service.server.lifecycle.running == 1
     stream.cancel()
     await service.openai.bill.until(lambda bill: bill[0].disconnected)
     await failure(service.completions.CreateCompletion(asked(temperature=3)))

@@ -262,7 +262,7 @@ async def test_a_reload_changes_the_limits_of_the_settings(all_upstreams: Upstre
         changed = {"rate_limit_requests_per_minute": 1, "max_concurrent_calls": 7}
         running_server = server.service.server
         await running_server.reload(running_server.settings.model_copy(update=changed))
-        assert running_server.interceptor.queue.limits.running == 7
+        assert running_server.lifecycle.queue.limits.running == 7
         await _completion(server, made.secret)
         assert (await _refused(server, made.secret)).metadata["limit"] == "1"
 
@@ -300,7 +300,7 @@ async def test_a_full_server_refuses_before_any_work(upstreams: Upstreams):
         posted = await service.chat()
         assert (posted.problem["status"], posted.headers["retry-after"]) == (503, "1")
         assert "x-genai-refused" not in posted.headers  # there is no other server to ask
-        service.server.interceptor.servers = 2
+        service.server.lifecycle.servers = 2
         posted = await service.chat()
         assert posted.headers["x-genai-refused"] == "full"
         assert "x-should-retry" not in posted.headers
@@ -314,7 +314,7 @@ async def test_a_call_waits_for_its_turn_in_a_full_server(upstreams: Upstreams):
         service.openai.script(*(Reply(f"{n}", first_delay_s=0.05) for n in range(4)))
         made = await asyncio.gather(*(service.completions.CreateCompletion(asked()) for _ in range(4)))
         assert len(made) == 4
-        await until(lambda: service.server.interceptor.queue.running == 0)
+        await until(lambda: service.server.lifecycle.queue.running == 0)
 
 
 async def test_a_wait_in_a_full_server_is_bounded(upstreams: Upstreams):

@@ -136,7 +136,7 @@ async def test_failed_call_is_logged_with_its_reason(service: Running) -> None:
 async def test_cancelled_call_is_logged(service: Running) -> None:
     service.openai.script(Reply(text="late", headers_delay_s=30))
     call = service.completions.CreateCompletion(asked("never mind"))
-    await until(lambda: service.server.interceptor.running > 0)
+    await until(lambda: service.server.lifecycle.running > 0)
     call.cancel()
     entry = await logged(service)
     assert entry.code == "CANCELLED"
@@ -264,7 +264,7 @@ def model_request() -> Any:
 async def test_off_by_default_leaves_no_row(all_upstreams: Upstreams, database_url: str) -> None:
     all_upstreams.reset()
     async with running(all_upstreams, database_url) as service:
-        assert service.server.interceptor.request_log is None
+        assert service.server.lifecycle.request_log is None
         await ask(service, COMPLETE, asked(), TENANT, x_genai_request_log="on")
         await ask(service, STREAM, asked(), TENANT)
         assert await count(service) == 0

@@ -309,13 +309,6 @@ async def test_submission_names_the_item_or_input_that_is_wrong(booked: Running)
     assert await refused(batch_pb2.Batch(template=template, inputs=[blank])) == ["inputs[0]"]
 
 
-async def test_batch_of_a_provider_is_refused_and_not_passed_over(booked: Running) -> None:
-    request = pb.CreateRunRequest(work=batch_of(item("a"), provider_batch=True))
-    refused = await failure(stub(booked).CreateRun(request))
-    assert refused.reason == "UNSUPPORTED_OPTION"
-    assert refused.metadata["field"] == "work.batch.provider_batch"
-
-
 def params(**fields: Any) -> Struct:
     found = Struct()
     found.update(fields)

@@ -298,6 +298,6 @@ async def test_header_that_is_no_tenant_is_refused(service: Running, tenant: str
 
 async def test_without_a_header_the_tenant_is_the_default_one(service: Running) -> None:
     answer = await service.completions.CreateCompletion(asked())
-    await until(lambda: not service.server.interceptor.running)
+    await until(lambda: not service.server.lifecycle.running)
     (row,) = await executions_of(service, answer.request_id, "default-tenant")
     assert row.tenant_id == "default-tenant"

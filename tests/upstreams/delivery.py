@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.upstreams.bill import Entry
 from tests.upstreams.reply import Reply
 
+RELEASED = web.AppKey("released", asyncio.Event)  # what is held goes on
 FOREVER_S = 3600.0  # a stalled answer; the client goes long before
 BREAKS = ("stall", "close", "reset")  # faults after which nothing more is sent
 
@@ -59,7 +60,13 @@ async def deliver(request: web.Request, entry: Entry, reply: Reply, answer: Answ
     entry.status = answer.status
     await response.prepare(request)
     await asyncio.sleep(reply.first_delay_s)
-    await _write_all(response, entry, _writes(events, reply), reply.interval_s)
+    writes = _writes(events, reply)
+    if reply.is_held:
+        first = writes[: len(writes) > 1]
+        await _write_all(response, entry, first, 0.0)
+        await request.app[RELEASED].wait()
+        writes = writes[len(first) :]
+    await _write_all(response, entry, writes, reply.interval_s)
     if breaks:
         return await _break_off(request, entry, reply, response)
     entry.finished, entry.ended_at = complete, time.monotonic()

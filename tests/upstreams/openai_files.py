@@ -13,7 +13,7 @@ from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.openai_errors import error
 from tests.upstreams.reply import Reply
-from tests.upstreams.samples import count_tokens
+from tests.upstreams.samples import count_tokens, echo
 from tests.upstreams.server import Refused, Upstream
 
 CREATED = 1795219200
@@ -180,6 +180,10 @@ class FileCabinet:
         asked = line["body"]
         given = count_tokens(json.dumps(asked.get("messages") or asked.get("input")))
         body = {"id": f"answer-{line['custom_id']}", "model": self.model or asked["model"]}
+        if batch["endpoint"] == "/v1/chat/completions":
+            message = {"role": "assistant", "content": echo(asked["messages"]), "refusal": None}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+            body |= {"object": "chat.completion", "created": CREATED, "choices": [choice]}
         if batch["endpoint"] == "/v1/responses":
             details = {"cached_tokens": self.cached_tokens}
             body["usage"] = {"input_tokens": given, "output_tokens": 7, "total_tokens": given + 7}

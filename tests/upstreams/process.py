@@ -68,6 +68,10 @@ class UpstreamProcess:
         """See Upstream.script; default: for all requests, or for the model or path `on`."""
         self._call("/_script", {"replies": replies, "on": on, "default": default})
 
+    def release(self) -> None:
+        """See Upstream.release."""
+        self._call("/_release", {})
+
     def reset(self) -> None:
         self._call("/_reset", {})
 

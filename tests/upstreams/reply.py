@@ -81,6 +81,7 @@ class Reply(Content, frozen=True, forbid_unknown_fields=True, kw_only=True):
     interval_s: float = 0.0  # between two writes
     events_per_write: int = 1  # 0: the whole stream in one write
     bytes_per_write: int | None = None  # cut here instead, in the middle of events and of characters
+    is_held: bool = False  # after the first write (a whole answer: before it) until POST /_release
     comment: str | None = None  # an SSE comment before every event
     line_end: Literal["\n", "\r\n"] = "\n"
 

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from tests.upstreams.bill import Bill, Entry
-from tests.upstreams.delivery import Answer, deliver, scripted_answer
+from tests.upstreams.delivery import RELEASED, Answer, deliver, scripted_answer
 from tests.upstreams.reply import Reply
 
 MAX_BODY_BYTES = 256 * 2**20
@@ -61,6 +61,7 @@ class Upstream:
         self._queues: dict[str | None, deque[Reply]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
         self._closing = False
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -77,6 +78,11 @@ class Upstream:
         self.defaults.clear()
         self.refuses.clear()
         self.default = self._first_default
+        self._released.clear()
+
+    def release(self) -> None:
+        """Sends the rest of answers that are held, and holds no further ones."""
+        self._released.set()
 
     def routes(self) -> list[web.RouteDef]:
         raise NotImplementedError
@@ -95,7 +101,9 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app[RELEASED] = self._released
         app.add_routes([web.get("/_bill", self._get_bill), web.post("/_reset", self._post_reset)])
+        app.add_routes([web.post("/_release", self._post_release)])
         app.add_routes([web.post("/_script", self._post_script), *self.routes()])
         self._closing = False
         self._runner = web.AppRunner(
@@ -175,6 +183,10 @@ class Upstream:
 
     async def _post_reset(self, request: web.Request) -> web.Response:
         self.reset()
+        return web.json_response({})
+
+    async def _post_release(self, request: web.Request) -> web.Response:
+        self.release()
         return web.json_response({})
 
     async def _post_script(self, request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ from genai_spine.providers.base import Endpoint, Option, Route
 from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
 from genai_spine.providers.http.event_stream import ServerSentEvents
 from genai_spine.providers.openai import azure, chat, chat_answer, embeddings, responses_request
+from genai_spine.providers.openai.batch_api import OpenAIBatches
 from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
 from genai_spine.providers.openai.entra import Entra
 from genai_spine.providers.openai.errors import failure
@@ -67,6 +68,7 @@ class Dialect:
     # It may store answers by itself: is told not to where the request says a word about storing.
     stores: bool = False
     azure: bool = False  # addresses by deployment, and Entra's tokens where there is no key
+    batches: bool = False  # it has OpenAI's batch API, at half the price
     local: bool = False
 
 
@@ -129,6 +131,7 @@ class OpenAI(Media, Files):
         url = azure.address(endpoint) if dialect.azure else endpoint.base_url
         self.http = HttpClient(replace(endpoint, base_url=url), headers)
         self.sdk = Sdk(replace(endpoint, base_url=url), headers, self._authorization, self._fail)
+        self.batch_api = OpenAIBatches(self) if dialect.batches else None
 
     def stream(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
@@ -251,6 +254,14 @@ class OpenAI(Media, Files):
             body.pop("api", None)
         path = self._path(path, model)
         return PreparedRequest(path, msgspec.json.encode(body), reading)
+
+    def written(self, request: pb.CreateCompletionRequest, model: str) -> PreparedRequest:
+        """Request for an answer that is no stream. Errors: those of writing it."""
+        return self._write(request, model, stream=False)
+
+    def refuse(self, reply: Reply, model: str) -> NoReturn:
+        """Raises what a reply other than 200 means."""
+        self._fail(reply, model)
 
     def _path(self, path: str, model: str) -> str:
         """Path below the base URL, which with Azure's deployments holds the model."""

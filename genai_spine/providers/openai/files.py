@@ -137,12 +137,12 @@ class Files(Provider):
         for id in (batch.output_file_id, batch.error_file_id):
             if not id:
                 continue
-            async with aclosing(self._lines(id, call)) as lines:
+            async with aclosing(self.lines_of(id, call)) as lines:
                 async for data in lines:
                     line = self.http.decode(data, LINE)
                     yield line.custom_id, self._execution(line, batch)
 
-    async def _lines(self, file_id: str, call: Call) -> AsyncGenerator[bytes]:
+    async def lines_of(self, file_id: str, call: Call) -> AsyncGenerator[bytes]:
         """Lines of a file as its bytes arrive, empty ones left out."""
         partial = b""
         async with aclosing(self.read_file(file_id, call)) as chunks:

@@ -41,6 +41,7 @@ class Recorder(Provider):
         self.provider = provider
         self.folder = folder
         self.options, self.local, self.schema = provider.options, provider.local, provider.schema
+        self.batch_api = provider.batch_api
         self._secrets = secrets_of(provider.endpoint)
 
     async def stream(

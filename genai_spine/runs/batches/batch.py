@@ -25,7 +25,9 @@ from genai_spine.errors import BudgetExceeded, ServiceUnavailable, SpineError
 from genai_spine.runs import names
 from genai_spine.runs.batches.item_ends import ItemEnds
 from genai_spine.runs.execution import failures
-from genai_spine.runs.execution.context import Handler, RunContext, RunFailed, Stopped, labels_of
+from genai_spine.runs.execution.context import Handler, Left, RunContext, RunFailed, Stopped, labels_of
+from genai_spine.runs.provider_batches.batches import ProviderBatches
+from genai_spine.runs.provider_batches.pool import RunPool
 from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem
 from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
@@ -56,9 +58,10 @@ class BatchWork:
 
     rows: ItemRows
     handler: Callable[[str], Handler | None]
+    provider_batches: ProviderBatches | None = None  # None: nothing goes to providers as a batch
 
     async def run(self, context: RunContext) -> WorkResponse:
-        """Makes the items that have not ended. Raises RunFailed, Stopped and OwnerLost."""
+        """Makes the items that have not ended. Raises RunFailed, Stopped, Left and OwnerLost."""
         run_id = context.run.run_id
         counts = await _patiently(lambda: self.rows.counts(run_id)) or BatchCounts()
         counts.pending += counts.running  # of whoever made the run before
@@ -69,9 +72,7 @@ class BatchWork:
         async with ItemEnds(self.rows, context.owner, counts, most) as ends:
             making = _Making(self, context, ends, calls)
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(most, counts.pending)):
-                        group.create_task(making.make())
+                await making.make_all(most)
             except ExceptionGroup as several:
                 raise several.exceptions[0] from None
         response = _response(context.run, counts)
@@ -81,6 +82,8 @@ class BatchWork:
             raise RunFailed(Failure(making.spent, response=response.SerializeToString()))
         if making.has_too_many_failures:
             raise RunFailed(_too_many(batch.max_failures, counts, response))
+        if context.is_leaving() and counts.pending:
+            raise Left
         return response
 
 
@@ -94,6 +97,7 @@ class _Making:
     calls: dict[str, list[str]]  # ids of earlier calls, by step
     spent: pb.RunError | None = None  # the run's own budget has no room for a further call
     _read: deque[PendingItem] = field(default_factory=deque)
+    _pooled: set[int] = field(default_factory=set)  # places of items that are in a provider's batch
     _place: int = -1  # of the last item that was read
     _has_more: bool = True
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -104,6 +108,28 @@ class _Making:
         batch = self.context.run.work.batch
         return batch.HasField("max_failures") and self.ends.counts.failed >= batch.max_failures
 
+    async def make_all(self, most: int) -> None:
+        """Makes all items: what goes to providers as batches beside the others, then what comes back."""
+        batches = self.work.provider_batches
+        if batches is None or not self.context.run.work.batch.provider_batch:
+            await self._make_at_once(most)
+            return
+        rows, context = self.work.rows, self.context
+        pool = RunPool(batches, rows, context, self.ends, lambda: self.has_too_many_failures)
+        await pool.submit()
+        self._pooled = pool.places
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pool.collect())
+            group.create_task(self._make_at_once(most))
+        self.calls = await _patiently(lambda: rows.calls(context.run.run_id))
+        self._place, self._has_more = -1, True
+        await self._make_at_once(most)
+
+    async def _make_at_once(self, most: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(most, self.ends.counts.pending)):
+                group.create_task(self.make())
+
     async def make(self) -> None:
         """Makes one item after the other until none is left."""
         while (item := await self._next()) is not None:
@@ -112,15 +138,19 @@ class _Making:
 
     async def _next(self) -> PendingItem | None:
         async with self._reading:
-            if self.context.is_stopping() or self.has_too_many_failures or self.spent is not None:
+            is_over = self.context.is_stopping() or self.context.is_leaving()
+            if is_over or self.has_too_many_failures or self.spent is not None:
                 return None
-            if not self._read and self._has_more:
-                run_id, after = self.context.run.run_id, self._place
-                found = await _patiently(lambda: self.work.rows.pending(run_id, after, READ_AT_ONCE))
-                self._read.extend(found)
-                self._has_more = len(found) == READ_AT_ONCE
-                self._place = found[-1].place if found else after
+            while not self._read and self._has_more:
+                await self._read_more()
             return self._read.popleft() if self._read else None
+
+    async def _read_more(self) -> None:
+        run_id, after = self.context.run.run_id, self._place
+        found = await _patiently(lambda: self.work.rows.pending(run_id, after, READ_AT_ONCE))
+        self._read.extend(item for item in found if item.place not in self._pooled)
+        self._has_more = len(found) == READ_AT_ONCE
+        self._place = found[-1].place if found else after
 
     async def _end_of(self, item: PendingItem) -> ItemEnd:
         """Makes an item, again where a repeat can mend what went wrong."""

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from genai_spine import validation
-from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.errors import InvalidFields
 from genai_spine.pipelines import definition
 from genai_spine.runs import names
 from genai_spine.runs.execution.context import content_hash
@@ -45,15 +45,11 @@ def members(work: Work) -> set[str]:
 async def items_of(work: Work) -> SubmittedItems:
     """Items of a batch; none of other work.
 
-    Errors: InvalidFields, naming the item or the input; UnsupportedOption.
+    Errors: InvalidFields, naming the item or the input.
     """
     if work.WhichOneof("request") != names.BATCH:
         return NO_ITEMS
     batch = work.batch
-    if batch.provider_batch:
-        raise UnsupportedOption(
-            field=f"{PATH}.provider_batch", provider="spine", option="batches of providers as a part of runs"
-        )
     rows = await asyncio.to_thread(_rows, batch)  # there may be 50,000
     return SubmittedItems(rows, reused_from=batch.reuse_results_of)
 

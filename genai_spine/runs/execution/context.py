@@ -41,6 +41,10 @@ class Stopped(Exception):
         self.response = response
 
 
+class Left(Exception):
+    """Work that ended at a boundary between two steps, so that another process goes on with it."""
+
+
 class RunFailed(Exception):
     """The work came to its end, and that is a failure."""
 
@@ -59,6 +63,7 @@ class RunContext:
     steps: StepRows
     writer: EventWriter
     is_stopping: Callable[[], bool] = lambda: False  # no further step is to begin
+    is_leaving: Callable[[], bool] = lambda: False  # nor here: another process is to make it
     stop_reason: Callable[[], str] = lambda: ""  # of whoever asked for that
     _ordinals: Counter[str] = field(default_factory=Counter)
     _written: Counter[str] = field(default_factory=Counter)

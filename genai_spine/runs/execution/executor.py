@@ -18,6 +18,7 @@ from genai_spine.runs.execution import failures
 from genai_spine.runs.execution.callers import RunCallers, remaining_s
 from genai_spine.runs.execution.context import (
     Handler,
+    Left,
     OwnerLost,
     RunContext,
     RunFailed,
@@ -76,8 +77,18 @@ class RunExecutor:
     combinators: Mapping[str, Combinator] = field(default_factory=dict)  # by the member: batch
     running: dict[str, RunningRun] = field(default_factory=dict)  # by run id
     claimed: dict[str, tuple[pb.Run, Submitter]] = field(default_factory=dict)  # as claims read them, by id
+    is_leaving: bool = False  # its process retires: runs of several steps are left to others between two
     completed: int = 0
     failed: int = 0
+
+    async def is_combined(self, run_id: str) -> bool:
+        """Whether a run is made of parts that a combinator puts together; its row is kept for execute()."""
+        if run_id not in self.claimed:
+            found = await self._patiently(lambda: self.rows.with_submitter(run_id))
+            if found is None:
+                return False
+            self.claimed[run_id] = found
+        return self.claimed[run_id][0].work.WhichOneof("request") in self.combinators
 
     async def execute(self, owner: Owner) -> None:
         """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged."""
@@ -112,6 +123,8 @@ class RunExecutor:
                 response, steps = await self._answer(run, submitter, entry)
         except Stopped as stopped:
             await self._cancelled(entry, stopped.response)
+        except Left:
+            await self._leave(entry)
         except RunFailed as failed:
             await self._fail(entry, failed.failure)
         except TimeoutError:
@@ -144,8 +157,16 @@ class RunExecutor:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
         call = await self._patiently(lambda: self.callers.call(run, submitter))
-        is_stopping, reason = (lambda: bool(entry.cancel_mode)), (lambda: entry.cancel_reason)
-        context = RunContext(run, entry.owner, call, self.steps, self.writer, is_stopping, reason)
+        context = RunContext(
+            run,
+            entry.owner,
+            call,
+            self.steps,
+            self.writer,
+            is_stopping=lambda: bool(entry.cancel_mode),
+            is_leaving=lambda: self.is_leaving,
+            stop_reason=lambda: entry.cancel_reason,
+        )
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []
         if (handler := self.handlers.get(member)) is None:
@@ -162,6 +183,13 @@ class RunExecutor:
         step = {"step_id": step_id, "name": run.name, "type": member, "ordinal": 1, "status": "completed"}
         step |= {"attempt": run.attempt, "started_at": started, "execution_ids": list(rows)}
         return response, [step]
+
+    async def _leave(self, entry: RunningRun) -> None:
+        """Leaves a run to another process; for the engine it ends as one whose process stops."""
+        await self._patiently(lambda: self.writer.flush(entry.owner.run_id))
+        await self._patiently(lambda: self.transitions.leave(entry.owner))
+        log.info("run_left", run_id=entry.owner.run_id)
+        raise asyncio.CancelledError
 
     async def _fail(self, entry: RunningRun, failure: Failure) -> None:
         await self._end(entry, lambda: self.transitions.fail(entry.owner, failure))

@@ -14,6 +14,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import EXECUTOR, WORKER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.tables import run_workers, runs, stands
+from genai_spine.store.runs.transitions import NOBODY
 from genai_spine.store.tables import leases
 
 _live = (
@@ -133,9 +134,12 @@ class Orphans:
 
 
 def _counts(orphan: Orphan, executor_id: str) -> bool:
-    """Whether a takeover counts: not by the process itself that lost its lease, and lives on as <id>.1.
+    """Whether a takeover counts: not of a run that was left on purpose, and not by the process itself that
+    lost its lease, and lives on as <id>.1.
 
     That it lost the work of a run under the very same id counts.
     """
     was, now = orphan.executor_id, executor_id
+    if was == NOBODY:
+        return False
     return was == now or was.partition(".")[0] != now.partition(".")[0]

@@ -176,6 +176,28 @@ run_items = sa.Table(
     sa.Index("ix_run_items_status", "run_id", "status", "place"),
 )
 
+# Batches of providers that completions of a batch run were sent in. The ledger's rows say what was sent in
+# each: their request_id is the id here, their step_id the item, and their own id the line's.
+provider_batches = sa.Table(
+    "run_provider_batches",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("run_id"),
+    _number("part"),  # place in the order in which those of the run were begun
+    _text("provider"),
+    _text("model"),
+    _text("path"),  # of the provider's API that answers the lines
+    _text("state"),  # preparing, sending, sent, ended; dropped: it never came to be
+    _number("item_count", 0),
+    sa.Column("batch_id", sa.Text),  # the provider's
+    _time("created_at"),
+    sa.Column("sent_at", Utc),  # nothing was sent before; NULL: nothing was sent
+    _time("looked_at"),  # the provider was asked for it, by whoever claimed it with that
+    sa.UniqueConstraint("run_id", "part", name="uq_run_provider_batches_part"),
+    _partial("uq_run_provider_batches_batch", "batch_id IS NOT NULL", "provider", "batch_id", unique=True),
+    _partial("ix_run_provider_batches_open", "state <> 'ended' AND state <> 'dropped'", "run_id"),
+)
+
 dead_letters = sa.Table(
     "dead_letters",
     metadata,

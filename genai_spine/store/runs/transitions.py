@@ -14,11 +14,12 @@ from sqlalchemy import ColumnElement, insert, null, select, update
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
-from genai_spine.store.runs.news import CANCEL, QUEUE, Change, changing
+from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
+NOBODY = ""  # in the place of the process that makes a run: the one before has left it to others
 MAX_EXPIRED = 200  # waiting runs whose deadline has passed, in one transaction
 EXPIRED = pb.RunError(
     type="timeout", message="its deadline passed while it waited", category="TIMEOUT", is_retryable=False
@@ -114,6 +115,13 @@ class Transitions:
         """running to cancelled."""
         async with changing(self._database) as change:
             return await self._cancel(change, owner, {"status": "cancelled", "response": response}, reason)
+
+    async def leave(self, owner: Owner) -> bool:
+        """Leaves a run to whoever takes it over; it stays running. False: it is not its own any more."""
+        async with changing(self._database) as change:
+            left = await change.execute(update(runs).where(*owner.holds).values(executor_id=NOBODY))
+            change.topics.add(ORPHANS)
+            return bool(left.rowcount)
 
     async def expire(self) -> int:
         """Fails runs that still wait when their deadline passes; returns how many.

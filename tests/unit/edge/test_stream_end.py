@@ -7,7 +7,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError
 
 from genai_spine.call import Call
-from genai_spine.edge.interceptor import RunningStreams
+from genai_spine.edge.running_calls import RunningStreams
 from genai_spine.edge.stream_end import NO_MESSAGE, last_message
 from genai_spine.errors import ProviderError, ServiceUnavailable, SpineError
 from genai_spine.http_answer import error_body

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import socket
 import stat
 import sys
@@ -15,7 +16,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from genai_spine.json_schema.from_proto import ProtoSchemas
-from genai_spine.supervisor import envoy
+from genai_spine.supervisor import endpoints, envoy
 from genai_spine.supervisor.envoy import Addresses, Envoy, EnvoyError
 from tests.acceptance.edge import free_port, listens
 from tests.waiting import until
@@ -66,6 +67,37 @@ def test_overlay_touches_addresses_and_who_may_call_and_nothing_else() -> None:
         f"/static_resources/clusters/spine_gpu/{endpoint}/port_value",
         "/static_resources/clusters/spine_batch/load_assignment/endpoints",  # none
     }
+
+
+def test_overlay_with_a_folder_names_the_servers_in_files_that_may_change(tmp_path: Path) -> None:
+    fixed = envoy.overlay(envoy.load(), Addresses(lanes=LANES))
+    watched = envoy.overlay(envoy.load(), Addresses(lanes=LANES, folder=tmp_path))
+    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
+    parts = (
+        "type",
+        "load_assignment",
+        "dns_lookup_family",
+        "eds_cluster_config",
+        "ignore_health_on_host_removal",
+    )
+    assert differences(fixed, watched) == {"/node", *(f"{one}/{part}" for one in clusters for part in parts)}
+    cpu = json.loads((tmp_path / "endpoints-spine_cpu.json").read_text())["resources"][0]
+    assert cpu["endpoints"] == fixed["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
+    batch = json.loads((tmp_path / "endpoints-spine_batch.json").read_text())["resources"][0]
+    assert batch["endpoints"] == []
+
+
+async def test_servers_that_are_named_later_are_known(tmp_path: Path) -> None:
+    running = Envoy(tmp_path)
+    await running.start(Addresses(port=0, lanes={"cpu": [("127.0.0.1", 1)]}, folder=tmp_path))
+    assert await running.servers() == {("127.0.0.1", 1): False}
+    endpoints.write(tmp_path, "cpu", [("127.0.0.1", 2)])
+
+    async def is_known() -> bool:
+        return await running.servers() == {("127.0.0.1", 2): False}
+
+    await until(is_known)
+    await running.stop()
 
 
 def test_overlay_puts_the_servers_into_their_lanes() -> None:

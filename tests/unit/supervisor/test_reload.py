@@ -118,7 +118,7 @@ async def test_servers_go_back_to_having_no_file(reloader: Reloader, monkeypatch
 
 async def test_signals_that_come_while_one_waits_are_one_reload(reloader: Reloader) -> None:
     reloader.listen(lambda: None)
-    async with reloader._lock:  # a reload is at work
+    async with reloader.lock:  # a reload is at work
         for text in ("second", "third"):
             write(f"aliases: {{a: {text}}}")
             for _ in range(20):

@@ -15,6 +15,7 @@ from genai_spine.supervisor.watchdog import (
     Backoff,
     Health,
     StartFailed,
+    Watch,
     Watchdog,
 )
 
@@ -158,6 +159,33 @@ async def test_process_that_ran_for_long_starts_with_a_clean_record(monkeypatch:
     logs = await kept(child, done)
     assert restarts.left == 0
     assert {entry.get("restart_in_s", 0.0) for entry in logs} == {0.0}
+
+
+async def test_children_come_and_go_under_one_watch() -> None:
+    watch = Watch(TIMEOUT_S, CLOSED_S)
+    stays, goes = ScriptedChild(), ScriptedChild()
+    keeping = asyncio.create_task(watch.keep())
+    for child in (stays, goes):
+        watch.add(child)
+        await child.steady.wait()
+    await watch.remove(goes)
+    for child in (stays, goes):
+        child.exits.put_nowait(1)
+    await stays.restarted.wait()
+    assert (stays.restarts, goes.restarts) == (1, 0)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    stays.exits.put_nowait(1)
+    await asyncio.sleep(TIMEOUT_S)
+    assert stays.restarts == 1
+
+
+async def test_fault_of_a_watchdog_ends_the_watch() -> None:
+    watch, child = Watch(TIMEOUT_S, CLOSED_S), ScriptedChild()
+    child.wait = None  # type: ignore[assignment, method-assign]  # a fault of ours
+    watch.add(child)
+    with pytest.raises(TypeError):
+        await watch.keep()
 
 
 class Restarts:

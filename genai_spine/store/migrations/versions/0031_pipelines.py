@@ -6,7 +6,7 @@ from alembic import op
 from genai_spine.store.database import Utc
 
 revision = "0031_pipelines"
-down_revision = "0027_budget_retention"
+down_revision = "0030_provider_batches"
 
 ACTIVE = sa.text("is_active")
 

@@ -10,7 +10,7 @@ from genai_spine.call import Call
 from genai_spine.errors import BudgetExceeded, ModelNotFound, ProviderRateLimited, ServiceUnavailable
 from genai_spine.runs.batches import batch, item_ends
 from genai_spine.runs.batches.batch import BatchWork
-from genai_spine.runs.execution.context import RunContext, RunFailed, Stopped
+from genai_spine.runs.execution.context import Left, RunContext, RunFailed, Stopped
 from genai_spine.store.runs.items import BatchProgress, ItemEnd, PendingItem
 from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb
@@ -87,12 +87,13 @@ async def made(
     handler: Summaries,
     *,
     is_stopping: Callable[[], bool] = lambda: False,
+    is_leaving: Callable[[], bool] = lambda: False,
     retries: int = 3,
     **fields: Any,
 ) -> WorkResponse:
     run = pb.Run(run_id="run", work=Work(batch=Batch(**fields)), options=pb.RunOptions(max_retries=retries))
     call = Call(run_id="run", cost_labels={"team": "all", "app": "a"})
-    context = RunContext(run, OWNER, call, None, None, is_stopping)  # type: ignore[arg-type]
+    context = RunContext(run, OWNER, call, None, None, is_stopping, is_leaving)  # type: ignore[arg-type]
     handlers = {"summarize": handler}
     return await BatchWork(rows, handlers.get).run(context)  # type: ignore[arg-type]
 
@@ -192,6 +193,21 @@ async def test_stop_at_a_boundary_leaves_the_rest():
         2,
         4,
     )
+
+
+async def test_a_worker_that_retires_leaves_the_rest_at_a_boundary_and_another_one_makes_it():
+    rows, handler = Rows(6), Summaries()
+    with pytest.raises(Left):
+        await made(rows, handler, is_sequential=True, is_leaving=lambda: len(handler.calls) >= 2)
+    response = await made(rows, handler)
+    assert response.batch.counts.completed == 6
+    assert sorted(text for text, _ in handler.calls) == [f"text{place}" for place in range(6)]
+
+
+async def test_a_worker_that_retires_ends_what_has_no_items_left():
+    rows, handler = Rows(2), Summaries()
+    response = await made(rows, handler, is_sequential=True, is_leaving=lambda: len(handler.calls) >= 2)
+    assert response.batch.counts.completed == 2
 
 
 async def test_work_that_nothing_here_does_fails_its_item():

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from genai_spine.errors import InvalidFields, UnsupportedOption
+from genai_spine.errors import InvalidFields
 from genai_spine.runs.batches import batch_items
 from genai_spine.v1.batch_pb2 import Batch, BatchItem
 from genai_spine.v1.capability_service_pb2 import ClassifyRequest, SummarizeRequest
@@ -126,12 +126,6 @@ async def test_equal_work_has_an_equal_hash_whatever_its_id():
     ]
     first, second, third = [row["content_hash"] for row in await rows_of(items=items)]
     assert first == second != third
-
-
-async def test_batches_of_providers_are_refused():
-    with pytest.raises(UnsupportedOption) as refused:
-        await rows_of(items=[BatchItem(work=summary("a"))], provider_batch=True)
-    assert refused.value.metadata["field"] == "work.batch.provider_batch"
 
 
 def test_work_of_a_run_keeps_the_batch_without_its_items():

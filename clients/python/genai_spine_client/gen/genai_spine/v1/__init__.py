@@ -3622,8 +3622,22 @@ class Batch(betterproto2.Message):
 
     provider_batch: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)
     """
-    Items that a provider can take as a batch at a lower price are sent as one. Where that takes too long for the
-    run's deadline, they are made at once in the end. This version refuses true. Default: false.
+    Completions whose provider has a batch API at a lower price are sent to it as a batch; all other items are made
+    as usual. Answers may take a day: with a deadline, what the provider has not answered some time before it is
+    pulled back and made as usual. Default: false.
+    """
+
+    provider_batch_fallback: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
+    """
+    What becomes of items that the provider's batch left without an answer, because it failed, expired or lost them:
+    direct makes them as usual, at the usual price; fail lets them fail. An item that the provider refused fails
+    either way. Default: direct.
+    """
+
+    provider_batch_pull_back_s: "int | None" = betterproto2.field(10, betterproto2.TYPE_INT32, optional=True)
+    """
+    Seconds before the run's deadline or timeout at which the provider's batch is pulled back. Default: a quarter of
+    the time that was left when it was sent, and at most 3600.
     """
 
 
@@ -17370,8 +17384,9 @@ class RunEvent(betterproto2.Message):
     """
     created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
     dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-    artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat
-    (nothing is new; its number is that of the last event). Of pipelines also workflow.started, workflow.completed,
+    provider_batch_sent, provider_batch_pulled_back, provider_batch_ended, artifact_ready, cost_recorded,
+    orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat (nothing is new; its number is
+    that of the last event). Of pipelines also workflow.started, workflow.completed,
     workflow.failed, workflow.cancelled, step.started, step.completed, step.failed, step.skipped, step.retrying,
     provider.called, provider.succeeded, provider.failed, provider.fallback, progress.update, checkpoint.reached,
     cost.incurred, budget.warning, budget.exceeded, compensation.started, compensation.step, compensation.completed,

@@ -17,7 +17,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/batch.proto.
  */
 export const file_genai_spine_v1_batch: GenFile = /*@__PURE__*/
-  fileDesc("ChpnZW5haV9zcGluZS92MS9iYXRjaC5wcm90bxIOZ2VuYWlfc3BpbmUudjEiqQMKBUJhdGNoEjIKBWl0ZW1zGAEgAygLMhkuZ2VuYWlfc3BpbmUudjEuQmF0Y2hJdGVtQgiiuxgEKNCGAxIvCgh0ZW1wbGF0ZRgCIAEoCzIYLmdlbmFpX3NwaW5lLnYxLkl0ZW1Xb3JrSACIAQESMQoGaW5wdXRzGAMgAygLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIIorsYBCjQhgMSOAoPbWF4X2NvbmN1cnJlbmN5GAQgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAQI9AUgIxMEgBiAEBEjEKDG1heF9mYWlsdXJlcxgFIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAAGroQEgCiAEBEhUKDWlzX3NlcXVlbnRpYWwYBiABKAgSJQoQcmV1c2VfcmVzdWx0c19vZhgHIAEoCUIGorsYAjgkSAOIAQESFgoOcHJvdmlkZXJfYmF0Y2gYCCABKAhCCwoJX3RlbXBsYXRlQhIKEF9tYXhfY29uY3VycmVuY3lCDwoNX21heF9mYWlsdXJlc0ITChFfcmV1c2VfcmVzdWx0c19vZiJyCglCYXRjaEl0ZW0SKQoHaXRlbV9pZBgBIAEoCUITorsYDzABOIABQghbXlx4MDBdKkgAiAEBEi4KBHdvcmsYAiABKAsyGC5nZW5haV9zcGluZS52MS5JdGVtV29ya0IGorsYAggBQgoKCF9pdGVtX2lkIoIBCgtCYXRjaENvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEg8KB3J1bm5pbmcYAyABKAUSEQoJY29tcGxldGVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIPCgdza2lwcGVkGAYgASgFEg4KBnJldXNlZBgHIAEoBSJqCgtCYXRjaFJlc3VsdBIrCgZjb3VudHMYASABKAsyGy5nZW5haV9zcGluZS52MS5CYXRjaENvdW50cxIUCgxzdWNjZXNzX3JhdGUYAiABKAESGAoQZHVyYXRpb25fc2Vjb25kcxgDIAEoASKqAgoHUnVuSXRlbRINCgVpbmRleBgBIAEoBRIPCgdpdGVtX2lkGAIgASgJEg4KBnN0YXR1cxgDIAEoCRImCgR3b3JrGAQgASgLMhguZ2VuYWlfc3BpbmUudjEuSXRlbVdvcmsSLgoIcmVzcG9uc2UYBSABKAsyHC5nZW5haV9zcGluZS52MS5JdGVtUmVzcG9uc2USEgoKZXJyb3JfdHlwZRgGIAEoCRINCgVlcnJvchgHIAEoCRIPCgdhdHRlbXB0GAggASgFEiwKCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpc19yZXVzZWQYCiABKAgSIgoEY29zdBgLIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_item_work, file_genai_spine_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChpnZW5haV9zcGluZS92MS9iYXRjaC5wcm90bxIOZ2VuYWlfc3BpbmUudjEi5gQKBUJhdGNoEjIKBWl0ZW1zGAEgAygLMhkuZ2VuYWlfc3BpbmUudjEuQmF0Y2hJdGVtQgiiuxgEKNCGAxIvCgh0ZW1wbGF0ZRgCIAEoCzIYLmdlbmFpX3NwaW5lLnYxLkl0ZW1Xb3JrSACIAQESMQoGaW5wdXRzGAMgAygLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIIorsYBCjQhgMSOAoPbWF4X2NvbmN1cnJlbmN5GAQgASgFQhqiuxgWEQAAAAAAAPA/GQAAAAAAQI9AUgIxMEgBiAEBEjEKDG1heF9mYWlsdXJlcxgFIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAAGroQEgCiAEBEhUKDWlzX3NlcXVlbnRpYWwYBiABKAgSJQoQcmV1c2VfcmVzdWx0c19vZhgHIAEoCUIGorsYAjgkSAOIAQESFgoOcHJvdmlkZXJfYmF0Y2gYCCABKAgSPwoXcHJvdmlkZXJfYmF0Y2hfZmFsbGJhY2sYCSABKAlCGaK7GBVCC2RpcmVjdHxmYWlsUgZkaXJlY3RIBIgBARI/Chpwcm92aWRlcl9iYXRjaF9wdWxsX2JhY2tfcxgKIAEoBUIWorsYEhEAAAAAAADwPxkAAAAAABj1QEgFiAEBQgsKCV90ZW1wbGF0ZUISChBfbWF4X2NvbmN1cnJlbmN5Qg8KDV9tYXhfZmFpbHVyZXNCEwoRX3JldXNlX3Jlc3VsdHNfb2ZCGgoYX3Byb3ZpZGVyX2JhdGNoX2ZhbGxiYWNrQh0KG19wcm92aWRlcl9iYXRjaF9wdWxsX2JhY2tfcyJyCglCYXRjaEl0ZW0SKQoHaXRlbV9pZBgBIAEoCUITorsYDzABOIABQghbXlx4MDBdKkgAiAEBEi4KBHdvcmsYAiABKAsyGC5nZW5haV9zcGluZS52MS5JdGVtV29ya0IGorsYAggBQgoKCF9pdGVtX2lkIoIBCgtCYXRjaENvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEg8KB3J1bm5pbmcYAyABKAUSEQoJY29tcGxldGVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIPCgdza2lwcGVkGAYgASgFEg4KBnJldXNlZBgHIAEoBSJqCgtCYXRjaFJlc3VsdBIrCgZjb3VudHMYASABKAsyGy5nZW5haV9zcGluZS52MS5CYXRjaENvdW50cxIUCgxzdWNjZXNzX3JhdGUYAiABKAESGAoQZHVyYXRpb25fc2Vjb25kcxgDIAEoASKqAgoHUnVuSXRlbRINCgVpbmRleBgBIAEoBRIPCgdpdGVtX2lkGAIgASgJEg4KBnN0YXR1cxgDIAEoCRImCgR3b3JrGAQgASgLMhguZ2VuYWlfc3BpbmUudjEuSXRlbVdvcmsSLgoIcmVzcG9uc2UYBSABKAsyHC5nZW5haV9zcGluZS52MS5JdGVtUmVzcG9uc2USEgoKZXJyb3JfdHlwZRgGIAEoCRINCgVlcnJvchgHIAEoCRIPCgdhdHRlbXB0GAggASgFEiwKCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpc19yZXVzZWQYCiABKAgSIgoEY29zdBgLIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3RiBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_item_work, file_genai_spine_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Batch is many pieces of work in one run. Its items are kept in their order; a failed one does not fail the batch.
@@ -78,12 +78,30 @@ export type Batch = Message<"genai_spine.v1.Batch"> & {
   reuseResultsOf?: string | undefined;
 
   /**
-   * Items that a provider can take as a batch at a lower price are sent as one. Where that takes too long for the
-   * run's deadline, they are made at once in the end. This version refuses true. Default: false.
+   * Completions whose provider has a batch API at a lower price are sent to it as a batch; all other items are made
+   * as usual. Answers may take a day: with a deadline, what the provider has not answered some time before it is
+   * pulled back and made as usual. Default: false.
    *
    * @generated from field: bool provider_batch = 8;
    */
   providerBatch: boolean;
+
+  /**
+   * What becomes of items that the provider's batch left without an answer, because it failed, expired or lost them:
+   * direct makes them as usual, at the usual price; fail lets them fail. An item that the provider refused fails
+   * either way. Default: direct.
+   *
+   * @generated from field: optional string provider_batch_fallback = 9;
+   */
+  providerBatchFallback?: string | undefined;
+
+  /**
+   * Seconds before the run's deadline or timeout at which the provider's batch is pulled back. Default: a quarter of
+   * the time that was left when it was sent, and at most 3600.
+   *
+   * @generated from field: optional int32 provider_batch_pull_back_s = 10;
+   */
+  providerBatchPullBackS?: number | undefined;
 };
 
 /**

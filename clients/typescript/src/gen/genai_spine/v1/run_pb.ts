@@ -755,8 +755,9 @@ export type RunEvent = Message<"genai_spine.v1.RunEvent"> & {
   /**
    * created, queued, started, progress, completed, failed, cancelled, timed_out, retry_scheduled, retried,
    * dead_lettered, reprocessed, approved, item_completed, step_started, step_completed, step_failed, step_skipped,
-   * artifact_ready, cost_recorded, orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat
-   * (nothing is new; its number is that of the last event). Of pipelines also workflow.started, workflow.completed,
+   * provider_batch_sent, provider_batch_pulled_back, provider_batch_ended, artifact_ready, cost_recorded,
+   * orphan_detected, reconciled, webhook_sent, webhook_failed, output, heartbeat (nothing is new; its number is
+   * that of the last event). Of pipelines also workflow.started, workflow.completed,
    * workflow.failed, workflow.cancelled, step.started, step.completed, step.failed, step.skipped, step.retrying,
    * provider.called, provider.succeeded, provider.failed, provider.fallback, progress.update, checkpoint.reached,
    * cost.incurred, budget.warning, budget.exceeded, compensation.started, compensation.step, compensation.completed,

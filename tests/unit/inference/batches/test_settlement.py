@@ -9,7 +9,7 @@ import pytest
 
 from genai_spine.call import DEFAULT_TENANT, Call, Principal
 from genai_spine.errors import BudgetExceeded
-from genai_spine.inference.batch_settlement import BatchSettlement, row_id
+from genai_spine.inference.batches.settlement import BatchSettlement, row_id
 from genai_spine.store.provider_objects import ProviderObject
 from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import provider_batch_service_pb2 as pb
