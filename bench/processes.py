@@ -29,6 +29,12 @@ class Running:
         pids = _children(self.process.pid)
         return next((pid for pid in pids if b"serve" in _command(pid)), self.process.pid)
 
+    @property
+    def envoy_pid(self) -> int:
+        """Its Envoy; the process itself when it has none."""
+        pids = _children(self.process.pid)
+        return next((pid for pid in pids if b"envoy.yaml" in _command(pid)), self.process.pid)
+
     def told(self, line: str) -> Any:
         """The line of JSON that it answers on stdout to a line on stdin."""
         assert self.process.stdin

@@ -1,7 +1,7 @@
 """The same call by four ways: straight to the upstream, by the yardstick, over gRPC, over REST."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -31,8 +31,8 @@ PATH = "/v1/chat/completions"
 class Rest:
     """HTTP/1.1 to the upstream or to Envoy, by a client that costs little itself."""
 
-    def __init__(self, netloc: str, model: str = MODEL) -> None:
-        self.http = HttpClient(Endpoint("bench", f"http://{netloc}"))
+    def __init__(self, netloc: str, model: str = MODEL, headers: Mapping[str, str] | None = None) -> None:
+        self.http = HttpClient(Endpoint("bench", f"http://{netloc}", headers=headers or {}))
         self.body = BODY.replace(MODEL.encode(), model.encode())
         self.stream_body = self.body[:-1] + b', "stream": true}'
 

@@ -174,16 +174,21 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0: any. Default: GENAI_GRPC_PORT, 50051.")] = None,
     lane: Annotated[Lane | None, typer.Option(help="Lane that it serves. Default: cpu.")] = None,
     processes: Annotated[
-        int | None, typer.Option(help="Processes, on this port and those after it. Default: 1.")
+        int | None, typer.Option(help="Processes, on these ports and those after them. Default: 1.")
+    ] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of OpenAI's paths over HTTP; 0: any. Default: GENAI_HTTP_PORT.")
     ] = None,
 ) -> None:
-    """Start the gRPC server alone, without Envoy."""
+    """Start the server alone, without Envoy: gRPC, and OpenAI's paths over HTTP."""
     logs.write_stack_when_aborted()
     gc.disable()  # nothing that a start makes is garbage; the server that runs collects again
     from genai_spine import server
     from genai_spine.supervisor import up
 
-    configuration = configuration_with(grpc_host=host, grpc_port=port, lane=lane, processes=processes)
+    configuration = configuration_with(
+        grpc_host=host, grpc_port=port, http_port=http_port, lane=lane, processes=processes
+    )
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:

@@ -32,8 +32,8 @@ from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.items import SubmittedItems
-from genai_spine.store.runs.news import Change, RunNews, changing
-from genai_spine.store.runs.runs import KeyTaken, RunRows, Submitter, new_run_id, submitter_of
+from genai_spine.store.runs.news import END, Change, RunNews, changing
+from genai_spine.store.runs.runs import KeyTaken, RunRows, Submitter, is_plain, new_run_id, submitter_of
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1 import run_service_pb2 as service_pb
@@ -113,20 +113,24 @@ class RunLibrary:
             return run
         if not request.HasField("wait"):
             return await self.submit(run, call, submitter)
-        run_id = await self._submitted(run, submitter)
-        found = await self.wait(run_id, request.wait.ToTimedelta().total_seconds(), call)
+        until = monotonic() + min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_S)
+        news = RunNews.of(self.database)
+        with news.subscribed(END + run.run_id) as told:
+            run_id = await self._submitted(run, submitter)
+            if run_id == run.run_id:
+                await news.wait(told, until - monotonic())
+        found = await self.wait(run_id, until - monotonic(), call)
         found.is_existing = run_id != run.run_id
         return found
 
-    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
-        """Run of a request of its principal, which is not written yet.
+    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
+        """Run of a request of its principal, which is not written yet, and for whom it is made.
 
         Errors: WorkNotFound, InvalidFields, PermissionDenied, NotPermittedToKey, RunNotFound (its parent),
         BudgetExceeded.
         """
         run, submitter = await self._prepared(request, call)
-        await self._admit(run, submitter)
-        return run
+        return run, await self._admit(run, submitter)
 
     async def _prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
         name, work = names.resolve(request)
@@ -140,30 +144,32 @@ class RunLibrary:
         self.check_options(options)
         return await self._new(name, work, options, call)
 
-    async def _admit(self, run: pb.Run, submitter: Submitter) -> None:
-        """Errors: BudgetExceeded."""
-        if _is_paid(run.work):
-            await self.admission.admit(run, submitter)
+    async def _admit(self, run: pb.Run, submitter: Submitter) -> Submitter:
+        """Submitter with what is to be reserved for the run. Errors: BudgetExceeded."""
+        if not _is_paid(run.work):
+            return submitter
+        return submitter._replace(hold=await self.admission.admit(run, submitter))
 
     async def submit_in(
         self, change: Change, run: pb.Run, submitter: Submitter, items: SubmittedItems | None = None
     ) -> str:
         """Id of a run that is written in a transaction, or of the one that its idempotency key has.
 
-        items: None: those of its work. Errors: IdempotencyKeyReused, and those of a batch's items:
-        InvalidFields, RunNotFound.
+        items: None: those of its work. Errors: IdempotencyKeyReused, BudgetExceeded (no room for its
+        estimate), and those of a batch's items: InvalidFields, RunNotFound.
         """
         digest = _digest(run)
-        if items is None:
-            items = await self._items(run)
+        given = await self._items(run) if items is None else items
         batch_items.without_items(run.work)
         fields = {"request_hash": digest, **submitter.columns}
+        if submitter.hold is not None:
+            await self.admission.reserve(change, run, submitter.hold)
         try:
-            await self.rows.add(change, run, fields, items, budget_of(run))
+            await self.rows.add(change, run, fields, given, budget_of(run))
         except KeyTaken as taken:
-            if taken.request_hash != digest:
-                raise IdempotencyKeyReused from None
-            return taken.run_id
+            if submitter.hold is not None:
+                await self.admission.release(change, run)
+            return _known(taken, digest)
         return run.run_id
 
     async def submit(
@@ -183,7 +189,15 @@ class RunLibrary:
         if items is None:
             items = await self._items(run)
         if not await self._is_there(run):  # which no budget refuses once it is there
-            await self._admit(run, submitter)
+            submitter = await self._admit(run, submitter)
+        if submitter.hold is None and is_plain(run, items):
+            digest = _digest(run)
+            fields = {"request_hash": digest, **submitter.columns}
+            try:
+                await self.rows.add_plain(run, fields)
+            except KeyTaken as taken:
+                return _known(taken, digest)
+            return run.run_id
         async with changing(self.database) as change:
             return await self.submit_in(change, run, submitter, items)
 
@@ -195,12 +209,15 @@ class RunLibrary:
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
         """Run with its cost, items and result. Errors: RunNotFound."""
-        run = await self.found(run_id, call)
+        return await self._filled(await self.found(run_id, call))
+
+    async def _filled(self, run: pb.Run) -> pb.Run:
+        """A run with its cost, items and result."""
         await self.spending.fill(run)
-        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run_id)) is not None:
+        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run.run_id)) is not None:
             run.item_counts.CopyFrom(counts)
         await self.results.fill(run)
-        if run.status == "dead_lettered" and (letter := await self.letters.of_run(run_id)) is not None:
+        if run.status == "dead_lettered" and (letter := await self.letters.of_run(run.run_id)) is not None:
             run.dead_letter_id = letter
         return run
 
@@ -244,11 +261,12 @@ class RunLibrary:
         """
         until = monotonic() + min(timeout_s, MAX_WAIT_S)
         news = RunNews.of(self.database)
-        with news.subscribed(run_id) as told:
-            await self.found(run_id, call)
-            while not await self.rows.has_ended(run_id) and (left_s := until - monotonic()) > 0:
-                await news.wait(told, left_s)
-        return await self.get(run_id, call)
+        with news.subscribed(END + run_id) as told:
+            run = await self.found(run_id, call)
+            while not run.HasField("end_time") and (left_s := until - monotonic()) > 0:
+                if await news.wait(told, left_s) or await self.rows.has_ended(run_id):
+                    run = await self.found(run_id, call)
+        return await self._filled(run)
 
     async def cancel(self, request: service_pb.CancelRunRequest, call: Call) -> pb.Run:
         """Stops a run and its children. Errors: RunNotFound, NotCancellable."""
@@ -370,6 +388,13 @@ class RunLibrary:
         if submitter.api_key_id is not None or call.principal.scopes is not None:
             return submitter
         return await self.rows.submitter(parent.run_id) or submitter
+
+
+def _known(taken: KeyTaken, digest: bytes) -> str:
+    """Id of the run that has an idempotency key. Errors: IdempotencyKeyReused."""
+    if taken.request_hash != digest:
+        raise IdempotencyKeyReused from None
+    return taken.run_id
 
 
 def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:

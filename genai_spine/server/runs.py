@@ -29,6 +29,7 @@ from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pipeline import PipelineWork
 from genai_spine.runs.pools import Pools
 from genai_spine.runs.provider_batches.batches import ProviderBatches
+from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
 from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
@@ -112,9 +113,10 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        library_of_pipelines = PipelineLibrary(PipelineRows(database))
         batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
         library = RunLibrary(

@@ -13,6 +13,7 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.budgets import defaults
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.edge.channel_options import CHANNEL_OPTIONS
+from genai_spine.edge.http_server.server import HttpServer
 from genai_spine.edge.lifecycle import CallLifecycle
 from genai_spine.edge.reflection import reflect
 from genai_spine.edge.server_credentials import server_credentials
@@ -44,6 +45,7 @@ class Server:
     health: health.aio.HealthServicer
     names: list[str]
     port: int = 0
+    http: HttpServer | None = None  # None: there is none
     replaced: set[asyncio.Task[None]] = field(default_factory=set)  # upstreams that end with their last calls
 
     @property
@@ -85,6 +87,8 @@ class Server:
         await self.grpc.start()
         if self.listener is not self.grpc:
             await self.listener.start()
+        if self.http is not None:
+            await self.http.start()
         for name in ("", *self.names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -139,7 +143,7 @@ class Server:
         last_orders = asyncio.get_running_loop().call_later(drain_s / 2, self.symbols.stop)
         until = monotonic() + drain_s
         time_is_up = asyncio.get_running_loop().call_later(drain_s, self.lifecycle.cut_streams)
-        await self.grpc.stop(drain_s + STREAM_END_S)
+        await asyncio.gather(self._stop_http(drain_s + STREAM_END_S), self.grpc.stop(drain_s + STREAM_END_S))
         last_orders.cancel()
         time_is_up.cancel()
         await self.foundation.idempotency.drain(max(0.0, until - monotonic()))
@@ -160,6 +164,10 @@ class Server:
         await self.ledger.stop()
         await self.foundation.budgets.alerts.stop()
         await self.database.close()
+
+    async def _stop_http(self, grace_s: float) -> None:
+        if self.http is not None:
+            await self.http.stop(grace_s)
 
 
 async def _close_after(older: "asyncio.Future[None]", upstreams: list[Upstream]) -> None:
@@ -213,4 +221,12 @@ def build(settings: Settings, *, only_runs: bool = False) -> Server:
         health=checks,
         names=names,
         port=port,
+        http=_http_server(settings, foundation.lifecycle) if not only_runs else None,
     )
+
+
+def _http_server(settings: Settings, lifecycle: CallLifecycle) -> HttpServer | None:
+    """HTTP server of the settings; None: they want none. Raises ValueError, as build() does."""
+    if settings.http_port is None:
+        return None
+    return HttpServer(lifecycle, settings.http_host, settings.http_port, settings.grpc_tls)

@@ -37,8 +37,15 @@ async def serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    log.info("serving", port=server.port, lane=settings.lane, providers=sorted(server.upstreams))
-    report({"port": server.port, "server_id": server.ledger.server_id})
+    log.info(
+        "serving",
+        port=server.port,
+        http_port=server.http and server.http.port,
+        lane=settings.lane,
+        providers=sorted(server.upstreams),
+    )
+    http_port = server.http and server.http.port
+    report({"port": server.port, "http_port": http_port, "server_id": server.ledger.server_id})
     reloading = asyncio.create_task(_reload_forever(server, configuration, reload, report))
     await _either(stopping, retiring)
     reloading.cancel()

@@ -28,6 +28,14 @@ class Listeners(BaseModel):
     )
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC server listens on, behind Envoy.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of `serve`; `up` takes free ones.")
+    http_host: str = Field("127.0.0.1", description="Address that the HTTP server of `serve` listens on.")
+    http_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of `serve` for OpenAI's paths over HTTP/1.1, with TLS where the gRPC port has it; "
+        "unset: there is none. `up` takes free ones.",
+    )
     grpc_tls_certificate: Path | None = Field(
         None, description="The same of the gRPC port of `serve`. Servers of `up` listen on loopback only."
     )

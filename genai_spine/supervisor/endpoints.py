@@ -17,6 +17,11 @@ def socket(host: str, port: int) -> Config:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def over_http(lane: str) -> str:
+    """Name of a lane's other cluster, which calls the HTTP servers of the same processes."""
+    return f"{lane}_http"
+
+
 def of(servers: Sequence[tuple[str, int]]) -> list[Config]:
     """Endpoints of a cluster."""
     found = [{"endpoint": {"address": socket(host, port)}} for host, port in servers]

@@ -103,7 +103,7 @@ def overlay(config: Config, addresses: Addresses) -> Config:
     for listener in resources["listeners"]:
         host, port = listening[listener["name"]]
         listener["address"] = endpoints.socket(host, port)
-        _admit(listener, host, addresses.origins)
+        _admit(listener, host, addresses)
         _transcoder(listener)["proto_descriptor"] = str(addresses.descriptors)
         if addresses.tls:
             listener["filter_chains"][0]["transport_socket"] = addresses.tls
@@ -130,17 +130,35 @@ def _admin_address(port: int) -> Config:
     return {"pipe": {"path": ADMIN_SOCKET, "mode": 0o600}}
 
 
-def _admit(listener: Config, host: str, origins: Sequence[str]) -> None:
-    """Tell a listener which pages may call, and by which names; the Lua filter of envoy.yaml judges."""
+def _admit(listener: Config, host: str, addresses: Addresses) -> None:
+    """Tell a listener which pages may call, and by which names; the Lua filter of envoy.yaml judges.
+
+    Requests that need no judgement go to the HTTP servers by routes of their own, where there are such
+    servers: those by a name of this machine, or by any where all names are served.
+    """
     (routes,) = _manager(listener)["route_config"]["virtual_hosts"]
+    origins, has_any_name = addresses.origins, host not in LOOPBACK_HOSTS
+    routes["routes"] = [
+        _named(route, has_any_name)
+        for route in routes["routes"]
+        if not route["name"].endswith("_http") or addresses.lanes.get(route["name"])
+    ]
     routes["typed_per_filter_config"]["envoy.filters.http.lua"] = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
         "filter_context": {
             # A name of this machine as the world calls it cannot be told from one of a hostile page.
-            "hosts": {} if host in LOOPBACK_HOSTS else {"*": True},
+            "hosts": {"*": True} if has_any_name else {},
             "origins": dict.fromkeys(origins, True),
         },
     }
+
+
+def _named(route: Config, has_any_name: bool) -> Config:
+    """Route, which judges no name where all are served."""
+    if has_any_name and "headers" in route["match"]:
+        headers = [one for one in route["match"]["headers"] if one["name"] != ":authority"]
+        route["match"]["headers"] = headers
+    return route
 
 
 def _is_address(host: str) -> bool:
@@ -245,7 +263,8 @@ class Envoy:
         self._launched = (config, worker_threads)
         self._process = await _spawn(self.run_dir, worker_threads)
         try:
-            await asyncio.wait_for(self._ready(self._process), READY_TIMEOUT_S)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._ready(self._process)
         except TimeoutError as error:
             await self._kill()
             raise EnvoyError(f"Envoy was not ready within {READY_TIMEOUT_S:g} s: {self._log()}") from error
@@ -320,7 +339,8 @@ class Envoy:
                 await self._idle(grace_s)
             if self._running():
                 await self.admin("POST", "/quitquitquit")
-                await asyncio.wait_for(self.wait(), QUIT_TIMEOUT_S)
+                async with asyncio.timeout(QUIT_TIMEOUT_S):
+                    await self.wait()
         except (OSError, TimeoutError, http.client.HTTPException):
             pass  # it is gone already, or hangs: either way the next line ends it
         finally:

@@ -68,16 +68,23 @@ class Fleet:
 
     def direct(self, servers: Sequence[ServerProcess]) -> None:
         """Has Envoy call these."""
-        for lane, addresses in lanes(servers).items():
-            endpoints.write(self.edge.run_dir, lane, addresses)
+        for lane, found in lanes(servers).items():
+            endpoints.write(self.edge.run_dir, lane, found)
 
 
 def lanes(servers: Sequence[ServerProcess]) -> dict[str, list[tuple[str, int]]]:
-    """Addresses of servers, by lane."""
+    """Addresses of servers, by lane; those of their HTTP servers by the lane's other name."""
     found: dict[str, list[tuple[str, int]]] = {}
     for server in servers:
         found.setdefault(server.lane, []).append((server.host, server.port))
+        if server.http_port is not None:
+            found.setdefault(endpoints.over_http(server.lane), []).append((server.host, server.http_port))
     return found
+
+
+def addresses(servers: Sequence[ServerProcess]) -> set[tuple[str, int]]:
+    """All addresses that Envoy calls servers at."""
+    return {address for found in lanes(servers).values() for address in found}
 
 
 class RollingRestart:
@@ -211,7 +218,7 @@ class RollingRestart:
 
     async def _taken_up(self, newer: Sequence[ServerProcess]) -> None:
         """Waits until Envoy calls the new servers. Raises RestartRefused."""
-        wanted = {(server.host, server.port) for server in newer}
+        wanted = addresses(newer)
 
         def is_taken_up(known: dict[tuple[str, int], bool]) -> bool:
             return all(known.get(address) for address in wanted)
@@ -229,7 +236,7 @@ class RollingRestart:
 
     async def _let_go(self, older: Sequence[ServerProcess]) -> None:
         """Waits until Envoy has left out the old servers, for a while."""
-        left = {(server.host, server.port) for server in older}
+        left = addresses(older)
         until = monotonic() + LET_GO_TIMEOUT_S
         while not await self._knows(lambda known: left.isdisjoint(known)):
             if monotonic() > until:

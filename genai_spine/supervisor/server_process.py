@@ -48,6 +48,7 @@ class ServerProcess:
     lane: str
     host: str
     port: int  # 0: any; the process says which
+    http_port: int | None = None  # the same of its HTTP server; None: it has none
     snapshot: Path | None = None  # file with the configuration that it reads
     health_socket: Path | None = None  # where it is asked for its health; None: at its port
     process: asyncio.subprocess.Process | None = None
@@ -73,6 +74,8 @@ class ServerProcess:
             self.health_socket.unlink(missing_ok=True)  # of the process before
             environment[HEALTH_SOCKET] = str(self.health_socket)
         arguments = ["--lane", self.lane, "--host", self.host, "--port", str(self.port), "--processes", "1"]
+        if self.http_port is not None:
+            arguments += ["--http-port", str(self.http_port)]
         self.process = await asyncio.create_subprocess_exec(
             *tied_to_us(),
             sys.executable,
@@ -90,6 +93,7 @@ class ServerProcess:
                 line = await self._stdout().readline()
             said = json.loads(line)
             self.port, self.server_id = said["port"], said["server_id"]
+            self.http_port = said["http_port"]
         except TimeoutError:
             await abort(self.process)
             raise self._failed(f"said no port within {START_TIMEOUT_S:g} s") from None

@@ -23,7 +23,7 @@ from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
-from genai_spine.supervisor import control, default_model
+from genai_spine.supervisor import control, default_model, endpoints
 from genai_spine.supervisor.edge_tls import EdgeCertificate, ServerTrust
 from genai_spine.supervisor.envoy import Addresses, Envoy, effective
 from genai_spine.supervisor.reload import Reloader
@@ -57,7 +57,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
 
         def make(latest: Settings, snapshot: Path) -> list[ServerProcess]:
             return [
-                ServerProcess(lane, "127.0.0.1", 0, snapshot, on_end=_end_lease(latest))
+                ServerProcess(lane, "127.0.0.1", 0, 0, snapshot, on_end=_end_lease(latest))
                 for lane in lanes
                 for _ in range(latest.processes if lane == "cpu" else 1)
             ]
@@ -80,6 +80,7 @@ async def up(configuration: Configuration, lanes: Sequence[str], *, as_json: boo
                             "docs": f"{_scheme(settings)}{settings.api_host}:{edge.port}/docs",
                             "symbols": _symbols(settings, edge),
                             "servers": [f"{server.host}:{server.port}" for server in fleet.servers],
+                            "http_servers": [f"{one.host}:{one.http_port}" for one in fleet.servers],
                             "pid": os.getpid(),
                             "default_model": _default_route(settings, defaults),
                             "notice": notice,
@@ -107,6 +108,7 @@ async def serve(configuration: Configuration) -> None:
                 settings.lane,
                 settings.grpc_host,
                 settings.grpc_port + number,
+                None if settings.http_port is None else settings.http_port + number,
                 snapshot,
                 folder / f"{number}.sock" if settings.grpc_tls else None,
                 on_end=_end_lease(settings),
@@ -156,7 +158,7 @@ def _as_overrides(variables: Mapping[str, str]) -> dict[str, Any]:
     """Settings that win over genai.yaml, of the variables that say the same."""
     own = {name.removeprefix("GENAI_").lower(): value for name, value in variables.items()}
     # All servers stop together, so there is none that a refused call could go to.
-    return {**own, "drain_delay": 0.0, "is_behind_own_envoy": True}
+    return {**own, "drain_delay": 0.0, "is_behind_own_envoy": True, "http_host": "127.0.0.1"}
 
 
 async def _no_overrides(settings: Settings) -> dict[str, Any]:
@@ -166,7 +168,12 @@ async def _no_overrides(settings: Settings) -> dict[str, Any]:
 def write_edge_config(settings: Settings, folder: Path) -> Path:
     """Envoy's configuration for one server per process on grpc_port and those after it."""
     host, first = settings.grpc_host, settings.grpc_port
-    ports = range(first, first + settings.processes)
+    lanes: dict[str, list[tuple[str, int]]] = {
+        settings.lane: [(host, first + number) for number in range(settings.processes)]
+    }
+    if settings.http_port is not None:
+        http = [(settings.http_host, settings.http_port + number) for number in range(settings.processes)]
+        lanes[endpoints.over_http(settings.lane)] = http
     certificate = EdgeCertificate(settings.api_tls, folder / "tls") if settings.api_tls else None
     if certificate:
         certificate.refer()
@@ -176,7 +183,7 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
         symbols=settings.symbols_address,
         origins=settings.cors_origins,
         admin_port=settings.envoy_admin_port or 9901,
-        lanes={settings.lane: [(host, port) for port in ports]},
+        lanes=lanes,
         tls=certificate.transport_socket if certificate else None,
         servers_tls=_server_trust(settings),
     )

@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, insert, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.news import Change, changing
+from genai_spine.store.runs.news import END, Change, changing
 from genai_spine.store.runs.tables import run_events, run_output, runs
-from genai_spine.store.webhooks.outbox import enqueue
+from genai_spine.store.webhooks.outbox import ENDS, enqueue
 from genai_spine.v1 import run_pb2 as pb
 
 DISPATCHER, EXECUTOR, WORKER = "dispatcher", "executor", "worker"
@@ -74,9 +74,12 @@ async def write_rows(change: Change, rows: Sequence[Mapping[str, Any]], options:
     if not rows:
         return
     await change.execute(insert(run_events).values(at=Now()), rows)
-    for run_id, events in groupby(rows, itemgetter("run_id")):
+    for run_id, some in groupby(rows, itemgetter("run_id")):
+        events = list(some)
         change.topics.add(run_id)
-        await enqueue(change, options[run_id], list(events))
+        if any(event["event_type"] in ENDS for event in events):
+            change.topics.add(END + run_id)
+        await enqueue(change, options[run_id], events)
 
 
 def event_row(run_id: str, sequence: int, event: PendingEvent) -> dict[str, Any]:

@@ -17647,6 +17647,13 @@ class RunOptions(betterproto2.Message):
     Who asked; recorded with every call. Default: none.
     """
 
+    estimate_usd: "float | None" = betterproto2.field(19, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    US dollars that the run is expected to cost at most. So much is reserved in all budgets that count it when it is
+    submitted, or the submission is refused (BUDGET_EXCEEDED); its own calls draw on that, and what is left is given
+    back when it has ended. Default: nothing is reserved beyond the single calls.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "RunOptions", RunOptions)
 
