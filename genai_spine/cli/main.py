@@ -44,7 +44,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.request_log import commands as request_log
-from genai_spine.cli.runs import batches, dead_letters, schedules
+from genai_spine.cli.runs import batches, dead_letters, pipelines, schedules
 from genai_spine.cli.runs import commands as runs
 from genai_spine.cli.spending import budgets, ledger
 from genai_spine.cli.tables import Column, number, show_table
@@ -89,6 +89,7 @@ app.add_typer(runs.group, name="runs")
 app.command(name="workers")(runs.workers)
 app.command(name="batch")(batches.batch)
 app.add_typer(schedules.group, name="schedules")
+app.add_typer(pipelines.group, name="pipelines")
 app.add_typer(dead_letters.group, name="dlq")
 
 

@@ -72,8 +72,8 @@ def _of_step(step: pb.PipelineStep, tokens: int, order: ProviderOrder, call: Cal
     candidates = order.candidates(step, call)
     member = CAPABILITIES[step.capability].member
     output = OUTPUT_TOKENS.get(member, DEFAULT_OUTPUT_TOKENS)
-    if step.options.fields["max_tokens"].number_value:
-        output = min(output, int(step.options.fields["max_tokens"].number_value))
+    if "max_tokens" in step.options.fields:  # reading one that is not there would make it
+        output = min(output, int(step.options.fields["max_tokens"].number_value) or output)
     tokens += PROMPT_TOKENS
     names = [candidate.provider for candidate in candidates]
     if not candidates:

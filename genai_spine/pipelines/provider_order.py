@@ -94,10 +94,12 @@ class ProviderOrder:
         return names
 
     def _offers(self, doing: Doing, tier: int, excluded: Iterable[str]) -> list[providers.ProviderCapability]:
-        """Offers by priority. Text work that nobody offers as such is done by whoever writes text."""
-        found = self.registry.offers(doing.capability, tier, frozenset(excluded))
-        if not found and doing.member in ("summarize", "analyze_sentiment"):
-            return self.registry.offers(providers.CAPABILITY_LLM_GENERATION, tier, frozenset(excluded))
+        """Offers by priority; behind those of text work whoever writes text, as the built-in provider."""
+        without = frozenset(excluded)
+        found = self.registry.offers(doing.capability, tier, without)
+        if doing.member in ("summarize", "analyze_sentiment"):
+            known = {offer.provider_name for offer in found} | without
+            found += self.registry.offers(providers.CAPABILITY_LLM_GENERATION, tier, known)
         return found
 
     def _allows(self, name: str, call: Call) -> bool:

@@ -123,7 +123,7 @@ def check_options(member: str, options: Mapping[str, Any]) -> str:
         json_format.ParseDict(_own(member, options)[0], request)
         validation.check_without_aliases(request)
     except json_format.ParseError as error:
-        return str(error)[:300]
+        return words(error)
     except InvalidFields as error:
         others = [(path, why) for path, why in error.violations if "required" not in why]
         return "; ".join(f"{path} {why}" for path, why in others)[:300]
@@ -148,7 +148,7 @@ def built(member: str, options: Mapping[str, Any], value: Any, provider: str, mo
     try:
         json_format.ParseDict(fields, request)
     except json_format.ParseError as error:
-        raise InvalidFields([("options", str(error)[:300])]) from None
+        raise InvalidFields([("options", words(error))]) from None
     if text is not None or prompt:
         whole = "\n\n".join(part for part in (prompt, text) if part)
         getattr(request, "messages").add(role=ROLE_USER).content.add(text=whole)  # noqa: B009
@@ -192,6 +192,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(inner) for inner in value]
     return value
+
+
+def words(error: json_format.ParseError) -> str:
+    """Problem of a JSON value, without the list of all fields that there are."""
+    return " ".join(str(error).partition("Available Fields")[0].split())[:300]
 
 
 def _own(member: str, options: Mapping[str, Any]) -> tuple[Fields, str]:

@@ -6,6 +6,7 @@ import yaml
 from google.protobuf import json_format
 
 from genai_spine.errors import InvalidFields
+from genai_spine.pipelines.step_requests import words
 from genai_spine.text import bounded_yaml
 from genai_spine.text.bounded_yaml import LOADER
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition
@@ -29,7 +30,7 @@ def read(text: str) -> PipelineDefinition:
     try:
         return json_format.ParseDict(_plain(fields), PipelineDefinition())
     except json_format.ParseError as error:
-        raise InvalidFields([("yaml", _words(str(error)))]) from None
+        raise InvalidFields([("yaml", words(error))]) from None
 
 
 def written(definition: PipelineDefinition) -> str:
@@ -73,8 +74,3 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_numbers(inner) for inner in value]
     return value
-
-
-def _words(problem: str) -> str:
-    """Problem without the list of all fields that there are."""
-    return " ".join(problem.partition("Available Fields")[0].split())[:300]

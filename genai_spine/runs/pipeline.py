@@ -15,9 +15,24 @@ from genai_spine.call import Call, uuid7
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.pipelines.execution.attempts import BUDGET, TIMEOUT
 from genai_spine.pipelines.execution.execution import Execution
-from genai_spine.pipelines.execution.journal import BudgetLevel, Event, PipelineFailed, PipelineStopped, Tools
+from genai_spine.pipelines.execution.journal import (
+    BudgetLevel,
+    Event,
+    PipelineFailed,
+    PipelineLeft,
+    PipelineStopped,
+    Tools,
+)
 from genai_spine.pipelines.provider_order import ProviderOrder
-from genai_spine.runs.execution.context import Handler, OwnerLost, RunContext, RunFailed, Stopped, labels_of
+from genai_spine.runs.execution.context import (
+    Handler,
+    Left,
+    OwnerLost,
+    RunContext,
+    RunFailed,
+    Stopped,
+    labels_of,
+)
 from genai_spine.store.runs.events import EventRows, PendingEvent
 from genai_spine.store.runs.steps import StepKey
 from genai_spine.store.runs.transitions import Failure
@@ -62,6 +77,8 @@ class PipelineWork:
             result = await Execution(tools, RunJournal(context, self.events)).run()
         except PipelineFailed as failed:
             raise RunFailed(_failure(failed)) from None
+        except PipelineLeft:
+            raise Left from None
         except PipelineStopped as stopped:
             raise Stopped(WorkResponse(pipeline=stopped.result)) from None
         return WorkResponse(pipeline=result)
@@ -109,6 +126,11 @@ class RunJournal:
     def is_stopping(self) -> bool:
         """Whether somebody asked to cancel it."""
         return self.context.is_stopping()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether another process is to go on with it."""
+        return self.context.is_leaving()
 
     @property
     def stop_reason(self) -> str:

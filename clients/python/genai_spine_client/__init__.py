@@ -27,6 +27,7 @@ from genai_spine_client.gen.genai_spine.v1 import (
     ToolChoiceMode,
     Work,
 )
+from genai_spine_client.pipelines import Pipeline, Step
 
 __all__ = [
     "Answer",
@@ -39,6 +40,7 @@ __all__ = [
     "Message",
     "Model",
     "Piece",
+    "Pipeline",
     "ResponseFormat",
     "ResponseFormatKind",
     "Role",
@@ -47,6 +49,7 @@ __all__ = [
     "Spent",
     "Spine",
     "SpineError",
+    "Step",
     "Tool",
     "ToolCall",
     "ToolChoice",

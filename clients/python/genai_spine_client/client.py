@@ -23,6 +23,7 @@ from genai_spine_client.gen.genai_spine.v1 import (
     ModelServiceStub,
 )
 from genai_spine_client.inputs import Messages, options, turns
+from genai_spine_client.pipelines import Pipelines
 from genai_spine_client.runs import Runs
 
 
@@ -57,6 +58,7 @@ class Spine:
         self.port = port
         self.models = Models(self)
         self.runs = Runs(self)
+        self.pipelines = Pipelines(self)
         self._ssl = ssl or None
         self._timeout_s = timeout_s
         key = api_key or os.environ.get("GENAI_API_KEY")

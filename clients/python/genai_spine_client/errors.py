@@ -131,6 +131,8 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.IDEMPOTENCY_KEY_REUSED: Conflict,
     ErrorReason.STREAM_LOST: Conflict,
     ErrorReason.CALL_LOST: Conflict,
+    ErrorReason.PIPELINE_NOT_FOUND: NotFound,
+    ErrorReason.PIPELINE_PROTECTED: Forbidden,
     ErrorReason.RUN_NOT_FOUND: NotFound,
     ErrorReason.NOT_CANCELLABLE: Conflict,
     ErrorReason.WORK_NOT_FOUND: NotFound,

@@ -10,6 +10,7 @@ from genai_spine.cli.client import connected
 from genai_spine.cli.output import fail
 from genai_spine.v1 import run_pb2
 from genai_spine.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
+from genai_spine.v1.pipeline_service_pb2_grpc import PipelineServiceStub
 from genai_spine.v1.run_service_pb2_grpc import RunServiceStub
 from genai_spine.v1.schedule_service_pb2_grpc import ScheduleServiceStub
 
@@ -28,6 +29,12 @@ async def schedules(address: str, tenant: str | None, method: str, request: Any)
     """Answer of a method of ScheduleService."""
     async with connected(address, tenant) as channel:
         return await getattr(ScheduleServiceStub(channel), method)(request)
+
+
+async def pipelines(address: str, tenant: str | None, method: str, request: Any) -> Any:
+    """Answer of a method of PipelineService."""
+    async with connected(address, tenant) as channel:
+        return await getattr(PipelineServiceStub(channel), method)(request)
 
 
 async def dead_letters(address: str, tenant: str | None, method: str, request: Any) -> Any:

@@ -1,10 +1,12 @@
 """View of a watched run: a live picture on a terminal, a line for each event in a pipe or a file."""
 
+import json
 import sys
 from types import TracebackType
 from typing import Self
 
 import typer
+from google.protobuf import json_format
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -47,9 +49,11 @@ class View:
             self._texts[event.output.step_id] = before + event.output.text
         elif event.event_type == "started":
             self._run.status = "running"
-        elif event.event_type == "progress":
-            self._run.progress = max(self._run.progress, float(event.data["progress"]))  # type: ignore[arg-type]
-            self._run.progress_message = str(event.data["message"] or "")
+        elif event.event_type in ("progress", "progress.update"):
+            data = json_format.MessageToDict(event.data)
+            share = data["progress"] if "progress" in data else data["percent"] / 100.0
+            self._run.progress = max(self._run.progress, share)
+            self._run.progress_message = str(data["message"] or "")
         elif event.event_type in ("completed", "failed", "cancelled", "dead_lettered"):
             self._run.status = event.event_type
         if self._as_json:
@@ -102,7 +106,8 @@ class View:
 def line(event: run_pb2.RunEvent) -> str:
     """Event in one line."""
     time = event.timestamp.ToDatetime().strftime("%H:%M:%S")
-    said = " ".join(f"{name}={_value(value)}" for name, value in sorted(dict(event.data).items()))
+    data = json_format.MessageToDict(event.data)
+    said = " ".join(f"{name}={_value(value)}" for name, value in sorted(data.items()))
     return plain(f"{time} {event.sequence:>4} {event.event_type} {said}".rstrip())
 
 
@@ -130,4 +135,6 @@ def _facts(run: run_pb2.Run) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,7 @@ from genai_spine.pipelines.execution.journal import (
     Event,
     Journal,
     PipelineFailed,
+    PipelineLeft,
     PipelineStopped,
     State,
     Tools,
@@ -51,7 +52,7 @@ class Execution:
         self._progress: Progress
 
     async def run(self) -> pb.PipelineResult:
-        """Result of a pipeline that ended well. Raises PipelineFailed, PipelineStopped."""
+        """Result of a pipeline that ended well. Raises PipelineFailed, PipelineLeft, PipelineStopped."""
         await self._resume()
         ticker = asyncio.create_task(self._tick())
         try:
@@ -130,14 +131,13 @@ class Execution:
                 self._take(task)
             if not done:
                 await self._time_out()
-        if (
-            self._journal.is_stopping
-            and self._problem is None
-            and len(self._state.results) < len(self._needs)
-        ):
+        is_left = self._problem is None and len(self._state.results) < len(self._needs)
+        if self._journal.is_stopping and is_left:
             result = self._result()
             self._say_cancelled(result)
             raise PipelineStopped(result)
+        if self._journal.is_leaving and is_left:
+            raise PipelineLeft
 
     def _take(self, task: "asyncio.Task[pb.PipelineStepResult]") -> None:
         name = next(name for name, one in self._tasks.items() if one is task)
@@ -156,7 +156,7 @@ class Execution:
 
     async def _may_go_on(self) -> bool:
         """Looks at the boundary before a step."""
-        if self._journal.is_stopping:
+        if self._journal.is_stopping or self._journal.is_leaving:
             return False
         if self._left_s() <= 0:
             self._fail("", *self._late())

@@ -44,6 +44,11 @@ class Journal(Protocol):
         ...
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether another process is to go on with it from the next boundary."""
+        ...
+
+    @property
     def stop_reason(self) -> str:
         """Why, in the caller's words."""
         ...
@@ -102,6 +107,10 @@ class PipelineFailed(Exception):
         """events: those of its end, which are written with it."""
         super().__init__(result.error)
         self.result, self.events = result, events
+
+
+class PipelineLeft(Exception):
+    """A pipeline that another process goes on with."""
 
 
 class PipelineStopped(Exception):
