@@ -32,11 +32,10 @@ class Storage(BaseModel):
     lease_ttl: float = Field(10.0, gt=0, description="Seconds for which a server lives on without a sign.")
     ledger_ack: Literal["journaled", "committed", "flushed"] = Field(
         "committed",
-        description="What an answer's end waits for: a journal on disk, the row's commit, or PostgreSQL's flush.",
+        description="What an answer waits for: a journal's line, its row's commit, or PostgreSQL's flush.",
     )
     ledger_journal: Path = Field(
-        Path("data/ledger"),
-        description="Folder of settlements that PostgreSQL does not have yet, with `journaled`.",
+        Path("data/ledger"), description="Folder of journals that PostgreSQL's servers write, if `journaled`."
     )
     stored_completion_ttl: float = Field(
         86400.0, gt=0, le=31_536_000, description="Seconds that answers of `CONTINUE` requests are kept."
