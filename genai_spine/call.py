@@ -94,6 +94,7 @@ class RunNodes:
 
     root_run_id: str
     budgets: Sequence[Budget] = ()  # of the run and of all above it, which count the call
+    has_reservation: bool = False  # it holds what it is expected to cost, and its calls draw on that
 
 
 class Recording(Protocol):

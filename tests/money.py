@@ -11,8 +11,14 @@ HELD = "nobody dead holds any"
 QUERIES = {
     "counters equal their rows": (
         "SELECT c.id FROM budget_counters c LEFT JOIN (SELECT counter, sum(cost_ticks) s, sum(held_ticks) h"
-        " FROM {ids} GROUP BY 1) e ON e.counter = c.id"
-        " WHERE c.spent_ticks - c.opening_ticks <> coalesce(e.s, 0) OR c.reserved_ticks <> coalesce(e.h, 0)"
+        " FROM {ids} GROUP BY 1) e ON e.counter = c.id LEFT JOIN (SELECT counter,"
+        " sum(CASE WHEN left_ticks > 0 THEN left_ticks ELSE 0 END) h FROM {held} GROUP BY 1) r"
+        " ON r.counter = c.id WHERE c.spent_ticks - c.opening_ticks <> coalesce(e.s, 0)"
+        " OR c.reserved_ticks <> coalesce(e.h, 0) + coalesce(r.h, 0)"
+    ),
+    "no run that has ended holds money": (
+        "SELECT h.run_id FROM run_reservations h LEFT JOIN runs r ON r.id = h.run_id"
+        " WHERE r.id IS NULL OR r.ended_at IS NOT NULL"
     ),
     "only open calls hold money": (
         "SELECT id FROM executions WHERE (held_ticks <> 0 AND state <> 'PENDING')"
@@ -40,6 +46,10 @@ IDS = {
     "sqlite": "(SELECT executions.*, j.value AS counter FROM executions, json_each(executions.counters) j)",
     "postgresql": "(SELECT executions.*, x AS counter FROM executions, unnest(executions.counters) x)",
 }
+HOLDS = {  # rows (reservation, counter)
+    "sqlite": "(SELECT run_reservations.*, j.value AS counter FROM run_reservations, json_each(counters) j)",
+    "postgresql": "(SELECT run_reservations.*, x AS counter FROM run_reservations, unnest(counters) x)",
+}
 NOW = {
     "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now', '-5 seconds') || '000')",
     "postgresql": "(now() - interval '5 seconds')",
@@ -51,7 +61,9 @@ async def broken(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
     async with database.engine.connect() as connection:
         for rule, query in QUERIES.items():
-            text = query.format(ids=IDS[database.dialect], now=NOW[database.dialect])
+            text = query.format(
+                ids=IDS[database.dialect], held=HOLDS[database.dialect], now=NOW[database.dialect]
+            )
             if rows := (await connection.execute(sa.text(text))).all():
                 found[rule] = [tuple(row) for row in rows]
     return found

@@ -9,7 +9,7 @@ import json
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import DEFAULT_TENANT, RunNodes
 from genai_spine.errors import BudgetExceeded
+from genai_spine.store.booking.chain import Chain
 from genai_spine.store.budgets.alerts import AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.database import Database
@@ -37,10 +38,18 @@ class Spender:
     admitted_ticks: int = 0
     spent_ticks: int = 0
     refused: int = 0
+    holding: set[str] = field(default_factory=set)  # runs that have a reservation
 
     @classmethod
-    def of(cls, database: Database, *, lease_s: float = 10.0, actual: float | None = 1.0) -> "Spender":
-        ledger = Ledger(Executions(database), Leases(database), lane="cpu", lease_ttl_s=lease_s)
+    def of(
+        cls,
+        database: Database,
+        *,
+        lease_s: float = 10.0,
+        actual: float | None = 1.0,
+        chain: Chain | None = None,
+    ) -> "Spender":
+        ledger = Ledger(Executions(database, chain), Leases(database), lane="cpu", lease_ttl_s=lease_s)
         alerts = BudgetAlerts(AlertRows(database))
         return cls(ledger, Budgets(BudgetRows(database), ledger, alerts), actual)
 
@@ -52,10 +61,10 @@ class Spender:
         run = None
         if execution.run_id:
             own = await self.budgets.of_runs(execution.tenant_id, [execution.run_id])
-            run = RunNodes(execution.run_id, own)
+            run = RunNodes(execution.run_id, own, execution.run_id in self.holding)
         applied = self.budgets.applying(execution, run)
         try:
-            await self.budgets.reserve(execution, applied)
+            await self.budgets.reserve(execution, applied, None, run)
         except BudgetExceeded:
             self.refused += 1
             return None

@@ -18,6 +18,7 @@ import yaml
 Action = Literal["accepted", "dropped", "mapped", "refused"]
 Condition = Literal["reasoning", "forced_tool", "json", "json_by_tool", "temperature", "effort_high"]
 Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SHIPPED = Path(__file__).with_name("rules.yaml")
 MEMO_SIZE = 4096  # models; more are looked up again
 OPERATOR = "operator"
@@ -188,7 +189,7 @@ def _last(texts: Iterable[str]) -> str:
 def read(path: Path) -> RulesFile:
     """Rules of a YAML file. Errors: BookError naming the place."""
     try:
-        parsed = yaml.safe_load(path.read_text()) or {}
+        parsed = yaml.load(path.read_text(), LOADER) or {}
         file = msgspec.convert(parsed, RulesFile)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise BookError(f"{path}: {error}") from error

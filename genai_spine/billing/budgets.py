@@ -11,7 +11,7 @@ from decimal import Decimal
 from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.messages import Passed
 from genai_spine.billing.budget_counters import Applied, BudgetCounters
-from genai_spine.billing.ledger.ledger import Ledger, ReservationRefused, set_now
+from genai_spine.billing.ledger.ledger import OUTSIDE, Ledger, ReservationRefused, Within, set_now
 from genai_spine.call import RunNodes
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import BudgetExceeded, ServiceUnavailable
@@ -19,6 +19,7 @@ from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.budgets.budgets import BudgetRows, Revision
 from genai_spine.store.budgets.messages import names_of
+from genai_spine.store.budgets.run_holds import RunHold
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 
@@ -94,18 +95,24 @@ class Budgets:
         return found
 
     async def reserve(
-        self, execution: Execution, applied: Sequence[Applied], rates: RateReservation | None = None
+        self,
+        execution: Execution,
+        applied: Sequence[Applied],
+        rates: RateReservation | None = None,
+        run: RunNodes | None = None,
     ) -> None:
         """Puts the intent on the books, with what it may cost reserved in the counters of these budgets.
 
-        rates: as Ledger.reserve() takes it. Errors: BudgetExceeded, which names the narrowest one without
-        room; RateExceeded, ServiceUnavailable.
+        rates: as Ledger.reserve() takes it. run: as of applying(); once it was admitted, budgets with
+        SOFT_BLOCK refuse no call of it while it has not cost more than it has reserved. Errors:
+        BudgetExceeded, which names the narrowest one without room; RateExceeded, ServiceUnavailable.
         """
         set_now(execution.create_time)
+        within = OUTSIDE if run is None else Within(_is_soft(applied), run.has_reservation)
         for _ in range(TRIES):
             counters = await self._open(execution, applied)
             try:
-                await self._ledger.reserve(execution, rates)
+                await self._ledger.reserve(execution, rates, within)
             except ReservationRefused as error:
                 if error.refusal.level is not None:
                     refusal = await self._narrowest(error.refusal, execution, counters)
@@ -115,10 +122,11 @@ class Budgets:
                 return
         raise ServiceUnavailable(cause="the counters of its budgets are being deleted")
 
-    async def admit(self, execution: Execution, run: RunNodes | None = None) -> None:
-        """Lets work begin whose cost nobody can tell yet, such as a provider's batch; reserves nothing.
+    async def admit(self, execution: Execution, run: RunNodes | None = None, ticks: int = 0) -> None:
+        """Lets work begin whose calls are not made yet, such as a provider's batch; reserves nothing.
 
-        run: as of applying(). Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
+        run: as of applying(). ticks: that it is estimated to cost; 0: nobody can tell.
+        Errors: BudgetExceeded, which names a budget that blocks and has no room for them, or nothing left.
         """
         applied = [one for one in self.applying(execution, run) if blocks([one])]
         if not applied:
@@ -128,8 +136,34 @@ class Budgets:
         at = execution.create_time.ToDatetime(UTC)
         for counter in await self.rows.counters([budget.id for budget, _ in applied], at):
             level = Level(counter.spent_ticks + counter.reserved_ticks, counter.limit_ticks, blocks=True)
-            if counter.id in execution.budget_counters and level.room <= 0:
-                raise self._exceeded(Refusal(counter.id, level), 0)
+            if counter.id in execution.budget_counters and (level.room <= 0 or level.room < ticks):
+                raise self._exceeded(Refusal(counter.id, level), ticks)
+
+    async def standing(
+        self, execution: Execution, run: RunNodes | None = None
+    ) -> list[tuple[pb.Budget, pb.BudgetCounter]]:
+        """Budgets that count the call, each with its counter of now. run: as of applying()."""
+        applied = self.applying(execution, run)
+        if not applied:
+            return []
+        set_now(execution.create_time)
+        counters = await self._open(execution, applied)
+        at = execution.create_time.ToDatetime(UTC)
+        found = await self.rows.counters([budget.id for budget, _ in applied], at)
+        return [(counters[one.id][0], one) for one in found if one.id in counters]
+
+    async def hold(self, execution: Execution, run: RunNodes, ticks: int) -> RunHold:
+        """Reservation of a run that is submitted: so many ticks in all budgets that will count its calls.
+
+        It is not written yet. execution: as its calls will be; run: as of applying().
+        """
+        set_now(execution.create_time)
+        counters = await self._open(execution, self.applying(execution, run))
+        return RunHold(ticks, tuple(counters))
+
+    def full(self, refusal: Refusal, hold: RunHold) -> BudgetExceeded:
+        """Error of a run whose reservation has no room."""
+        return self._exceeded(refusal, hold.ticks)
 
     async def enter(self, execution: Execution) -> None:
         """Enters the counters of all budgets that count a call that is over, before it is booked."""
@@ -215,6 +249,15 @@ class Budgets:
 def blocks(applied: Sequence[Applied]) -> bool:
     """Whether one of the budgets refuses calls."""
     return any(budget.policy != pb.BUDGET_POLICY_WARN for budget, _ in applied)
+
+
+def _is_soft(applied: Sequence[Applied]) -> bool:
+    """Whether all budgets that refuse calls do so to new work alone; those of runs are about their calls."""
+    return all(
+        budget.policy == pb.BUDGET_POLICY_WARN
+        or (budget.policy == pb.BUDGET_POLICY_SOFT_BLOCK and budget.node != pb.BUDGET_NODE_RUN)
+        for budget, _ in applied
+    )
 
 
 def _nodes(execution: Execution, kinds: frozenset[int]) -> Iterator[tuple[int, str]]:

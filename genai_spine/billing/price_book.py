@@ -101,9 +101,10 @@ class PriceBook:
         starts = sorted({_midnight(row.valid_from) for row in files if row.valid_from})
         self._starts = starts  # minutes at which rows of the files begin to hold
         self._own = [_in_force(files, minute) for minute in (0, *starts)]  # one for each stretch of time
+        # Of files at once, so that a start tells their faults; of the 2,600 others when they are asked for.
         self._prices = {
             id(prices): row.compiled(prices, valid_from, self._seller(row.owner))
-            for row in (*self._rows.values(), *files)
+            for row in files
             for prices, valid_from in row.periods
         }
         self._row = lru_cache(MEMO_SIZE)(self._find_row)
@@ -284,8 +285,16 @@ class PriceBook:
 
     def _list_at(self, minute: int) -> tuple[Price, ...]:
         now = _utc(minute)
-        prices = (self._prices[id(row.info.get_prices(now))] for row in self._all(minute))
+        prices = (self._compiled(row, now) for row in self._all(minute))
         return tuple(sorted(filter(None, prices), key=lambda price: (price.model, price.provider)))
+
+    def _compiled(self, row: Row, now: datetime) -> Price | None:
+        """Price of a row at a time and ordinary terms."""
+        prices = row.info.get_prices(now)
+        if id(prices) not in self._prices:
+            valid_from = next(first for others, first in row.periods if others is prices)
+            self._prices[id(prices)] = row.compiled(prices, valid_from, self._seller(row.owner))
+        return self._prices[id(prices)]
 
     def _all(self, minute: int) -> Iterator[Row]:
         """Every row that is not replaced by a stronger one of the same name."""
@@ -306,7 +315,7 @@ class PriceBook:
         if row is None:
             return None
         now, seller = _utc(minute), self._seller(upstream)
-        price = self._prices[id(row.info.get_prices(now))]
+        price = self._compiled(row, now)
         is_sellers = row.owner in (upstream, provider)
         if price is None or price.is_free or (at == ORDINARY and is_sellers):
             return price

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -20,14 +21,16 @@ COMPONENTS = "#/components/schemas/"
 
 
 class CapabilityList:
-    """List of all capabilities, built once; a call only cuts out its page."""
+    """List of all capabilities, built by the first call and not at the start; others cut out a page."""
 
     def __init__(self, capabilities: Mapping[str, Capability[Any, Any]]) -> None:
-        protos = FileDescriptorSet.FromString(
-            files("genai_spine").joinpath("v1/descriptors.binpb").read_bytes()
-        )
-        self._schemas = ProtoSchemas(protos)
-        self._infos = [self._info(name, capabilities[name]) for name in sorted(capabilities)]
+        self._capabilities = capabilities
+
+    @cached_property
+    def _infos(self) -> list[pb.CapabilityInfo]:
+        protos = files("genai_spine").joinpath("v1/descriptors.binpb").read_bytes()
+        schemas = ProtoSchemas(FileDescriptorSet.FromString(protos))
+        return [_info(schemas, name, self._capabilities[name]) for name in sorted(self._capabilities)]
 
     def page(self, request: pb.ListCapabilitiesRequest) -> pb.ListCapabilitiesResponse:
         """Page in the order of names. Errors: InvalidFields (page token)."""
@@ -39,34 +42,36 @@ class CapabilityList:
             response.next_page_token = page_tokens.token(request, rest[size - 1].name)
         return response
 
-    def _info(self, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
-        """Entry of one capability: its RPC, REST path, prompts and both schemas."""
-        method: Any = self._schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
-        comment = self._schemas.comments[method.full_name].removeprefix(f"{method.name} ")
-        text = re.split(r"\s+Errors\b", comment)[0]
-        own = method.GetOptions().Extensions[annotations_pb2.http]
-        older = [binding.post for binding in own.additional_bindings]
-        info = pb.CapabilityInfo(
-            name=name,
-            description=text[0].upper() + text[1:],
-            method=f"{SERVICE.full_name}/{method.name}",
-            path=[own.post, *older][-1],
-            http_path=own.post,
-            prompt_slugs=capability.slugs(),
-            streams=True,
-        )
-        info.input_schema.update(self._schema(method.input_type))
-        info.output_schema.update(self._schema(method.output_type))
-        return info
 
-    def _schema(self, descriptor: Any) -> Schema:
-        """The schema of a message with all that it refers to inside."""
-        self._schemas.components.clear()
-        schema = self._schemas.message(descriptor)
-        inner = dict(self._schemas.components)
-        whole = {"$schema": DIALECT, "title": descriptor.name, **schema}
-        local: Schema = _local({**whole, "$defs": inner} if inner else whole)
-        return local
+def _info(schemas: ProtoSchemas, name: str, capability: Capability[Any, Any]) -> pb.CapabilityInfo:
+    """Entry of one capability: its RPC, REST path, prompts and both schemas."""
+    method: Any = schemas.pool.FindMethodByName(f"{SERVICE.full_name}.{capability.METHOD}")
+    comment = schemas.comments[method.full_name].removeprefix(f"{method.name} ")
+    text = re.split(r"\s+Errors\b", comment)[0]
+    own = method.GetOptions().Extensions[annotations_pb2.http]
+    older = [binding.post for binding in own.additional_bindings]
+    info = pb.CapabilityInfo(
+        name=name,
+        description=text[0].upper() + text[1:],
+        method=f"{SERVICE.full_name}/{method.name}",
+        path=[own.post, *older][-1],
+        http_path=own.post,
+        prompt_slugs=capability.slugs(),
+        streams=True,
+    )
+    info.input_schema.update(_schema(schemas, method.input_type))
+    info.output_schema.update(_schema(schemas, method.output_type))
+    return info
+
+
+def _schema(schemas: ProtoSchemas, descriptor: Any) -> Schema:
+    """The schema of a message with all that it refers to inside."""
+    schemas.components.clear()
+    schema = schemas.message(descriptor)
+    inner = dict(schemas.components)
+    whole = {"$schema": DIALECT, "title": descriptor.name, **schema}
+    local: Schema = _local({**whole, "$defs": inner} if inner else whole)
+    return local
 
 
 def _local(value: Any) -> Any:

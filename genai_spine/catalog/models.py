@@ -186,7 +186,8 @@ def _price(model: model_service_pb2.Model, given_per_1m: Decimal, made_per_1m: D
 
 async def _in_time(provider: Provider) -> list[model_service_pb2.Model]:
     try:
-        return await asyncio.wait_for(provider.list_models(), ASK_S)
+        async with asyncio.timeout(ASK_S):
+            return await provider.list_models()
     except TimeoutError:
         raise ProviderTimeout(
             provider=provider.name, phase="the list of models", timeout_s=f"{ASK_S:g}"
@@ -200,7 +201,8 @@ async def _state(provider: Provider) -> str:
 
 async def _asked(provider: Provider) -> str:
     try:
-        await asyncio.wait_for(provider.health(), ASK_S)
+        async with asyncio.timeout(ASK_S):
+            await provider.health()
     except TimeoutError:
         return "unhealthy"
     except SpineError as error:

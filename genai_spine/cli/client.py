@@ -241,7 +241,8 @@ async def connected(address: str, tenant: str | None = None) -> AsyncIterator[gr
         if problem := await tls_problem(address, CONNECT_TIMEOUT_S):
             raise ConnectionError(f"{address}: {problem}")
         try:
-            await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await channel.channel_ready()
         except TimeoutError:
             raise ConnectionError(f"no server answers at {address}; `genai-spine up` starts one") from None
         yield channel

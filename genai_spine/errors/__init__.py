@@ -20,6 +20,8 @@ SpineError
 ├── RateLimited                   RESOURCE_EXHAUSTED 429
 ├── ConcurrentLimitExceeded       RESOURCE_EXHAUSTED 429
 ├── ServerFull                    UNAVAILABLE 503
+├── PipelineNotFound              NOT_FOUND 404
+├── PipelineProtected             PERMISSION_DENIED 403
 ├── RunNotFound                   NOT_FOUND 404
 ├── NotCancellable                FAILED_PRECONDITION 409
 ├── WorkNotFound                  NOT_FOUND 404
@@ -88,6 +90,8 @@ from genai_spine.errors.idempotency import StreamLost as StreamLost
 from genai_spine.errors.limits import ConcurrentLimitExceeded as ConcurrentLimitExceeded
 from genai_spine.errors.limits import RateLimited as RateLimited
 from genai_spine.errors.limits import ServerFull as ServerFull
+from genai_spine.errors.pipelines import PipelineNotFound as PipelineNotFound
+from genai_spine.errors.pipelines import PipelineProtected as PipelineProtected
 from genai_spine.errors.runs import DeadLetterNotFound as DeadLetterNotFound
 from genai_spine.errors.runs import LaneNotServed as LaneNotServed
 from genai_spine.errors.runs import NotCancellable as NotCancellable

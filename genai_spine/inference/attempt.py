@@ -177,7 +177,7 @@ class Attempt(Generic[R]):
 
     async def _book_intent(self, applied: Sequence[Applied], rates: RateReservation | None = None) -> None:
         if applied:
-            await self.accounting.budgets.reserve(self.execution, applied, rates)
+            await self.accounting.budgets.reserve(self.execution, applied, rates, self.call.run_nodes)
         else:
             await self.accounting.ledger.reserve(self.execution, rates)
 

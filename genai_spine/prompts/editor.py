@@ -50,8 +50,7 @@ class PromptEditor:
 
         Raises InvalidFields, InvalidTemplate.
         """
-        draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
-        _merge(draft, patch, field_masks.set_fields(patch, EDITABLE))
+        draft = filled_in(patch)
         self._check(draft)
         return draft
 
@@ -175,6 +174,13 @@ class PromptEditor:
         self.prompts.templates.check(prompt)
         if prompt.HasField("output_schema"):
             _check_schema(prompt)
+
+
+def filled_in(patch: pb.Prompt) -> pb.Prompt:
+    """Draft of a prompt with its defaults, not checked."""
+    draft = pb.Prompt(temperature=DEFAULT_TEMPERATURE, change_notes=patch.change_notes or None)
+    _merge(draft, patch, field_masks.set_fields(patch, EDITABLE))
+    return draft
 
 
 def _check_schema(prompt: pb.Prompt) -> None:

@@ -116,7 +116,8 @@ class RequestLog:
     async def flush(self) -> None:
         """Returns when everything that ended until now is written or dropped, at the latest after FLUSH_S."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_idle.wait(), FLUSH_S)
+            async with asyncio.timeout(FLUSH_S):
+                await self._is_idle.wait()
 
     async def stop(self) -> None:
         """End of the writer; what it could not write in FLUSH_S is dropped."""

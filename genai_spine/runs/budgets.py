@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from genai_spine.billing.budgets import Budgets
 from genai_spine.call import RunNodes
 from genai_spine.costs import ticks_of
+from genai_spine.store.budgets import run_holds
+from genai_spine.store.budgets.run_holds import HoldRefused, RunHold
+from genai_spine.store.runs.news import Change
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.v1 import budget_pb2
 from genai_spine.v1 import run_pb2 as pb
@@ -20,8 +23,8 @@ class RunAdmission:
     rows: RunRows
     budgets: Budgets
 
-    async def admit(self, run: pb.Run, submitter: Submitter) -> None:
-        """Refuses a run that could make no paid call; reserves nothing.
+    async def admit(self, run: pb.Run, submitter: Submitter) -> RunHold | None:
+        """Refuses a run that could make no paid call; what is to be reserved for one that has an estimate.
 
         Errors: BudgetExceeded, which names a budget that blocks and has nothing left.
         """
@@ -37,6 +40,20 @@ class RunAdmission:
             above = [run.parent_run_id, *await self.rows.above(run.parent_run_id)]
             nodes = RunNodes(run.root_run_id, await self.budgets.of_runs(run.tenant_id, above))
         await self.budgets.admit(execution, nodes)
+        if not run.options.estimate_usd:
+            return None
+        return await self.budgets.hold(execution, nodes, ticks_of(run.options.estimate_usd))
+
+    async def reserve(self, change: Change, run: pb.Run, hold: RunHold) -> None:
+        """Reserves in the transaction that writes a run. Errors: BudgetExceeded (no room)."""
+        try:
+            await run_holds.reserve(change, run.run_id, hold)
+        except HoldRefused as error:
+            raise self.budgets.full(error.refusal, hold) from None
+
+    async def release(self, change: Change, run: pb.Run) -> None:
+        """Gives back what was reserved for a run that is not written after all."""
+        await run_holds.release(change, run.run_id)
 
 
 def budget_of(run: pb.Run) -> budget_pb2.Budget | None:

@@ -32,12 +32,13 @@ from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.items import SubmittedItems
-from genai_spine.store.runs.news import Change, RunNews, changing
-from genai_spine.store.runs.runs import KeyTaken, RunRows, Submitter, new_run_id, submitter_of
+from genai_spine.store.runs.news import END, Change, RunNews, changing
+from genai_spine.store.runs.runs import KeyTaken, RunRows, Submitter, is_plain, new_run_id, submitter_of
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1 import run_service_pb2 as service_pb
 from genai_spine.v1.key_service_pb2 import KeyPermissions
+from genai_spine.v1.pipeline_pb2 import PipelineWork
 from genai_spine.v1.work_pb2 import Work
 
 OPTIONS = tuple(field.name for field in pb.RunOptions.DESCRIPTOR.fields)
@@ -59,6 +60,17 @@ class Spending(Protocol):
 
     async def fill(self, run: pb.Run) -> None:
         """Writes cost, usage and discarded cost of a run and its children into its message."""
+        ...
+
+
+class PipelineSource(Protocol):
+    """Pipelines by their names."""
+
+    async def pin(self, work: PipelineWork, tenant_id: str) -> None:
+        """Writes the definition that a run is made by into its work.
+
+        Errors: PipelineNotFound, InvalidFields.
+        """
         ...
 
 
@@ -86,13 +98,14 @@ class RunLibrary:
     admission: RunAdmission
     lanes: Lanes
     results: Results
+    pipelines: PipelineSource
     check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
         """Submits work; a run that is there with the same idempotency key is returned in its place.
 
-        Errors: WorkNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied, NotPermittedToKey,
-        RunNotFound (its parent), BudgetExceeded (one that blocks is used up).
+        Errors: WorkNotFound, PipelineNotFound, InvalidFields, IdempotencyKeyReused, PermissionDenied,
+        NotPermittedToKey, RunNotFound (its parent), BudgetExceeded (one that blocks is used up).
         """
         run, submitter = await self._prepared(request, call)
         if request.dry_run:
@@ -100,54 +113,63 @@ class RunLibrary:
             return run
         if not request.HasField("wait"):
             return await self.submit(run, call, submitter)
-        run_id = await self._submitted(run, submitter)
-        found = await self.wait(run_id, request.wait.ToTimedelta().total_seconds(), call)
+        until = monotonic() + min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_S)
+        news = RunNews.of(self.database)
+        with news.subscribed(END + run.run_id) as told:
+            run_id = await self._submitted(run, submitter)
+            if run_id == run.run_id:
+                await news.wait(told, until - monotonic())
+        found = await self.wait(run_id, until - monotonic(), call)
         found.is_existing = run_id != run.run_id
         return found
 
-    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
-        """Run of a request of its principal, which is not written yet.
+    async def prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
+        """Run of a request of its principal, which is not written yet, and for whom it is made.
 
         Errors: WorkNotFound, InvalidFields, PermissionDenied, NotPermittedToKey, RunNotFound (its parent),
         BudgetExceeded.
         """
         run, submitter = await self._prepared(request, call)
-        await self._admit(run, submitter)
-        return run
+        return run, await self._admit(run, submitter)
 
     async def _prepared(self, request: service_pb.CreateRunRequest, call: Call) -> tuple[pb.Run, Submitter]:
         name, work = names.resolve(request)
         if not request.HasField("work"):
             validation.check_without_aliases(work)
+        if work.HasField("pipeline"):
+            await self.pipelines.pin(work.pipeline, call.principal.tenant_id)
+            name = names.of_work(work)
         self._permit(work, call)
         options = _options(request, call)
         self.check_options(options)
         return await self._new(name, work, options, call)
 
-    async def _admit(self, run: pb.Run, submitter: Submitter) -> None:
-        """Errors: BudgetExceeded."""
-        if _is_paid(run.work):
-            await self.admission.admit(run, submitter)
+    async def _admit(self, run: pb.Run, submitter: Submitter) -> Submitter:
+        """Submitter with what is to be reserved for the run. Errors: BudgetExceeded."""
+        if not _is_paid(run.work):
+            return submitter
+        return submitter._replace(hold=await self.admission.admit(run, submitter))
 
     async def submit_in(
         self, change: Change, run: pb.Run, submitter: Submitter, items: SubmittedItems | None = None
     ) -> str:
         """Id of a run that is written in a transaction, or of the one that its idempotency key has.
 
-        items: None: those of its work. Errors: IdempotencyKeyReused, and those of a batch's items:
-        InvalidFields, RunNotFound.
+        items: None: those of its work. Errors: IdempotencyKeyReused, BudgetExceeded (no room for its
+        estimate), and those of a batch's items: InvalidFields, RunNotFound.
         """
         digest = _digest(run)
-        if items is None:
-            items = await self._items(run)
+        given = await self._items(run) if items is None else items
         batch_items.without_items(run.work)
         fields = {"request_hash": digest, **submitter.columns}
+        if submitter.hold is not None:
+            await self.admission.reserve(change, run, submitter.hold)
         try:
-            await self.rows.add(change, run, fields, items, budget_of(run))
+            await self.rows.add(change, run, fields, given, budget_of(run))
         except KeyTaken as taken:
-            if taken.request_hash != digest:
-                raise IdempotencyKeyReused from None
-            return taken.run_id
+            if submitter.hold is not None:
+                await self.admission.release(change, run)
+            return _known(taken, digest)
         return run.run_id
 
     async def submit(
@@ -167,7 +189,15 @@ class RunLibrary:
         if items is None:
             items = await self._items(run)
         if not await self._is_there(run):  # which no budget refuses once it is there
-            await self._admit(run, submitter)
+            submitter = await self._admit(run, submitter)
+        if submitter.hold is None and is_plain(run, items):
+            digest = _digest(run)
+            fields = {"request_hash": digest, **submitter.columns}
+            try:
+                await self.rows.add_plain(run, fields)
+            except KeyTaken as taken:
+                return _known(taken, digest)
+            return run.run_id
         async with changing(self.database) as change:
             return await self.submit_in(change, run, submitter, items)
 
@@ -179,12 +209,15 @@ class RunLibrary:
 
     async def get(self, run_id: str, call: Call) -> pb.Run:
         """Run with its cost, items and result. Errors: RunNotFound."""
-        run = await self.found(run_id, call)
+        return await self._filled(await self.found(run_id, call))
+
+    async def _filled(self, run: pb.Run) -> pb.Run:
+        """A run with its cost, items and result."""
         await self.spending.fill(run)
-        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run_id)) is not None:
+        if run.work.HasField("batch") and (counts := await self.rows.item_counts(run.run_id)) is not None:
             run.item_counts.CopyFrom(counts)
         await self.results.fill(run)
-        if run.status == "dead_lettered" and (letter := await self.letters.of_run(run_id)) is not None:
+        if run.status == "dead_lettered" and (letter := await self.letters.of_run(run.run_id)) is not None:
             run.dead_letter_id = letter
         return run
 
@@ -228,16 +261,17 @@ class RunLibrary:
         """
         until = monotonic() + min(timeout_s, MAX_WAIT_S)
         news = RunNews.of(self.database)
-        with news.subscribed(run_id) as told:
-            await self.found(run_id, call)
-            while not await self.rows.has_ended(run_id) and (left_s := until - monotonic()) > 0:
-                await news.wait(told, left_s)
-        return await self.get(run_id, call)
+        with news.subscribed(END + run_id) as told:
+            run = await self.found(run_id, call)
+            while not run.HasField("end_time") and (left_s := until - monotonic()) > 0:
+                if await news.wait(told, left_s) or await self.rows.has_ended(run_id):
+                    run = await self.found(run_id, call)
+        return await self._filled(run)
 
     async def cancel(self, request: service_pb.CancelRunRequest, call: Call) -> pb.Run:
         """Stops a run and its children. Errors: RunNotFound, NotCancellable."""
         run = await self.found(request.run_id, call)
-        mode = request.mode or "immediate"
+        mode = request.mode or ("boundary" if run.work.HasField("pipeline") else "immediate")
         while not await self._cancelled(run.run_id, mode, request.reason):
             run = await self.found(request.run_id, call)
             if run.HasField("end_time"):
@@ -356,6 +390,13 @@ class RunLibrary:
         return await self.rows.submitter(parent.run_id) or submitter
 
 
+def _known(taken: KeyTaken, digest: bytes) -> str:
+    """Id of the run that has an idempotency key. Errors: IdempotencyKeyReused."""
+    if taken.request_hash != digest:
+        raise IdempotencyKeyReused from None
+    return taken.run_id
+
+
 def _check_lane(lane: str, permissions: KeyPermissions | None) -> None:
     """Errors: NotPermittedToKey."""
     if permissions is None:
@@ -391,5 +432,9 @@ def _options(request: service_pb.CreateRunRequest, call: Call) -> pb.RunOptions:
 def _digest(run: pb.Run) -> bytes:
     """SHA-256 of kind, name and work: what an idempotency key stands for."""
     body: Message = run.work
+    if run.work.HasField("pipeline") and run.work.pipeline.pipeline_name:  # which version, is no part of it
+        body = Work()
+        body.CopyFrom(run.work)
+        body.pipeline.ClearField("definition")
     text = f"{run.kind}\0{run.name}\0".encode() + body.SerializeToString(deterministic=True)
     return sha256(text).digest()

@@ -12,9 +12,11 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import Default as DescriptorPool
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
 from genai_spine.errors import InvalidFields, WorkNotFound
 from genai_spine.v1.message_pb2 import ROLE_USER
+from genai_spine.v1.pipeline_pb2 import PipelineWork
 from genai_spine.v1.run_service_pb2 import CreateRunRequest
 from genai_spine.v1.work_pb2 import Work
 
@@ -22,6 +24,7 @@ PREFIX = "genai."
 KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
+PIPELINE = "pipeline"
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
@@ -108,7 +111,11 @@ def execute_prompt(params: Params) -> Work:
 
 # What a name stands for, by kind and name: reads params, and makes the work of them.
 NAMES: dict[Name, Callable[[Params], Work]] = {
-    **{Name("task", PREFIX + member): of_params(member) for member in MEMBERS if member != BATCH},
+    **{
+        Name("task", PREFIX + member): of_params(member)
+        for member in MEMBERS
+        if member not in (BATCH, PIPELINE)
+    },
     Name("workflow", PREFIX + BATCH): of_params(BATCH),
     Name("workflow", "genai.batch_summarize"): batch_of("summarize"),
     Name("workflow", "genai.batch_extract"): batch_of("extract"),
@@ -135,16 +142,32 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
         member = request.work.WhichOneof("request")
         if member is None:
             raise InvalidFields([("work", "must hold one request")])
-        return Name("workflow" if member == BATCH else "task", PREFIX + member), request.work
+        return of_work(request.work), request.work
     if not request.name:
         raise InvalidFields([("work", "must be set, or name")])
     name = canonical(request.kind, request.name)
     if not request.kind and ":" not in request.name and name not in NAMES:
         name = next((known for known in NAMES if known.name == name.name), name)
+    if name.kind == PIPELINE:
+        return name, pipeline(name.name.removeprefix(PREFIX), request.params)
     if (read := NAMES.get(name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))
         raise WorkNotFound(kind=name.kind, name=name.name, known=known)
     return name, read(json_format.MessageToDict(request.params))
+
+
+def of_work(work: Work) -> Name:
+    """Kind and name of work that is given as itself."""
+    member = work.WhichOneof("request") or ""
+    if member == PIPELINE:
+        name = work.pipeline.pipeline_name or work.pipeline.definition.name
+        return Name(PIPELINE, PREFIX + name)
+    return Name("workflow" if member == BATCH else "task", PREFIX + member)
+
+
+def pipeline(name: str, params: Struct) -> Work:
+    """Execution of a pipeline that is there; params: what it begins with."""
+    return Work(pipeline=PipelineWork(pipeline_name=name, input_data=params))
 
 
 def request_of(work: Any) -> Message:

@@ -20,6 +20,7 @@ from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.batch_pb2 import RunItem
 from genai_spine.v1.capability_service_pb2 import ExtractResponse, SummarizeResponse
 from genai_spine.v1.completion_service_pb2 import Completion, CreateEmbeddingsResponse
+from genai_spine.v1.pipeline_pb2 import PipelineResult
 from genai_spine.v1.run_service_pb2 import ListRunItemsRequest
 from genai_spine.v1.work_pb2 import AggregateCostsResponse
 
@@ -130,6 +131,13 @@ def costs(answer: AggregateCostsResponse) -> Fields:
     return {"date": answer.date, "costs": rows}
 
 
+def pipeline(answer: PipelineResult) -> Fields:
+    """The outputs of the steps, and what came of each."""
+    made = _plain(answer)
+    times = {"started_at": made.get("start_time"), "completed_at": made.get("end_time")}
+    return {**made, **times, "output": json_format.MessageToDict(answer.output)}
+
+
 def _plain(message: Message) -> Fields:
     fields: Fields = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -145,6 +153,7 @@ OF_MEMBER: Mapping[str, Callable[[Any], Fields]] = {
     "embeddings": embeddings,
     "speech": speech,
     "aggregate_costs": costs,
+    "pipeline": pipeline,
 }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from genai_spine.errors import InvalidFields
 from genai_spine.security.fetch import Fetcher
@@ -36,6 +36,10 @@ class RunWebhooks:
         self.fetcher.check(options.webhook.url, name=FIELD)
         if not self.secrets(""):
             raise InvalidFields([("options.webhook", UNSIGNED)])
+
+    async def post(self, tenant_id: str, posting: Posting) -> None:
+        """Posts a message at once, signed for a tenant. Errors: WebhookFailed."""
+        await post(self.fetcher, replace(posting, secrets=self.secrets(tenant_id)))
 
     def start(self) -> None:
         """Begins to tell what is due."""

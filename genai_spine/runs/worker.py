@@ -125,6 +125,11 @@ class RunWorker:
         """Runs that it makes now."""
         return len(self._tasks)
 
+    @property
+    def _busy(self) -> int:
+        """Runs that take a place: those that only wait, for a provider's batch, take none."""
+        return self.active - sum(running.is_waiting for running in self.executor.running.values())
+
     def makes(self, run_id: str) -> bool:
         """Whether a run is surely its own: nobody can have taken it over."""
         running = self.executor.running.get(run_id)
@@ -165,7 +170,7 @@ class RunWorker:
                     await asyncio.sleep(PROMOTE_S)
                 if not claimed:
                     await news.wait(told, PROMOTE_S)
-                if self.active >= self.rules.max_concurrency:
+                if self._busy >= self.rules.max_concurrency:
                     await asyncio.sleep(FULL_S)
 
     @property
@@ -182,10 +187,10 @@ class RunWorker:
         """Number of runs that it has begun."""
         if not self._may_claim or (served := self._served) is None:
             return 0
-        free = self.rules.max_concurrency - self.active
+        free = self.rules.max_concurrency - self._busy
         only_realtime = free < 1
         if only_realtime:
-            free = self.rules.max_concurrency * SPARE - self.active
+            free = self.rules.max_concurrency * SPARE - self._busy
         executor_id = self._id
         claimed = await queue.claim(executor_id, served.serves, free, only_realtime=only_realtime)
         for run, submitter in claimed:
@@ -338,7 +343,7 @@ class RunWorker:
 
     async def _take_over(self) -> None:
         """Takes over runs of processes that ended, as many as it has places for."""
-        room = min(MAX_TAKEN_OVER, self.rules.max_concurrency * SPARE - self.active)
+        room = min(MAX_TAKEN_OVER, self.rules.max_concurrency * SPARE - self._busy)
         self._has_more_orphans = room < 1
         if self._served is None or room < 1:
             return

@@ -16,7 +16,6 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers, maker_of
 from genai_spine.store.runs.news import changing
-from genai_spine.store.runs.runs import submitter_of
 from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule, name_taken
 from genai_spine.v1 import schedule_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
@@ -114,10 +113,10 @@ class ScheduleLibrary:
         asked = submissions.of_trigger(stored.schedule, datetime.now(UTC), params, call.idempotency_key)
         if params:  # which may be another work than the maker wanted
             await self.runs.prepared(asked, _plain(call, call.principal))
-        run = await self.runs.prepared(asked, _plain(call, principal))
+        run, submitter = await self.runs.prepared(asked, _plain(call, principal))
         run.schedule_id = stored.id
         async with changing(self.runs.database) as change:
-            run_id = await self.runs.submit_in(change, run, submitter_of(principal))
+            run_id = await self.runs.submit_in(change, run, submitter)
         found = await self.runs.get(run_id, call)
         found.is_existing = run_id != run.run_id
         return found

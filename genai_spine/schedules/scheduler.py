@@ -16,7 +16,7 @@ from genai_spine.runs.library import RunLibrary
 from genai_spine.schedules import daily_costs, due_times, submissions
 from genai_spine.schedules.makers import MakerEnded, Makers
 from genai_spine.store.runs.news import SCHEDULES, Change, RunNews, changing
-from genai_spine.store.runs.runs import submitter_of
+from genai_spine.store.runs.runs import Submitter
 from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule
 from genai_spine.v1.run_pb2 import Run
 
@@ -25,6 +25,8 @@ SOON_S = 0.01  # least
 DEFAULT_GRACE_S = 60
 
 log = structlog.get_logger()
+
+Made = tuple[Run, Submitter]  # not written yet
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class Scheduler:
                 except Exception as error:  # the database is away
                     log.warning("schedules_not_read", cause=str(error)[:300])
                 try:
-                    await asyncio.wait_for(told.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await told.wait()
                 except TimeoutError:
                     continue
                 told.clear()
@@ -92,7 +95,7 @@ class Scheduler:
         following = due_times.after(schedule, due, due)
         try:
             principal = await self.makers.principal(stored)
-            run = await self._prepared(stored, due, principal)
+            made = await self._prepared(stored, due, principal)
         except MakerEnded as ended:
             if await self.rows.pause(stored, str(ended)):
                 log.warning("schedule_paused", schedule_id=stored.id, name=schedule.name, reason=str(ended))
@@ -107,23 +110,23 @@ class Scheduler:
             return
         async with changing(self.runs.database) as change:
             if await self.rows.claim(change, stored, following):
-                await self._submit(change, stored, run, principal)
+                await self._submit(change, stored, made)
 
-    async def _prepared(self, stored: StoredSchedule, due: datetime, principal: Principal) -> Run:
+    async def _prepared(self, stored: StoredSchedule, due: datetime, principal: Principal) -> Made:
         """Run of a due time. Errors: those of RunLibrary.prepared()."""
         request = submissions.of_due_time(stored.schedule, due)
-        run = await self.runs.prepared(request, Call(principal=principal))
+        run, submitter = await self.runs.prepared(request, Call(principal=principal))
         run.schedule_id = stored.id
-        return run
+        return run, submitter
 
-    async def _submit(self, change: Change, stored: StoredSchedule, run: Run, principal: Principal) -> None:
+    async def _submit(self, change: Change, stored: StoredSchedule, made: Made) -> None:
         """Writes the run of a due time that this process has claimed, and what became of it."""
         most = stored.schedule.max_instances or 1
         if await self.rows.open_runs(change, stored.id) >= most:
             await self.rows.add_tick(change, stored, "skipped")
             return
         try:
-            run_id = await self.runs.submit_in(change, run, submitter_of(principal))
+            run_id = await self.runs.submit_in(change, *made)
         except SpineError as error:  # its idempotency key stands for other work
             if isinstance(error, ServiceUnavailable):
                 raise

@@ -14,6 +14,7 @@ from genai_spine.chunks import fold
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
+from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs import names
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
@@ -25,13 +26,16 @@ from genai_spine.runs.execution.context import Handler, Write
 from genai_spine.runs.execution.executor import RunExecutor
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
+from genai_spine.runs.pipeline import PipelineWork
 from genai_spine.runs.pools import Pools
 from genai_spine.runs.provider_batches.batches import ProviderBatches
+from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
 from genai_spine.runs.results import Results
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.server.access import Access
+from genai_spine.server.pipelines import webhook_post
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
 from genai_spine.services import rest_aliases
@@ -40,6 +44,7 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
@@ -83,6 +88,8 @@ class Runs:
     schedules: Schedules
     webhooks: RunWebhooks
     provider_batches: ProviderBatches
+    pipelines: PipelineWork
+    pipeline_library: PipelineLibrary
 
     @classmethod
     def of(
@@ -107,8 +114,11 @@ class Runs:
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
         batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
-        executor.combinators = {"batch": work.run}
+        library_of_pipelines = PipelineLibrary(PipelineRows(database))
+        pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
         library = RunLibrary(
             database=database,
             rows=rows,
@@ -118,6 +128,7 @@ class Runs:
             admission=RunAdmission(rows, budgets),
             lanes=pools,
             results=Results(items, rest_aliases.fill),
+            pipelines=library_of_pipelines,
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
@@ -131,6 +142,8 @@ class Runs:
             schedules=Schedules.of(database, library),
             webhooks=webhooks,
             provider_batches=batches,
+            pipelines=pipelines,
+            pipeline_library=library_of_pipelines,
         )
 
     async def start(self) -> None:

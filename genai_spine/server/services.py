@@ -1,6 +1,6 @@
 """Services of one configuration, attached to the interceptor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +23,12 @@ from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
 from genai_spine.openai_api.stored_chats import StoredChatFacade
+from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
-from genai_spine.server import access, runs
+from genai_spine.runs.execution.context import Handler
+from genai_spine.server import access, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
@@ -120,6 +122,7 @@ FILES = (
     symbol_service_pb2,
     *access.FILES,
     *runs.FILES,
+    *pipelines.FILES,
     usage_service_pb2,
     budget_service_pb2,
 )
@@ -143,8 +146,8 @@ class ModelFacts:
 
 def _inferences(
     foundation: Foundation, facts: ModelFacts, upstreams: dict[str, Upstream], tiers: Tiers
-) -> tuple[Inference, Inference]:
-    """Inference as configured, and one without retries."""
+) -> tuple[Inference, Inference, Inference]:
+    """Inference as configured, one without retries, and one without fallbacks either."""
     settings = foundation.settings
     router = Router(
         {name: upstream.provider for name, upstream in upstreams.items()},
@@ -172,7 +175,9 @@ def _inferences(
     inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
     once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
-    return inference, once
+    # A step of a pipeline also has fallbacks of its own.
+    bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
+    return inference, once, Inference(router, upstreams, accounting, foundation.delivery, bare)
 
 
 def attach(
@@ -187,7 +192,7 @@ def attach(
     """
     settings = foundation.settings
     tiers = Tiers(settings.quality_tiers)
-    inference, once = _inferences(foundation, facts, upstreams, tiers)
+    inference, once, bare = _inferences(foundation, facts, upstreams, tiers)
     if symbols is None:
         symbols = SymbolService(once, settings.symbols)
     symbols.reconfigure(once, settings.symbols)
@@ -195,6 +200,7 @@ def attach(
         described(upstream.provider, facts.prices, tiers) for upstream in upstreams.values()
     )
     catalog = Catalog(inference.router, facts.prices, upstreams)
+    order = pipelines.order_of(registry, inference.router, upstreams)
     attached: list[Registration] = [
         *_services(foundation, inference, catalog),
         *_openai_services(foundation, inference),
@@ -203,6 +209,7 @@ def attach(
         *_runs(foundation, inference, catalog, symbols),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
+        _pipelines(foundation, order, runs.handlers(_work_of(foundation, bare, catalog, symbols), bare)),
     ]
     for add, service in attached:
         add(service, foundation.interceptor)
@@ -241,16 +248,30 @@ def _runs(
     foundation: Foundation, inference: Inference, catalog: Catalog, symbols: SymbolService
 ) -> list[Registration]:
     """Services of durable runs, whose work the other services do."""
+    methods = _work_of(foundation, inference, catalog, symbols)
+    foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
+    return foundation.runs.attach(methods, inference)
+
+
+def _pipelines(foundation: Foundation, order: ProviderOrder, handlers: Mapping[str, Handler]) -> Registration:
+    """Service of pipelines, and what does their steps from now on."""
+    made, library = foundation.runs.pipelines, foundation.runs.pipeline_library
+    made.handlers, made.order = handlers, order
+    return pipelines.service_of(library, foundation.runs.library, order, foundation.budgets)
+
+
+def _work_of(
+    foundation: Foundation, inference: Inference, catalog: Catalog, symbols: SymbolService
+) -> dict[str, Any]:
+    """Services that do the work of runs, by the names of the contract's."""
     dependencies = CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))
-    methods = {
+    return {
         "CompletionService": CompletionService(inference, catalog, foundation.background),
         "CapabilityService": CapabilityService(dependencies),
         "MediaService": MediaService(inference),
         "PromptService": PromptService(foundation.prompts, inference),
         "SymbolService": symbols,
     }
-    foundation.lifecycle.dispatch.submit = foundation.runs.dispatch
-    return foundation.runs.attach(methods, inference)
 
 
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:

@@ -1,5 +1,6 @@
 """CapabilityService: one RPC for each row of CAPABILITIES, a stream of any of them, and their list."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -33,12 +34,14 @@ class CatalogModels:
         return ModelLimits(name, route.model, length)
 
 
+_listing = CapabilityList(CAPABILITIES)  # the same for every configuration
+
+
 class CapabilityService:
     """RPCs of capabilities."""
 
     def __init__(self, services: CapabilityDependencies) -> None:
         self._services = services
-        self._list = CapabilityList(CAPABILITIES)
 
     async def Summarize(self, request: pb.SummarizeRequest, call: Call) -> Message:
         """Summary of a text."""
@@ -108,7 +111,7 @@ class CapabilityService:
     async def ListCapabilities(
         self, request: pb.ListCapabilitiesRequest, call: Call
     ) -> pb.ListCapabilitiesResponse:
-        return self._list.page(request)
+        return await asyncio.to_thread(_listing.page, request)
 
     async def _run(self, name: str, request: Message, call: Call) -> Message:
         response: Message = await CAPABILITIES[name].run(request, Context(self._services, call))

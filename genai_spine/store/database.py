@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from errno import ENOSPC
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
 import asyncpg
@@ -25,13 +24,14 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from genai_spine.errors import ServiceUnavailable
+from genai_spine.store.booking.calm_pool import CalmPool
 from genai_spine.store.booking.writers import (
     CONNECT_TIMEOUT_S,
     LOCK_TIMEOUT_MS,
+    DurableWriter,
     PostgresqlWriter,
     RowsRefused,
     SqliteWriter,
@@ -39,8 +39,7 @@ from genai_spine.store.booking.writers import (
 from genai_spine.telemetry.urls import shown
 
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
-WRITER_CONNECTIONS = 2  # PostgreSQL's of pool_max: one that writes and one that flushes
-CALM_S = 10.0  # after which connections past pool_min are closed
+WRITER_CONNECTIONS = 3  # PostgreSQL's of pool_max: two of the ledger, one writes and one flushes; one of runs
 UPGRADE_LOCK = 0x67656E61_69737069  # PostgreSQL advisory lock "genaispi": one process migrates at a time
 MIN_FREE_BYTES = 1_000_000  # SQLite: with less a disk counts as full
 # Classes of SQLSTATE that say that the server cannot work now: connection, resources (a full disk is one of
@@ -118,28 +117,6 @@ def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
-class CalmPool(AsyncAdaptedQueuePool):
-    """Pool that keeps its connections while there is much to do, and closes those past `least` afterwards.
-
-    SQLAlchemy's own closes each of them when it comes back. Under load that was one new connection a call.
-    """
-
-    least = 1
-    _busy = 0.0  # when it last lent more than `least`, by time.monotonic()
-
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        now = monotonic()
-        if self.checkedout() > self.least:
-            self._busy = now
-        if self.checkedin() < self.least or now - self._busy < CALM_S:
-            super()._do_return_conn(record)
-            return
-        try:
-            record.close()
-        finally:
-            self._dec_overflow()
-
-
 class Database:
     """A bounded pool of connections, and one or two connections more for the ledger's writer.
 
@@ -165,6 +142,8 @@ class Database:
         self._dsn = ""  # of PostgreSQL
         self._write_failure: Exception | None = None  # of the last write of many rows
         self._turn = asyncio.Lock()  # of begin_in_turn()
+        self._durable: DurableWriter | None = None  # of PostgreSQL
+        self._durable_turn = asyncio.Lock()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if scheme in ("sqlite", "sqlite+aiosqlite"):
             self._open_sqlite(url)
@@ -269,6 +248,8 @@ class Database:
     async def close(self) -> None:
         """End of all connections."""
         await self._writer.close()
+        if self._durable is not None:
+            await self._durable.close()
         await self.engine.dispose()
         if self._scratch:
             self._scratch.cleanup()
@@ -298,6 +279,24 @@ class Database:
             raise
         self._write_failure = None
         return result
+
+    async def write_durably(
+        self,
+        on_sqlite: Callable[[sqlite3.Connection], T],
+        on_postgresql: Callable[[asyncpg.Connection], Awaitable[T]],
+        rows: int,
+    ) -> T:
+        """The same for many short writes at once: they take turns, and each is safe when it returns.
+
+        Errors: ServiceUnavailable while the database does not work. Raises RowsRefused.
+        """
+        with _translated():
+            if isinstance(self._writer, SqliteWriter):
+                async with self._turn:
+                    return await self._writer.run(on_sqlite, rows)
+            assert self._durable is not None
+            async with self._durable_turn:
+                return await self._durable.run(on_postgresql)
 
     async def flush(self) -> None:
         """Returns when all that write() has committed survives a crash of the database.
@@ -394,6 +393,7 @@ class Database:
         self.time = _aware_time
         self._connect_postgresql = connect
         self._writer = PostgresqlWriter(connect)
+        self._durable = DurableWriter(connect)
 
 
 def _data_version(connection: sqlite3.Connection) -> int | None:

@@ -51,6 +51,8 @@ class Booking:
     is_loss: bool = False  # of the call of a dead process
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     ends_rates: bool = False  # a settlement whose intent had a reservation
+    draws: bool = False  # on the reservation of its run
+    is_soft: bool = False  # no budget refuses it while that has anything left
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ class Executions:
                 is_loss=booking.is_loss,
                 rates=booking.rates if is_intent else None,
                 used_tokens=_tokens(booking.execution) if booking.ends_rates else None,
+                run_id=booking.execution.run_id if booking.draws else "",
+                is_soft=booking.is_soft,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]

@@ -102,7 +102,8 @@ async def _listed(endpoint: Endpoint) -> list[Model] | None:
         try:
             if not provider.local:
                 return None
-            return await asyncio.wait_for(provider.list_models(), PROVIDER_TIMEOUT_S)
+            async with asyncio.timeout(PROVIDER_TIMEOUT_S):
+                return await provider.list_models()
         except (TimeoutError, SpineError):
             continue
         finally:

@@ -263,7 +263,8 @@ class Envoy:
         self._launched = (config, worker_threads)
         self._process = await _spawn(self.run_dir, worker_threads)
         try:
-            await asyncio.wait_for(self._ready(self._process), READY_TIMEOUT_S)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._ready(self._process)
         except TimeoutError as error:
             await self._kill()
             raise EnvoyError(f"Envoy was not ready within {READY_TIMEOUT_S:g} s: {self._log()}") from error
@@ -338,7 +339,8 @@ class Envoy:
                 await self._idle(grace_s)
             if self._running():
                 await self.admin("POST", "/quitquitquit")
-                await asyncio.wait_for(self.wait(), QUIT_TIMEOUT_S)
+                async with asyncio.timeout(QUIT_TIMEOUT_S):
+                    await self.wait()
         except (OSError, TimeoutError, http.client.HTTPException):
             pass  # it is gone already, or hangs: either way the next line ends it
         finally:

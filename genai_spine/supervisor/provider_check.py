@@ -38,7 +38,8 @@ async def connection_problem(endpoint: Endpoint) -> str | None:
 async def _problem(host: Endpoint) -> SpineError | TimeoutError | None:
     provider = PROVIDERS[host.registry_name].make(host)
     try:
-        await asyncio.wait_for(provider.health(), PROVIDER_TIMEOUT_S)
+        async with asyncio.timeout(PROVIDER_TIMEOUT_S):
+            await provider.health()
     except TimeoutError:
         return TimeoutError(f"no answer within {PROVIDER_TIMEOUT_S:g} s")
     except SpineError as error:

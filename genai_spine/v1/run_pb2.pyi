@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunOptions(_message.Message):
-    __slots__ = ("lane", "priority", "idempotency_key", "correlation_id", "parent_run_id", "trigger_source", "metadata", "cost_labels", "not_before", "deadline", "timeout", "max_retries", "retry_delay_seconds", "backoff", "budget_limit_usd", "webhook", "hold", "user")
+    __slots__ = ("lane", "priority", "idempotency_key", "correlation_id", "parent_run_id", "trigger_source", "metadata", "cost_labels", "not_before", "deadline", "timeout", "max_retries", "retry_delay_seconds", "backoff", "budget_limit_usd", "webhook", "hold", "user", "estimate_usd")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class RunOptions(_message.Message):
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_USD_FIELD_NUMBER: _ClassVar[int]
     lane: str
     priority: str
     idempotency_key: str
@@ -67,7 +68,8 @@ class RunOptions(_message.Message):
     webhook: RunWebhook
     hold: bool
     user: str
-    def __init__(self, lane: _Optional[str] = ..., priority: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., trigger_source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., retry_delay_seconds: _Optional[float] = ..., backoff: _Optional[str] = ..., budget_limit_usd: _Optional[float] = ..., webhook: _Optional[_Union[RunWebhook, _Mapping]] = ..., hold: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    estimate_usd: float
+    def __init__(self, lane: _Optional[str] = ..., priority: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., correlation_id: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., trigger_source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_retries: _Optional[int] = ..., retry_delay_seconds: _Optional[float] = ..., backoff: _Optional[str] = ..., budget_limit_usd: _Optional[float] = ..., webhook: _Optional[_Union[RunWebhook, _Mapping]] = ..., hold: _Optional[bool] = ..., user: _Optional[str] = ..., estimate_usd: _Optional[float] = ...) -> None: ...
 
 class RunWebhook(_message.Message):
     __slots__ = ("url", "event_types")

@@ -89,7 +89,8 @@ class Delivery(Generic[T]):
             except Exception as error:
                 log.warning(f"{self._name}s_not_read", cause=f"{type(error).__name__}: {error}"[:500])
             try:
-                await asyncio.wait_for(self.due.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await self.due.wait()
             except TimeoutError:
                 continue
 

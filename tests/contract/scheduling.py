@@ -14,6 +14,7 @@ from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.items import ItemRows
+from genai_spine.store.runs.news import Change
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.transitions import Transitions
 from genai_spine.store.runs.workers import WorkerRows
@@ -27,6 +28,9 @@ class Unlimited:
 
     async def admit(self, run: Run, submitter: Submitter) -> None:
         """Lets every run in."""
+
+    async def release(self, change: Change, run: Run) -> None:
+        """Nothing is reserved."""
 
 
 def scheduler_of(database: Database) -> Scheduler:

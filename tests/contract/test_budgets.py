@@ -312,7 +312,7 @@ async def test_new_budget_begins_with_what_its_period_has_cost(database, fields)
         settled, running = await spender.call(100, **mine), await spender.call(30, **mine)
         await spender.call(1000, tenant_id="other", **mine)
         await spender.settle(settled, 70)
-        made = await rows.upsert(budget(limit_ticks=250, **fields))
+        made = await rows.upsert(budget(limit_ticks=250, policy=pb.BUDGET_POLICY_HARD_BLOCK, **fields))
         await spender.budgets.refresh()
         assert await spender.call(151, **mine) is None
         found = await counter(database, made.id)

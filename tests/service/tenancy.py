@@ -17,6 +17,7 @@ from genai_spine.v1 import completion_service_pb2 as completions
 from genai_spine.v1 import dead_letter_service_pb2 as letters
 from genai_spine.v1 import execution_service_pb2 as executions
 from genai_spine.v1 import openai_service_pb2 as openai
+from genai_spine.v1 import pipeline_service_pb2 as pipelines
 from genai_spine.v1 import prompt_service_pb2 as prompts
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
@@ -25,7 +26,7 @@ from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
 from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
-from tests.service import run_tenancy
+from tests.service import pipeline_tenancy, run_tenancy
 from tests.service.running import Running, asked
 from tests.upstreams.openai_errors import rate_limited
 from tests.upstreams.reply import Reply
@@ -106,6 +107,9 @@ async def store(service: Running, tenant: str) -> Stored:
             service, "ScheduleService/CreateSchedule", run_tenancy.schedule(f"{MARK}{number}"), tenant
         )
         ids["schedule"] = made.schedule_id
+        asked = pipeline_tenancy.pipeline(f"{MARK}{number}".lower())
+        (made,) = await ask(service, "PipelineService/CreatePipeline", asked, tenant)
+        ids["pipeline"] = made.id
     resolved = letters.ResolveDeadLetterRequest(dead_letter_id=await _store_dead_letter(service, tenant))
     await ask(service, "DeadLetterService/ResolveDeadLetter", resolved, tenant)
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
@@ -343,6 +347,7 @@ BY_ID: dict[str, list[Reach]] = {
         Reach("execution", lambda id: executions.GetExecutionRequest(execution_id=id))
     ],
     **{name: [Reach(*reach) for reach in reaches] for name, reaches in run_tenancy.BY_ID.items()},
+    **{name: [Reach(*reach) for reach in reaches] for name, reaches in pipeline_tenancy.BY_ID.items()},
 }
 # RPCs that list or search what is stored: others see what a tenant without anything sees.
 LISTS: dict[str, list[Callable[[Stored], Message]]] = {
@@ -404,6 +409,7 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
         lambda a: usage.ExportUsageRequest(format="USAGE_EXPORT_FORMAT_FOCUS"),
     ],
     **run_tenancy.lists(MARK),
+    "PipelineService/ListPipelines": [lambda a: pipelines.ListPipelinesRequest(page_size=1)],
 }
 # RPCs that make something: two tenants may give it the same name, and neither meets the other.
 MAKES: dict[str, Callable[[], Message]] = {
@@ -412,6 +418,7 @@ MAKES: dict[str, Callable[[], Message]] = {
     ),
     "BudgetService/SetBudget": lambda: budget(f"{MARK}0"),
     "ScheduleService/CreateSchedule": lambda: run_tenancy.schedule(f"{MARK}0"),
+    "PipelineService/CreatePipeline": lambda: pipeline_tenancy.pipeline(f"{MARK}0".lower()),
     "RunService/CreateRun": lambda: run_tenancy.work("x", idempotency_key=MARK),
     "PromptService/ImportPrompts": lambda: prompts.ImportPromptsRequest(
         yaml=f"- name: x\n  slug: {SLUG}\n  user_prompt_template: other\n"
@@ -452,6 +459,8 @@ NOTHING_STORED = {
     "PricingService/ListPrices": "the operator's prices",
     "PricingService/ListPricesArray": "the operator's prices",
     "ProviderService/ListProviders": "the operator's providers",
+    "PipelineService/ListPipelineCapabilities": "the operator's providers",
+    "PipelineService/ValidatePipeline": "nothing is stored",
     "RunService/ListWorkers": "the operator's processes",
     "ProviderService/PullModel": "the operator's providers",
     "SymbolService/EstimateDocumentSymbols": "no provider is called",

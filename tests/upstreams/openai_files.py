@@ -35,6 +35,11 @@ class FileCabinet:
         self.cached_tokens = 0  # of each answer's prompt
         self.prefix = ""  # of ids
         self.deletes_output = False  # as soon as it is written
+        self.holds = False  # batches stay in progress until they are cancelled
+        self.ends_as = "completed"  # or expired, or failed
+        self.stops_after: int | None = None  # lines that are answered before a batch is cancelled or expires
+        self.omits: set[str] = set()  # texts whose lines are in neither file
+        self.errors: dict[str, int] = {}  # status of the answer to a text
 
     def routes(self) -> list[web.RouteDef]:
         answer = self._upstream.endpoint
@@ -135,8 +140,18 @@ class FileCabinet:
             self._end(batch, "cancelled")
         elif batch["status"] not in ENDED:
             step = STEPS[STEPS.index(batch["status"]) + 1]
-            if step == "completed":
-                self._end(batch, step)
+            if step == "finalizing" and self.holds:
+                return _json(batch)
+            if step == "in_progress" and self.ends_as == "failed":
+                fault = {
+                    "code": "token_limit_exceeded",
+                    "message": "Enqueued token limit reached",
+                    "line": None,
+                }
+                errors = {"object": "list", "data": [fault | {"param": None}]}
+                batch |= {"status": "failed", "failed_at": CREATED + 60, "errors": errors}
+            elif step == "completed":
+                self._end(batch, self.ends_as)
             else:
                 batch |= {"status": step, f"{step}_at": CREATED + 60}
                 batch["request_counts"]["total"] = len(self._lines(batch))
@@ -164,8 +179,16 @@ class FileCabinet:
 
     def _end(self, batch: dict[str, Any], status: str) -> None:
         lines = self._lines(batch)
-        good = [self._answered(line, batch) for line in lines if not line["custom_id"].startswith(REFUSED)]
-        bad = [_refused(line) for line in lines if line["custom_id"].startswith(REFUSED)]
+        done = lines if status == "completed" else lines[: self.stops_after]
+        left = [line for line in lines if line not in done]
+        found = [line for line in done if _text(line) not in self.omits]
+        refused = [line for line in found if line["custom_id"].startswith(REFUSED)]
+        wrong = [line for line in found if _text(line) in self.errors]
+        good = [self._answered(line, batch) for line in found if line not in refused and line not in wrong]
+        good.reverse()  # no order is promised
+        bad = [_refused(line) for line in refused]
+        bad += [_failed(line, self.errors[_text(line)]) for line in wrong]
+        bad += [_stopped(line, status) for line in left]
         batch |= {"status": status, f"{status}_at": CREATED + 120}
         for name, answers in (("output_file_id", good), ("error_file_id", bad)):
             if answers:
@@ -202,6 +225,25 @@ class FileCabinet:
             "response": response,
             "error": None,
         }
+
+
+def _text(line: dict[str, Any]) -> str:
+    """Text that a chat of one message asks."""
+    messages = line["body"].get("messages") or [{}]
+    return str(messages[0].get("content", ""))
+
+
+def _failed(line: dict[str, Any], status: int) -> dict[str, Any]:
+    body = {"error": {"message": "The server had an error", "type": "server_error", "code": None}}
+    response = {"status_code": status, "request_id": "req_3", "body": body}
+    return {"id": "batch_req_x", "custom_id": line["custom_id"], "response": response, "error": None}
+
+
+def _stopped(line: dict[str, Any], status: str) -> dict[str, Any]:
+    """Line that was not worked on."""
+    code = "batch_expired" if status == "expired" else "batch_cancelled"
+    error = {"code": code, "message": "This request could not be executed before the batch ended."}
+    return {"id": "batch_req_x", "custom_id": line["custom_id"], "response": None, "error": error}
 
 
 def _refused(line: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -38,6 +38,16 @@ SETTLED = frozenset(
 
 log = structlog.get_logger()
 _watching: ContextVar[dict[str, Execution] | None] = ContextVar("watching", default=None)
+
+
+class Within(NamedTuple):
+    """Run that a call is made in, as its reservation sees it."""
+
+    is_soft: bool = False  # admitted with its run: only budgets with SOFT_BLOCK could refuse it
+    draws: bool = False  # on what its run has reserved
+
+
+OUTSIDE = Within()  # of any run, or under budgets that refuse a run's calls as well
 
 
 class ReservationRefused(Exception):
@@ -87,6 +97,7 @@ class Ledger:
         self.lost: list[Callable[[Sequence[str]], Coroutine[Any, Any, None]]] = []  # get ids of lost calls
         self._resolving: set[asyncio.Task[None]] = set()
         self._limited: set[str] = set()  # ids of calls that run, and hold something of rate limits
+        self._drawing: set[str] = set()  # ids of calls that run, and draw on what their run has reserved
         self._open = False
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -124,17 +135,23 @@ class Ledger:
         """
         self._begin(execution)
 
-    async def reserve(self, execution: Execution, rates: RateReservation | None = None) -> None:
+    async def reserve(
+        self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE
+    ) -> None:
         """As begin(), and returns when the intent is durable: only then may its provider be called.
 
         execution: with its reserved_ticks and budget_counters. rates: what it takes of rate limits; it gets
-        their levels. Raises ReservationRefused, RateExceeded, and ServiceUnavailable also when the database
-        does not take the row within timeouts.row_s.
+        their levels. within: the run that it is made in. Raises ReservationRefused, RateExceeded, and
+        ServiceUnavailable also when the database does not take the row within timeouts.row_s.
         """
         while True:
             self._check_run(execution)
             row = self._begin(execution)
-            row.is_guarded = bool(execution.budget_counters) or (rates is not None and rates.is_guarded)
+            row.is_soft, row.draws = within
+            is_counted = bool(execution.budget_counters) and (within.draws or not within.is_soft)
+            row.is_guarded = is_counted or (rates is not None and rates.is_guarded)
+            if within.draws:
+                self._drawing.add(execution.id)
             if rates is not None:
                 row.rates = rates
                 self._limited.add(execution.id)
@@ -145,6 +162,7 @@ class Ledger:
                 raise
             if isinstance(is_there, Refusal | RateRefusal):
                 self._limited.discard(execution.id)
+                self._drawing.discard(execution.id)
                 if isinstance(is_there, Refusal):
                     raise ReservationRefused(is_there)
                 raise RateExceeded(is_there)
@@ -244,6 +262,7 @@ class Ledger:
         is_refused = row.execution.id not in self.writer.rows and not row.committed
         if is_refused or self.writer.withdraw(row):
             self._limited.discard(row.execution.id)
+            self._drawing.discard(row.execution.id)
             return
         execution = copied(row.execution)
         execution.state = execution_pb2.EXECUTION_STATE_CANCELLED
@@ -262,6 +281,9 @@ class Ledger:
         if execution.id in self._limited:
             self._limited.discard(execution.id)
             row.ends_rates = True
+        if execution.id in self._drawing:
+            self._drawing.discard(execution.id)
+            row.draws = True
         if (rows := _watching.get()) is not None:
             rows.setdefault(execution.id, row.execution)  # the first settlement counts
         self.writer.put(row)

@@ -32,6 +32,8 @@ class Row:
     is_withdrawn: bool = False  # nobody sends it any more
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     ends_rates: bool = False  # a settlement whose intent had one
+    draws: bool = False  # on what its run has reserved
+    is_soft: bool = False  # no budget refuses it while there is anything left of that
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
     recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Row:
     @property
     def is_counted(self) -> bool:
         """Whether more is written for it than the row."""
-        return bool(self.rates or self.ends_rates or self.execution.budget_counters)
+        return bool(self.rates or self.ends_rates or self.draws or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -52,6 +54,8 @@ class Row:
             is_recorded=self.settled and (self.is_recorded or self.committed > 0),
             rates=self.rates,
             ends_rates=self.ends_rates,
+            draws=self.draws,
+            is_soft=self.is_soft,
         )
 
     def resolve(self, recorded: Recorded) -> None:

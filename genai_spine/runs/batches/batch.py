@@ -120,7 +120,9 @@ class _Making:
         self._pooled = pool.places
         async with asyncio.TaskGroup() as group:
             group.create_task(pool.collect())
-            group.create_task(self._make_at_once(most))
+            await self._make_at_once(most)
+            context.waits(True)
+        context.waits(False)
         self.calls = await _patiently(lambda: rows.calls(context.run.run_id))
         self._place, self._has_more = -1, True
         await self._make_at_once(most)

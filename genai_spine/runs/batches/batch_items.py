@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from genai_spine import validation
 from genai_spine.errors import InvalidFields
+from genai_spine.pipelines import definition
 from genai_spine.runs import names
 from genai_spine.runs.execution.context import content_hash
 from genai_spine.store.runs.items import NO_ITEMS, SubmittedItems
@@ -32,7 +33,9 @@ Problem = tuple[str, str]
 
 
 def members(work: Work) -> set[str]:
-    """Members of Work that work consists of: its own, or those of a batch's items."""
+    """Members of Work that work consists of: its own, or those of a batch's items or a pipeline's steps."""
+    if work.WhichOneof("request") == names.PIPELINE:
+        return definition.members(work.pipeline.definition)
     if work.WhichOneof("request") != names.BATCH:
         return {work.WhichOneof("request") or ""}
     found = {item.work.WhichOneof("request") or "" for item in work.batch.items}

@@ -71,10 +71,11 @@ class RunCallers:
     async def _nodes(self, run: pb.Run, submitter: Submitter) -> RunNodes:
         """Run with its budgets, and those of the runs above it."""
         ids = [*await self.rows.above(run.run_id)] if run.HasField("parent_run_id") else []
+        has_reservation = run.options.estimate_usd > 0
         if not ids and not submitter.has_budget:
-            return RunNodes(run.root_run_id)
+            return RunNodes(run.root_run_id, has_reservation=has_reservation)
         budgets = await self.budgets.of_runs(run.tenant_id, [*ids, run.run_id])
-        return RunNodes(run.root_run_id, budgets)
+        return RunNodes(run.root_run_id, budgets, has_reservation)
 
 
 def _without_lanes(permissions: KeyPermissions | None) -> KeyPermissions | None:

@@ -64,6 +64,8 @@ class RunContext:
     writer: EventWriter
     is_stopping: Callable[[], bool] = lambda: False  # no further step is to begin
     is_leaving: Callable[[], bool] = lambda: False  # nor here: another process is to make it
+    stop_reason: Callable[[], str] = lambda: ""  # of whoever asked for that
+    waits: Callable[[bool], None] = lambda _: None  # whether it does nothing but wait, and takes no place
     _ordinals: Counter[str] = field(default_factory=Counter)
     _written: Counter[str] = field(default_factory=Counter)
 

@@ -53,7 +53,12 @@ class RunningRun:
     cancel_mode: str = ""  # set once somebody asked for it
     cancel_reason: str = ""
     is_ending: bool = False  # the work is done, and its end is being written
+    is_waiting: bool = False  # it does nothing but wait, perhaps for hours
     calls: Mapping[str, Execution] = field(default_factory=dict)  # of providers, of a single-call run
+
+    def wait(self, is_waiting: bool) -> None:
+        """Says whether the work does nothing but wait from now on."""
+        self.is_waiting = is_waiting
 
     def cancel(self, mode: str, reason: str) -> None:
         """Stops the work: at once, or before its next step. An end that is being written stays one."""
@@ -141,7 +146,9 @@ class RunExecutor:
             log.exception("run_failed", run_id=run.run_id, run_name=run.name)
             await self._fail(entry, Failure(failures.INTERNAL))
         else:
-            await self._end(entry, lambda: self.transitions.complete(entry.owner, response, steps))
+            await self._end(
+                entry, lambda: self.transitions.complete(entry.owner, response, steps, run.options)
+            )
             self.completed += 1
 
     def _failure(self, run: pb.Run, entry: RunningRun, error: SpineError, until: float | None) -> Failure:
@@ -165,6 +172,8 @@ class RunExecutor:
             self.writer,
             is_stopping=lambda: bool(entry.cancel_mode),
             is_leaving=lambda: self.is_leaving,
+            stop_reason=lambda: entry.cancel_reason,
+            waits=entry.wait,
         )
         if (combine := self.combinators.get(member)) is not None:
             return await combine(context), []

@@ -111,8 +111,8 @@ class RunPool:
         self._prepared.clear()
 
     async def collect(self) -> None:
-        """Returns once no item is in a batch any more. Raises OwnerLost."""
-        while found := await self._rows.open_of(self._run_id):
+        """Returns once no item is in a batch any more, or another process is to go on. Raises OwnerLost."""
+        while not self._context.is_leaving() and (found := await self._rows.open_of(self._run_id)):
             for sent in found:
                 try:
                     await self._look(sent)
@@ -132,7 +132,7 @@ class RunPool:
         """Waits for the next look, or until batches are to be pulled back that are not yet."""
         began, poll_s = self._must_end, self._batches.poll_s
         for _ in range(ceil(poll_s / LOOK_S)):
-            if self._must_end != began:
+            if self._must_end != began or self._context.is_leaving():
                 return
             await asyncio.sleep(min(LOOK_S, poll_s))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genai_spine.store.booking.rates import RateLevel, RateRefusal, RateReservation, refusal, take
+from genai_spine.store.booking.reservations import RunReservation
 
 ROOMS_TRIED = 8  # times that a batch of reservations is tried while other processes take the room it saw
 
@@ -25,6 +26,33 @@ class Entry:
     is_loss: bool = False  # it books the call of a dead process, unless somebody else has booked it
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     used_tokens: int | None = None  # of a settlement whose intent had a reservation: what it used in the end
+    run_id: str = ""  # run whose reservation it draws on; empty: none
+    is_soft: bool = False  # no budget refuses it while that has anything left
+    reservation: RunReservation | None = None  # that reservation, once it is read
+    drawn: int = 0  # ticks of an intent that the reservation holds no more
+    is_drawn: bool = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether no budget refuses it: its run has not cost as much yet as was reserved."""
+        return self.is_soft and self.reservation is not None and self.reservation.left > 0
+
+    def draw(self) -> None:
+        """Takes what it reserves from what its run holds already."""
+        if self.reservation is not None and not self.is_drawn:
+            self.drawn, self.is_drawn = self.reservation.take(self.ticks), True
+
+    def undraw(self) -> None:
+        """Gives that back, because it was refused."""
+        if self.reservation is not None and self.is_drawn:
+            self.reservation.give(self.ticks)
+            self.drawn, self.is_drawn = 0, False
+
+    def need(self, counter: int) -> int:
+        """Ticks that one of its counters must hold more."""
+        if self.reservation is not None and counter in self.reservation.counters:
+            return self.ticks - self.drawn
+        return self.ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +104,10 @@ def needs(entries: Iterable[Entry]) -> dict[int, int]:
     sums: dict[int, int] = {}
     for entry in entries:
         for counter in entry.counters:
-            sums[counter] = sums.get(counter, 0) + entry.ticks
+            sums[counter] = sums.get(counter, 0) + entry.need(counter)
+        if entry.drawn and entry.reservation is not None:  # such as from the day before
+            for counter in entry.reservation.counters.difference(entry.counters):
+                sums[counter] = sums.get(counter, 0) - entry.drawn
     return dict(sorted(sums.items()))
 
 
@@ -93,17 +124,21 @@ def fitting(entries: Sequence[Entry], levels: dict[int, Level], outcome: Outcome
     rooms = {counter: level.room for counter, level in levels.items()}
     rates, admitted = dict(outcome.rate_levels), []
     for entry in entries:
-        full = next((counter for counter in entry.counters if not _fits(entry, counter, levels, rooms)), None)
+        counters = () if entry.passes else entry.counters
+        entry.draw()
+        full = next((counter for counter in counters if not _fits(entry, counter, levels, rooms)), None)
         if full is not None:
             outcome.refused[entry.id] = Refusal(full, levels.get(full))
+            entry.undraw()
             continue
         if entry.rates is not None:
             if (refused := refusal(entry.rates, rates)) is not None:
                 outcome.refused[entry.id] = refused
+                entry.undraw()
                 continue
             take((entry.rates,), rates)
-        for counter in entry.counters:
-            rooms[counter] -= entry.ticks
+        for counter, ticks in needs((entry,)).items():
+            rooms[counter] = rooms.get(counter, 0) - ticks
         admitted.append(entry)
     return admitted
 
@@ -112,4 +147,5 @@ def _fits(entry: Entry, counter: int, levels: dict[int, Level], rooms: dict[int,
     level = levels.get(counter)
     if level is None:
         return False
-    return not level.blocks or not entry.ticks or entry.ticks <= rooms[counter]
+    need = entry.need(counter)
+    return not level.blocks or need <= 0 or need <= rooms[counter]

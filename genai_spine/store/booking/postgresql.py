@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.dialects.postgresql import dialect
 
-from genai_spine.store.booking import rate_statements
+from genai_spine.store.booking import rate_statements, reservations
 from genai_spine.store.booking.chain import Head
 from genai_spine.store.booking.entries import (
     ROOMS_TRIED,
@@ -40,7 +40,7 @@ RESERVE = (
     "WITH need(id, ticks) AS (SELECT * FROM unnest($3::bigint[], $4::bigint[])),"
     " l AS MATERIALIZED ("
     f"SELECT c.id, c.spent_ticks + c.reserved_ticks AS used, {LIMIT} AS most, c.blocks, n.ticks,"
-    f" NOT c.blocks OR n.ticks = 0 OR c.spent_ticks + c.reserved_ticks + n.ticks <= {LIMIT} AS fits"
+    f" NOT c.blocks OR n.ticks <= 0 OR c.spent_ticks + c.reserved_ticks + n.ticks <= {LIMIT} AS fits"
     " FROM budget_counters c JOIN need n ON n.id = c.id ORDER BY c.id FOR UPDATE OF c),"
     " alive AS MATERIALIZED (SELECT EXISTS ("
     "SELECT 1 FROM leases WHERE server_id = $1 AND lease_until > now()) AS yes),"
@@ -149,19 +149,83 @@ class Booking:
     async def book(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> Outcome:
         """Settlements first, then reservations, in the order in which they stand."""
         outcome = Outcome()
+        used = rate_statements.used(entry for entry in entries if not entry.is_intent)
+        if drawing := [entry for entry in entries if entry.run_id]:
+            async with connection.transaction():
+                await self._book_drawing(connection, drawing, outcome)
+            entries = [entry for entry in entries if not entry.run_id]
         if settlements := [entry for entry in entries if not entry.is_intent]:
-            outcome.settled = await self._settled(connection, settlements)
-        if used := rate_statements.used(settlements):
+            outcome.settled |= await self._settled(connection, settlements)
+        if used:
             await connection.execute(rate_statements.RELEASE, list(used), list(used.values()))
-        intents = [entry for entry in entries if entry.is_intent]
-        if uncertain := [entry.id for entry in intents if entry.is_repeated]:
-            known = {row[0] for row in await connection.fetch(KNOWN, uncertain)}
-            intents = [entry for entry in intents if entry.id not in known]
+        intents = await self._new(connection, entries)
         if asserted := [entry for entry in intents if not entry.is_guarded]:
             await self._reserved(connection, asserted, outcome)
         if guarded := [entry for entry in intents if entry.is_guarded]:
             await self._admit(connection, guarded, outcome)
         return outcome
+
+    async def _new(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> list[Entry]:
+        """Intents that are not written yet."""
+        intents = [entry for entry in entries if entry.is_intent]
+        if uncertain := [entry.id for entry in intents if entry.is_repeated]:
+            known = {row[0] for row in await connection.fetch(KNOWN, uncertain)}
+            return [entry for entry in intents if entry.id not in known]
+        return intents
+
+    async def _book_drawing(
+        self, connection: asyncpg.Connection, entries: Sequence[Entry], outcome: Outcome
+    ) -> None:
+        """Rows of runs that hold money in their counters, in a transaction: these runs have few at a time.
+
+        Locked are the reservations first, then rows, then counters.
+        """
+        found = await reservations.lock(connection, (entry.run_id for entry in entries))
+        for entry in entries:
+            entry.reservation = found.get(entry.run_id)
+        settlements = [entry for entry in entries if not entry.is_intent]
+        ids = [entry.id for entry in settlements]
+        rows = {row["id"]: row for row in await connection.fetch(reservations.LOCK_ROWS, ids)}
+        lists = [entry.counters for entry in entries] + [row["counters"] or () for row in rows.values()]
+        counters = {id for ids in (*lists, *(one.counters for one in found.values())) for id in ids}
+        await connection.fetch(reservations.LOCK_COUNTERS, sorted(counters))
+        if settlements:
+            await self._settle_drawing(connection, settlements, rows, outcome)
+        for entry in await self._new(connection, entries):
+            await self._reserve_drawing(connection, entry, outcome)
+        await reservations.save(connection, found)
+
+    async def _settle_drawing(
+        self,
+        connection: asyncpg.Connection,
+        entries: Sequence[Entry],
+        rows: Mapping[str, Any],
+        outcome: Outcome,
+    ) -> None:
+        """Settlements, each of which gives back to its run what the call did not need."""
+        if self._sealing is None:
+            settled = await self._settled(connection, entries)
+        else:
+            settled = await self._settled_as_found(connection, self._sealing, entries)
+        outcome.settled |= settled
+        for entry in entries:
+            if (reservation := entry.reservation) is None or entry.id not in settled:
+                continue
+            row = rows.get(entry.id)
+            given = row["held_ticks"] + row["cost_ticks"] if row else 0
+            more = reservation.give(given - entry.ticks)
+            await connection.execute(reservations.HOLD_MORE, list(reservation.counters), more)
+
+    async def _reserve_drawing(self, connection: asyncpg.Connection, entry: Entry, outcome: Outcome) -> None:
+        """One intent, which draws on what its run holds."""
+        entry.is_guarded = entry.is_guarded and not entry.passes
+        entry.draw()
+        if not entry.is_guarded:
+            await self._reserved(connection, [entry], outcome)
+            return
+        await self._admit(connection, [entry], outcome)
+        if entry.id in outcome.refused or outcome.is_lease_lost:
+            entry.undraw()
 
     async def _settled(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> set[str]:
         """Ids of the rows that were settled; the others were before."""

@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from genai_spine.store.booking import rate_statements
+from genai_spine.store.booking import reservations as run_reservations
 from genai_spine.store.booking.chain import Batch, Head
 from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs, reservations
 from genai_spine.store.booking.rates import take
@@ -77,6 +78,9 @@ def book(
     outcome, charges = Outcome(), Charges()
     uncertain = [entry.id for entry in entries if not entry.is_intent or entry.is_repeated]
     known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, uncertain)}
+    held = run_reservations.read(connection, (entry.run_id for entry in entries if entry.run_id))
+    for entry in entries:
+        entry.reservation = held.get(entry.run_id)
     settlements = [entry for entry in entries if not entry.is_intent]
     written = [entry for entry in settlements if is_due(entry, known.get(entry.id, ("",))[0])]
     outcome.settled = {entry.id for entry in written}
@@ -89,6 +93,8 @@ def book(
         outcome.is_lease_lost = True
         guarded = []
     asserted = [entry for entry in intents if not entry.is_guarded]
+    for entry in asserted:
+        entry.draw()
     outcome.levels = levels = _levels(connection, needs(chain(guarded, asserted)))
     for counter, (spent, reserved) in charges.items():
         if counter in levels:
@@ -105,6 +111,8 @@ def book(
             levels[counter] = levels[counter].with_more(ticks)
     if written or admitted:
         _write(connection, statements, [*written, *admitted], known, sealing)
+    if held:
+        run_reservations.write(connection, held)
     _charge(connection, charges)
     return outcome
 
@@ -163,14 +171,14 @@ def _added(connection: sqlite3.Connection, sealing: Sealing, head: Head, batch: 
 
 
 def _settle(entry: Entry, known: Sequence[Any] | None, charges: Charges) -> None:
-    if known is None:
-        _add(charges, entry.counters, entry.ticks, 0)
-        return
-    _, held, cost, counters = known
-    _add(charges, json.loads(counters or "[]"), entry.ticks - cost, -held)
+    _, held, cost, counters = known or ("", 0, 0, None)
+    charged = entry.counters if known is None else json.loads(counters or "[]")
+    _add(charges, charged, entry.ticks - cost, -held)
+    if (reservation := entry.reservation) is not None:
+        _add(charges, reservation.counters, 0, reservation.give(held + cost - entry.ticks))
 
 
-def _add(charges: Charges, counters: Sequence[int], spent: int, reserved: int) -> None:
+def _add(charges: Charges, counters: Iterable[int], spent: int, reserved: int) -> None:
     for counter in counters:
         change = charges.setdefault(counter, [0, 0])
         change[0] += spent

@@ -228,3 +228,16 @@ class PostgresqlWriter:
             if connection is not None:
                 connection.terminate()
         self._connection = self._barrier = None
+
+
+class DurableWriter(PostgresqlWriter):
+    """One connection whose commits are on disk when they return: a group of runs waits for one of them."""
+
+    async def _session(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            connection = await self._connect()
+            for name, value in SESSION.items():
+                if name != "synchronous_commit":
+                    await connection.execute(f"SET {name} = '{value}'")
+            self._connection = connection
+        return self._connection

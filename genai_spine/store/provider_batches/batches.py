@@ -5,7 +5,7 @@ of it. So whoever takes over knows what there may be at the provider, and asks b
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,7 @@ from genai_spine.store.booking.execution_rows import execution_of
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import PendingEvent, append
 from genai_spine.store.runs.items import ENDED as ITEM_ENDED
-from genai_spine.store.runs.items import PendingItem
+from genai_spine.store.runs.items import ItemEnd, PendingItem
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.tables import provider_batches, run_items, runs
 from genai_spine.store.runs.transitions import Owner
@@ -148,6 +148,21 @@ class ProviderBatchRows:
             place: ItemWorks(PendingItem(place, id, work, attempt), status not in ITEM_ENDED)
             for place, id, work, attempt, status in rows
         }
+
+    async def answer(self, run_id: str, end: ItemEnd) -> None:
+        """Writes the answer to an item that has no end, of a run that nobody makes now."""
+        item = run_items.c
+        rests = exists().where(runs.c.id == run_id, runs.c.ended_at.is_not(None))
+        this = update(run_items).where(item.run_id == run_id, item.place == end.place, rests)
+        values: dict[str, Any] = {
+            "status": end.status,
+            "response": end.response,
+            "attempt": end.attempt,
+            "ended_at": Now(),
+        }
+        values["execution_ids"] = list(end.execution_ids)
+        async with changing(self._database) as change:
+            await change.execute(this.where(item.status.not_in(ITEM_ENDED)).values(values))
 
     async def _found(self, *conditions: object) -> list[SentBatch]:
         query = (

@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, insert, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.news import Change, changing
+from genai_spine.store.runs.news import END, Change, changing
 from genai_spine.store.runs.tables import run_events, run_output, runs
-from genai_spine.store.webhooks.outbox import enqueue
+from genai_spine.store.webhooks.outbox import ENDS, enqueue
 from genai_spine.v1 import run_pb2 as pb
 
 DISPATCHER, EXECUTOR, WORKER = "dispatcher", "executor", "worker"
@@ -52,7 +52,10 @@ class Output:
 
 
 async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
-    """Appends events to a run's log, in the transaction of what they say."""
+    """Appends events to a run's log, in the transaction of what they say.
+
+    An event of a pipeline's progress is also where the run stands; it never falls.
+    """
     change.topics.add(run_id)
     if not events:
         return
@@ -61,6 +64,9 @@ async def append(change: Change, run_id: str, *events: PendingEvent) -> None:
     first = last - len(events) + 1
     rows = [event_row(run_id, first + place, event) for place, event in enumerate(events)]
     await write_rows(change, rows, {run_id: options})
+    if (last := _last(events, "progress.update")) is not None:
+        stands = {"progress": last.data["percent"] / 100.0, "message": last.data["message"]}
+        await change.execute(_progress, {"run": run_id, **stands})
 
 
 async def write_rows(change: Change, rows: Sequence[Mapping[str, Any]], options: Mapping[str, bytes]) -> None:
@@ -68,9 +74,12 @@ async def write_rows(change: Change, rows: Sequence[Mapping[str, Any]], options:
     if not rows:
         return
     await change.execute(insert(run_events).values(at=Now()), rows)
-    for run_id, events in groupby(rows, itemgetter("run_id")):
+    for run_id, some in groupby(rows, itemgetter("run_id")):
+        events = list(some)
         change.topics.add(run_id)
-        await enqueue(change, options[run_id], list(events))
+        if any(event["event_type"] in ENDS for event in events):
+            change.topics.add(END + run_id)
+        await enqueue(change, options[run_id], events)
 
 
 def event_row(run_id: str, sequence: int, event: PendingEvent) -> dict[str, Any]:
@@ -102,7 +111,7 @@ class EventRows:
         async with changing(self._database) as change:
             for run_id in run_ids:
                 await append(change, run_id, *events.get(run_id, ()))
-                if (last := _last_progress(events.get(run_id, ()))) is not None:
+                if (last := _last(events.get(run_id, ()), "progress")) is not None:
                     await change.execute(_progress, {"run": run_id, **last.data})
             pieces = [
                 {
@@ -129,6 +138,13 @@ class EventRows:
         async with self._database.connect() as connection:
             return [_event(row) for row in (await connection.execute(query)).mappings()]
 
+    async def types(self, run_id: str, wanted: Sequence[str]) -> set[str]:
+        """Types of events that a run has, of those that are asked for."""
+        columns = run_events.c
+        query = select(columns.event_type).where(columns.run_id == run_id, columns.event_type.in_(wanted))
+        async with self._database.connect() as connection:
+            return set((await connection.execute(query.distinct())).scalars())
+
     async def output(self, run_id: str) -> list[Output]:
         """Text of a run's steps until now, in the order of steps, attempts and places."""
         columns = run_output.c
@@ -141,8 +157,8 @@ class EventRows:
             return [Output(*row) for row in await connection.execute(query)]
 
 
-def _last_progress(events: Sequence[PendingEvent]) -> PendingEvent | None:
-    return next((event for event in reversed(events) if event.event_type == "progress"), None)
+def _last(events: Sequence[PendingEvent], event_type: str) -> PendingEvent | None:
+    return next((event for event in reversed(events) if event.event_type == event_type), None)
 
 
 def _event(row: Any) -> pb.RunEvent:

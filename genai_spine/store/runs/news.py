@@ -23,6 +23,7 @@ ORPHANS = "orphans"  # a process has left its runs to others
 SCHEDULES = "schedules"  # the times of one have changed
 WEBHOOKS = "webhooks"  # somebody is to be told of an event
 ALL = "all"  # too many to name
+END = "end:"  # before a run's id: it has ended
 MAX_PAYLOAD_BYTES = 7_900  # PostgreSQL takes 8,000
 POLL_S = 0.05  # where other processes tell nothing
 QUIET_S = 1.0  # whoever waits looks by itself after that
@@ -48,14 +49,15 @@ async def changing(database: Database) -> AsyncGenerator[Change]:
     async with database.begin_write() as connection:
         change = Change(connection)
         yield change
-        payload = _payload(change.topics)
+        payload = payload_of(change.topics)
         if payload and database.dialect == "postgresql":
             await connection.execute(select(func.pg_notify(CHANNEL, payload)))
     if payload:
         RunNews.of(database).tell(payload)
 
 
-def _payload(topics: set[str]) -> str:
+def payload_of(topics: set[str]) -> str:
+    """Payload that tells topics: they have commas between them."""
     payload = ",".join(sorted(topics))
     if len(payload) > MAX_PAYLOAD_BYTES:
         return ALL
@@ -79,6 +81,7 @@ class RunNews:
         self._keeper: asyncio.Task[None] | None = None
         self._version = 0  # of an SQLite file: grows with every commit of another connection
         self._has_version = False
+        self.own_pids: set[int] = set()  # PostgreSQL's sessions whose news this process tells itself
         self.is_alone = False  # with SQLite: no other process has the file open, so nobody tells anything
 
     @property
@@ -103,14 +106,15 @@ class RunNews:
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
-    async def wait(self, event: asyncio.Event, timeout_s: float = QUIET_S) -> None:
-        """Returns when the event is set, which is cleared, or when it is time to look all the same."""
+    async def wait(self, event: asyncio.Event, timeout_s: float = QUIET_S) -> bool:
+        """Returns when the event is set, which is cleared, or when it is time to look all the same: False."""
         try:
             async with asyncio.timeout(timeout_s if self._is_listening else min(timeout_s, POLL_S)):
                 await event.wait()
         except TimeoutError:
-            return
+            return False
         event.clear()
+        return True
 
     def tell(self, payload: str) -> None:
         """Wakes the waiters of this process: topics with commas between them."""
@@ -160,4 +164,5 @@ class RunNews:
             await lost.wait()
 
     def _heard(self, connection: object, pid: int, channel: str, payload: str) -> None:
-        self.tell(payload)
+        if pid not in self.own_pids:
+            self.tell(payload)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, ScalarSelect, Select, func, null, or_, select, union_all, update
+from sqlalchemy import CTE, ScalarSelect, Select, func, or_, select, union_all, update
 
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
+from genai_spine.store.runs.plain.commits import Picked, RunCommits
 from genai_spine.store.runs.rows import run_of
-from genai_spine.store.runs.runs import Submitter, submitter_of_row, with_budgets
+from genai_spine.store.runs.runs import Submitter, submitter_of_row
 from genai_spine.store.runs.tables import PRIORITIES, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
@@ -51,6 +52,7 @@ class RunQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commits = RunCommits.of(database)
 
     async def promote(self) -> int:
         """Queues pending runs whose time has come; returns how many."""
@@ -95,12 +97,11 @@ class RunQueue:
         if not heads:
             return []
         if len(heads) == 1:
-            picked = _first(heads[0], most).with_for_update(skip_locked=True)
+            picked = Picked((*heads[0].group, most))
         else:
-            ids = await self._chosen(heads, most)
-            picked = select(runs.c.id).where(runs.c.id.in_(ids), runs.c.status == "queued")
-            picked = picked.with_for_update(skip_locked=True)
-        return await self._take(picked, executor_id)
+            picked = Picked(ids=await self._chosen(heads, most))
+        taken = await self._commits.claim(executor_id, picked)
+        return [(run_of(row), submitter_of_row(row, row["has_budget"])) for row in taken]
 
     async def _heads(self) -> list[Waiting]:
         """First run of each lane, class and tenant that has waiting ones: as many steps in the index."""
@@ -127,32 +128,6 @@ class RunQueue:
         async with self._database.connect() as connection:
             found = await connection.execute(query)
             return Counter({(lane, tenant): count for lane, tenant, count in found})
-
-    async def _take(self, picked: Select[Any], executor_id: str) -> list[tuple[pb.Run, Submitter]]:
-        columns, ids = runs.c, picked.cte("picked").c.id  # a common table is read once, so its limit holds
-        async with changing(self._database) as change:
-            taken = await change.execute(
-                update(runs)
-                .where(columns.id.in_(select(ids)), columns.status == "queued")  # a parameter: by their ids
-                .values(
-                    status="running",
-                    executor_id=executor_id,
-                    recoveries=0,
-                    ended_at=null(),
-                    started_at=func.coalesce(columns.started_at, Now()),
-                    last_sequence=columns.last_sequence + 1,
-                )
-                .returning(*runs.c)
-            )
-            found = taken.mappings().all()
-            limited = await with_budgets(change, [row["id"] for row in found])
-            claimed = [(run_of(row), submitter_of_row(row, row["id"] in limited)) for row in found]
-            rows = []
-            for run, _ in claimed:
-                event = PendingEvent("started", {"worker": executor_id, "attempt": run.attempt})
-                rows.append(event_row(run.run_id, run.last_sequence, event))
-            await write_rows(change, rows, {row["id"]: row["options"] for row in found})
-        return claimed
 
 
 def in_order(waiting: Sequence[Waiting], running: Load, most: int, now: datetime) -> list[Waiting]:

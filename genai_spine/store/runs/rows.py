@@ -1,12 +1,15 @@
 """Rows of runs as messages, and back."""
 
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from genai_spine.store.database import Now
+from genai_spine.store.database import Now, Utc
 from genai_spine.store.runs.tables import PRIORITIES, runs
 from genai_spine.v1 import run_pb2 as pb
 
@@ -26,9 +29,25 @@ TIMES = {
     "ended_at": "end_time",
     "ready_at": "next_attempt_time",
 }
+_READERS: dict[type, Callable[[Any], Any]] = {
+    sa.JSON: json.loads,
+    sa.Boolean: bool,
+    Utc: lambda value: datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value,
+}
 LISTED = tuple(
     column for column in runs.c if column.name not in ("work", "response", "permissions", "request_hash")
 )
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    column.name: _READERS[type(column.type)] for column in runs.c if type(column.type) in _READERS
+}
+
+
+def values_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Row of runs that a driver has read, as SQLAlchemy would give it."""
+    values = {column.name: row[column.name] for column in runs.c}
+    return values | {name: read(values[name]) for name, read in _READ.items() if values[name] is not None}
 
 
 def stamp(message: Timestamp, value: datetime | None) -> None:

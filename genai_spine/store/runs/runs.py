@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.call import Principal, uuid7
 from genai_spine.store.budgets.messages import run_budget_row
+from genai_spine.store.budgets.run_holds import RunHold
 from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.items import NO_ITEMS, ItemRows, SubmittedItems, add_items
 from genai_spine.store.runs.news import QUEUE, Change
+from genai_spine.store.runs.plain.commits import RunCommits, Submission
 from genai_spine.store.runs.rows import LISTED, moment, parsed, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, runs
 from genai_spine.store.tables import budgets
@@ -32,6 +34,7 @@ class Submitter(NamedTuple):
     api_key_id: str | None = None
     permissions: KeyPermissions | None = None  # of that key when the run was submitted; None: all
     has_budget: bool = False  # the run has a budget of its own
+    hold: RunHold | None = None  # to be reserved with the run
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class RunRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commits = RunCommits.of(database)
 
     async def add(
         self,
@@ -83,16 +87,13 @@ class RunRows:
 
         fields: columns that no message has. A failed run that it repeats is told of it in its log.
         """
-        events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
-        if run.status == "queued":
-            events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
-        row = {**row_of(run), **fields, "last_sequence": len(events)}
+        first = _first_events(run)
+        row = {**row_of(run), **fields, "last_sequence": len(first)}
         result = await change.execute(self._database.insert_once(runs, row))
         if not result.rowcount:
             key = (runs.c.tenant_id == run.tenant_id, runs.c.idempotency_key == run.idempotency_key)
             found = await change.execute(select(runs.c.id, runs.c.request_hash).where(*key))
             raise KeyTaken(*found.one())
-        first = [event_row(run.run_id, number, event) for number, event in enumerate(events, 1)]
         await write_rows(change, first, {run.run_id: row["options"]})
         if reused := await add_items(change, run.run_id, items):
             await append(change, run.run_id, *reused)
@@ -103,6 +104,15 @@ class RunRows:
             await append(change, run.retry_of_run_id, told)
         if run.status == "queued":
             change.topics.add(QUEUE)
+
+    async def add_plain(self, run: pb.Run, fields: Mapping[str, Any]) -> None:
+        """The same of a run that is_plain(), in a transaction with others. Raises KeyTaken."""
+        events = _first_events(run)
+        row = {**row_of(run), **fields, "last_sequence": len(events)}
+        if not await self._commits.submit(Submission(row, events)):
+            found = await self.with_key(run.tenant_id, run.idempotency_key)
+            assert found is not None  # runs are deleted long after their end
+            raise KeyTaken(*found)
 
     async def get(self, run_id: str, tenant_id: str | None = None) -> pb.Run | None:
         """Run by id, with its work and answer; tenant_id: None: of any tenant."""
@@ -191,6 +201,21 @@ class RunRows:
     async def item_counts(self, run_id: str) -> batch_pb2.BatchCounts | None:
         """Items of a batch by how they stand; None: the run has none."""
         return await ItemRows(self._database).counts(run_id)
+
+
+def is_plain(run: pb.Run, items: SubmittedItems) -> bool:
+    """Whether a new run is no more than its row and its first events."""
+    options = run.options
+    has_more = options.HasField("webhook") or options.HasField("budget_limit_usd")
+    return items == NO_ITEMS and not has_more and not run.HasField("retry_of_run_id")
+
+
+def _first_events(run: pb.Run) -> list[dict[str, Any]]:
+    """Rows of the events that a new run begins with."""
+    events = [PendingEvent("created", {"kind": run.kind, "name": run.name}, DISPATCHER)]
+    if run.status == "queued":
+        events.append(PendingEvent("queued", {"external_ref": f"{run.run_id}.{run.attempt}"}, DISPATCHER))
+    return [event_row(run.run_id, number, event) for number, event in enumerate(events, 1)]
 
 
 def new_run_id() -> str:

@@ -27,10 +27,12 @@ class StepRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, owner: Owner, key: StepKey) -> tuple[int, bytes | None] | None:
+    async def begin(
+        self, owner: Owner, key: StepKey, events: Sequence[PendingEvent] = ()
+    ) -> tuple[int, bytes | None] | None:
         """Begins a step: how often it was begun, and its answer where it is completed.
 
-        None: the process does not make the run any more.
+        events: behind that of its begin. None: the process does not make the run any more.
         """
         columns = run_steps.c
         same = (columns.run_id == owner.run_id, columns.step_id == key.step_id)
@@ -51,10 +53,10 @@ class StepRows:
                 values = {"status": "running", "attempt": attempt, "error": null(), "ended_at": null()}
                 await change.execute(update(run_steps).where(*same).values(values))
             data = {"step": key.name, "step_id": key.step_id, "attempt": attempt}
-            await append(change, owner.run_id, PendingEvent("step_started", data))
+            await append(change, owner.run_id, PendingEvent("step_started", data), *events)
         return attempt, None
 
-    async def end(self, owner: Owner, key: StepKey, values: Mapping[str, Any], event: PendingEvent) -> bool:
+    async def end(self, owner: Owner, key: StepKey, values: Mapping[str, Any], *events: PendingEvent) -> bool:
         """Ends a step with its status, answer or error and ledger rows; False: the process lost its run."""
         columns = run_steps.c
         same = (columns.run_id == owner.run_id, columns.step_id == key.step_id, columns.status == "running")
@@ -63,9 +65,35 @@ class StepRows:
             held = await change.execute(update(runs).where(*owner.holds).values(recoveries=0))
             if not held.rowcount:
                 return False
-            await change.execute(update(run_steps).where(*same).values({**values, "ended_at": Now()}))
-            await append(change, owner.run_id, event)
+            ended = await change.execute(update(run_steps).where(*same).values({**values, "ended_at": Now()}))
+            if ended.rowcount:  # otherwise an earlier try was committed, and nobody heard of it
+                await append(change, owner.run_id, *events)
         return True
+
+    async def skip(self, owner: Owner, key: StepKey, response: bytes, *events: PendingEvent) -> bool:
+        """Writes a step that is not made; False: the process lost its run."""
+        async with changing(self._database) as change:
+            held = await change.execute(update(runs).where(*owner.holds).values(recoveries=0))
+            if not held.rowcount:
+                return False
+            columns = run_steps.c
+            same = (columns.run_id == owner.run_id, columns.step_id == key.step_id)
+            if (await change.execute(select(columns.step_id).where(*same))).first() is not None:
+                return True  # by an earlier try
+            number = select(func.count() + 1).where(columns.run_id == owner.run_id).scalar_subquery()
+            row = {"run_id": owner.run_id, **key._asdict(), "ordinal": number, "attempt": 1}
+            row |= {"status": "skipped", "response": response, "execution_ids": []}
+            await change.execute(run_steps.insert().values({**row, "started_at": Now(), "ended_at": Now()}))
+            await append(change, owner.run_id, *events)
+        return True
+
+    async def responses(self, run_id: str) -> dict[str, bytes]:
+        """Answers of steps that have ended, by their ids."""
+        columns = run_steps.c
+        ended = (columns.run_id == run_id, columns.status != "running", columns.response.is_not(None))
+        async with self._database.connect() as connection:
+            found = await connection.execute(select(columns.step_id, columns.response).where(*ended))
+            return {row.step_id: row.response for row in found}
 
     async def page(self, run_id: str, after: int, size: int) -> Sequence[pb.RunStep]:
         """Steps behind a place in their order, one more than a page holds where there are more."""

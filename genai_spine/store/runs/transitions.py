@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, null, select, update
 
 from genai_spine.call import uuid7
+from genai_spine.store.budgets import run_holds
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
+from genai_spine.store.runs.plain.commits import Completion, RunCommits
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
@@ -62,14 +64,23 @@ class Transitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commits = RunCommits.of(database)
 
     async def complete(
-        self, owner: Owner, response: WorkResponse, steps: Sequence[Mapping[str, Any]]
+        self,
+        owner: Owner,
+        response: WorkResponse,
+        steps: Sequence[Mapping[str, Any]],
+        options: pb.RunOptions | None = None,
     ) -> bool:
         """running to completed; False: the process does not make the run any more.
 
-        steps: rows of steps that end with it.
+        steps: rows of steps that end with it. options: of the run; None: they are not known.
         """
+        if len(steps) == 1 and owner.attempt == 1 and options is not None and not options.HasField("webhook"):
+            row = {"run_id": owner.run_id, **steps[0]}
+            end = Completion(owner.run_id, 1, owner.executor_id, response.SerializeToString(), row)
+            return await self._commits.complete(end)
         values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
         values["error"] = null()  # of an attempt before
         values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
@@ -86,6 +97,8 @@ class Transitions:
             await write_rows(change, [row], {owner.run_id: ended.options})
             if owner.attempt > 1:
                 await self._resolve_letter(change, owner.run_id)
+            if pb.RunOptions.FromString(ended.options).HasField("estimate_usd"):
+                await run_holds.release(change, owner.run_id)
         return True
 
     async def fail(self, owner: Owner, failure: Failure) -> bool:
@@ -109,6 +122,8 @@ class Transitions:
                 await self._bury(change, owner, error)
             else:
                 await self._skip_items(change, owner.run_id)
+            if failure.retry_delay_s is None:
+                await run_holds.release(change, owner.run_id)
         return True
 
     async def cancel_running(self, owner: Owner, reason: str, response: bytes | None = None) -> bool:
@@ -159,6 +174,7 @@ class Transitions:
         events.append(PendingEvent("timed_out", {"reason": EXPIRED.message}, DISPATCHER))
         await append(change, run_id, *events, PendingEvent("failed", said, DISPATCHER))
         await self._skip_items(change, run_id)
+        await run_holds.release(change, run_id)
 
     async def waiting_of_key(self, tenant_id: str, key_id: str) -> list[str]:
         """Ids of runs of a key that wait."""
@@ -177,6 +193,7 @@ class Transitions:
             if moved.rowcount:
                 await append(change, run_id, PendingEvent("cancelled", {"reason": reason}, DISPATCHER))
                 await self._skip_items(change, run_id)
+                await run_holds.release(change, run_id)
         return bool(moved.rowcount)
 
     async def ask_to_cancel(self, run_id: str, mode: str, reason: str) -> bool:
@@ -224,6 +241,7 @@ class Transitions:
         said = {"reason": moved.cancel_reason or "" if reason is None else reason}
         await append(change, owner.run_id, PendingEvent("cancelled", said))
         await self._skip_items(change, owner.run_id)
+        await run_holds.release(change, owner.run_id)
         return True
 
     async def _is_asked(self, change: Change, owner: Owner) -> bool:

@@ -36,6 +36,14 @@ async def enqueue(change: Change, options: bytes, events: Sequence[Mapping[str, 
     change.topics.add(WEBHOOKS)
 
 
+def webhook_row(event: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Row of who is told that a run has started, but for its times; None: nobody. run: its row."""
+    wanted = RunOptions.FromString(run["options"])
+    if not wanted.HasField("webhook") or not _is_chosen(event["event_type"], wanted.webhook):
+        return None
+    return _row(wanted.webhook.url, event, run)
+
+
 def _is_chosen(event_type: str, webhook: RunWebhook) -> bool:
     return event_type in (webhook.event_types or ENDS) and event_type not in (SENT, FAILED)
 

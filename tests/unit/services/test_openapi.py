@@ -42,6 +42,7 @@ from genai_spine.v1 import (
     message_pb2,
     model_service_pb2,
     openai_service_pb2,
+    pipeline_service_pb2,
     pricing_service_pb2,
     prompt_service_pb2,
     provider_batch_service_pb2,
@@ -70,7 +71,7 @@ SERVICES = [
         *(session_service_pb2, execution_service_pb2, capability_service_pb2),
         *(stored_completion_service_pb2, key_service_pb2, tenant_service_pb2, audit_service_pb2),
         *(usage_service_pb2, request_log_service_pb2, budget_service_pb2),
-        *(run_service_pb2, dead_letter_service_pb2, schedule_service_pb2),
+        *(run_service_pb2, dead_letter_service_pb2, schedule_service_pb2, pipeline_service_pb2),
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]

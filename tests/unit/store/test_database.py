@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
-from genai_spine.store import database as database_module
 from genai_spine.store import schema
+from genai_spine.store.booking import calm_pool
 from genai_spine.store.booking.writers import RowsRefused, SqliteWriter
 from genai_spine.store.database import Database, DatabaseUnreachable, sqlite_path
 from genai_spine.store.executions import Executions
@@ -213,7 +213,7 @@ async def test_failure_that_is_not_a_rows_fault_is_not_called_refused(database: 
 
 
 async def test_connections_are_never_more_than_the_pool_allows(database_url):
-    writers = 1 if database_url.startswith("sqlite") else 2
+    writers = 1 if database_url.startswith("sqlite") else 3
     database = Database(database_url, pool_min=1, pool_max=2 + writers)
     connections = [await database.engine.connect() for _ in range(2)]
     waiting = asyncio.create_task(database.ping())
@@ -235,10 +235,23 @@ async def test_connections_stay_open_while_there_is_much_to_do_and_are_closed_af
     for _ in range(5):
         await asyncio.gather(*(_held(database) for _ in range(3)))
     assert len(opened) == 3
-    monkeypatch.setattr(database_module, "CALM_S", 0.0)
+    monkeypatch.setattr(calm_pool, "CALM_S", 0.0)
     for _ in range(3):
         await database.ping()
     assert pool.checkedin() == 1
+    await database.close()
+
+
+async def test_connection_that_was_just_used_is_not_pinged(postgres_url, monkeypatch):
+    database = Database(postgres_url, pool_min=1, pool_max=4)
+    pings = []
+    monkeypatch.setattr(database.engine.dialect, "do_ping", lambda raw: pings.append(raw) or True)
+    for _ in range(5):
+        await database.ping()
+    assert not pings
+    monkeypatch.setattr(calm_pool, "FRESH_S", 0.0)
+    await database.ping()
+    assert len(pings) == 1
     await database.close()
 
 

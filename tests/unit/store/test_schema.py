@@ -17,12 +17,15 @@ from genai_spine.costs import cost_of
 from genai_spine.store import schema
 from genai_spine.store.access import tables as access_tables
 from genai_spine.store.access.keys import KeyRows
+from genai_spine.store.budgets import tables as budget_tables
 from genai_spine.store.budgets.alerts import Alert, AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.completions import Completions
 from genai_spine.store.database import Database
 from genai_spine.store.execution_history import ExecutionHistory
 from genai_spine.store.executions import Executions
+from genai_spine.store.files import tables as file_tables
+from genai_spine.store.pipelines import tables as pipeline_tables
 from genai_spine.store.prompts import PromptRows
 from genai_spine.store.provider_objects import ProviderObjects
 from genai_spine.store.request_log import tables as request_log_tables
@@ -63,7 +66,15 @@ async def test_upgrade_takes_an_open_database(empty_database_url):
 async def test_migrations_and_tables_say_the_same(database: Database):
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        for tables in (access_tables, request_log_tables, run_tables, usage_tables):
+        for tables in (
+            access_tables,
+            budget_tables,
+            file_tables,
+            pipeline_tables,
+            request_log_tables,
+            run_tables,
+            usage_tables,
+        ):
             assert tables.metadata is metadata  # theirs are among them
         return list(compare_metadata(context, metadata))
 

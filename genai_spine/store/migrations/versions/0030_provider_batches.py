@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0030_provider_batches"
-down_revision = "0027_budget_retention"
+down_revision = "0029_run_reservations"
 
 TIME = sa.DateTime(timezone=True)
 SENT = sa.text("batch_id IS NOT NULL")
