@@ -42,6 +42,7 @@ class Stack:
     database_url: str
     log: Path
     symbols_url: str | None = None  # of the listener for symbol documentation
+    http_url: str = ""  # of the HTTP server of a process, without Envoy
 
     @property
     def address(self) -> str:
@@ -109,7 +110,7 @@ def up(folder: Path, settings: dict[str, str], database_url: str) -> Iterator[St
         )
     try:
         said = json.loads(_first_line(process, log))
-        yield Stack(said["url"], database_url, log, said["symbols"])
+        yield Stack(said["url"], database_url, log, said["symbols"], f"http://{said['http_servers'][0]}")
     finally:
         _stop(process)
     assert process.returncode == 0, f"`up` ended with {process.returncode}\n{tail(log)}"

@@ -25,15 +25,24 @@ CALLS = [
     ToolCall("weather", ['{"city":', '"Oslo"}']),
 ]
 ARGUMENTS = ['{"city":"Bern"}', '{"city":"Oslo"}']
+BY_GRPC = "models are listed, and found by ids with colon and slash"  # of Node's tests
+PATHS = {"/v1": "/v1", "/api/v1": "/api/v1"}
+TRANSCODED = {"content-encoding": "identity"}  # Envoy transcodes what has a content coding
 LONG = Reply(text=["tok "] * 100, interval_s=0.05)
 
 
-@pytest.fixture(params=["/v1", "/api/v1"])
+@pytest.fixture(params=["/v1", "/api/v1", "transcoded", "alone"])
 async def sdk(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The SDK as a user has it, but without retries, so that a test sees every failure."""
+    """The SDK as a user has it, but without retries, so that a test sees every failure.
+
+    By Envoy to the HTTP server, by Envoy's transcoder to gRPC, and to the HTTP server alone.
+    """
     http = openai.DefaultAsyncHttpxClient(verify=False)  # no TLS here, and reading certificates takes 50 ms
-    url = stack.url + request.param
-    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, http_client=http) as client:
+    url = (stack.http_url if request.param == "alone" else stack.url) + PATHS.get(request.param, "/v1")
+    headers = TRANSCODED if request.param == "transcoded" else {}
+    async with openai.AsyncOpenAI(
+        base_url=url, api_key="none", max_retries=0, http_client=http, default_headers=headers
+    ) as client:
         yield client
 
 
@@ -193,6 +202,7 @@ async def test_embeddings_are_equal_in_base64_which_is_the_default_and_as_number
     assert packed.usage.prompt_tokens == packed.usage.total_tokens == openai_upstream.bill()[0].prompt_tokens
 
 
+@pytest.mark.parametrize("sdk", ["/v1", "/api/v1"], indirect=True)  # by gRPC alone
 async def test_models_are_listed_and_found_by_ids_with_colon_and_slash(sdk: openai.AsyncOpenAI) -> None:
     listed = [model async for model in sdk.models.list()]
     assert {"llama3.2:latest", MODEL} <= {model.id for model in listed}
@@ -380,9 +390,24 @@ async def test_cost_labels_of_the_sdk_are_in_the_ledger_and_not_with_the_provide
 # --- Node
 
 
-@pytest.fixture(scope="module")
-def node_results(stack: Stack, openai_process: UpstreamProcess, typescript_client: object) -> dict[str, str]:
-    return node.results("openai_sdk.mjs", SPINE_URL=stack.url, OPENAI_UPSTREAM_URL=openai_process.url)
+@pytest.fixture(scope="module", params=["Envoy", "transcoded", "alone"])
+def node_results(
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    openai_process: UpstreamProcess,
+    typescript_client: object,
+) -> dict[str, str]:
+    """By the same ways as the Python SDK."""
+    found = node.results(
+        "openai_sdk.mjs",
+        SPINE_URL=stack.http_url if request.param == "alone" else stack.url,
+        SPINE_HEADERS=json.dumps(TRANSCODED if request.param == "transcoded" else {}),
+        OPENAI_UPSTREAM_URL=openai_process.url,
+    )
+    if request.param == "alone":
+        assert found[BY_GRPC], "models are listed by gRPC alone"
+        found[BY_GRPC] = ""
+    return found
 
 
 @pytest.mark.parametrize("name", node.names("openai_sdk.mjs"))

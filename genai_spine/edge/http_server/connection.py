@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._head = NOTHING
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None  # that answers a request
+        self._final: Refused | None = None  # found while bytes are read, and not sent yet
         self._is_last = False  # nothing more is read: the answer under way, or the one sent, is the last
         self._lingered: int | None = None  # bytes dropped after the last answer; None: it has not gone out
         self._drained: asyncio.Future[None] | None = (
@@ -71,14 +72,15 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._refuse(Refused(400, "upgrade: no other protocol is spoken here"))
+            pass  # its head was refused
         except HttpParserError as error:
             self._refuse(Refused(400, f"this is no HTTP/1.1: {error.args[0] if error.args else 'malformed'}"))
         else:
             if self._head.is_begun and not self._head.is_complete:
                 self._head.wait(len(data))
-            if self._head.refused is not None and self._head.refused.is_last:
-                self._refuse(self._head.refused)
+                self._stop_reading()
+        if self._final is not None:
+            self._refuse(self._final)
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -102,10 +104,12 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         if not self._is_last:
             self._head.add_target(url)
+            self._stop_reading()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not (self._is_last or self._head.is_complete):  # else a trailer, of which none means anything here
             self._head.add(name, value)
+            self._stop_reading()
 
     def on_headers_complete(self) -> None:
         if self._is_last:
@@ -113,15 +117,22 @@ class Connection(asyncio.Protocol):
         self.until = self._server.now() + limits.REQUEST_S
         head = self._head
         head.complete(self._parser.get_method().decode(), self._parser.get_http_version(), self._server.site)
+        if self._parser.should_upgrade():
+            words = "upgrade: no other protocol is spoken here"
+            head.refused = head.refused or Refused(400, words, is_last=True)
+        self._stop_reading()
         if head.expects and head.refused is None and self._transport is not None:
             self._transport.write(response.CONTINUE)
 
     def on_body(self, body: bytes) -> None:
-        if not self._is_last and self._head.takes(len(body)):
+        if self._is_last:
+            return
+        if self._head.takes(len(body)):
             self._body.append(body)
+        self._stop_reading()
 
     def on_message_complete(self) -> None:
-        if self._is_last or (self._head.refused is not None and self._head.refused.is_last):
+        if self._is_last:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         head, self._head, self._body = self._head, NOTHING, []
@@ -191,13 +202,18 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         """Refusal of what is read, after which nothing more can be."""
-        if self._is_last:
+        if self._is_last and self._final is None:
             return
-        self._is_last = True
+        self._is_last, self._final = True, None
         self._body.clear()
         if self._task is None:
             self.refuse(refused, self._head.request_id)
             self._linger()
+
+    def _stop_reading(self) -> None:
+        """Nothing of what follows a final refusal is looked at: where it would begin is not known."""
+        if self._head.refused is not None and self._head.refused.is_last:
+            self._is_last, self._final = True, self._head.refused
 
     def _linger(self) -> None:
         """Closing in a way that lets the caller read the answer: to close with bytes unread takes it back."""

@@ -85,14 +85,19 @@ def test_env_example_sets_nothing_and_names_only_what_exists() -> None:
 
 def test_envoys_clusters_are_services_that_serve_their_lane_on_their_port() -> None:
     clusters = envoy.load()["static_resources"]["clusters"]
-    assert len(clusters) == len(SERVERS)
+    assert len(clusters) == 2 * len(SERVERS)  # gRPC, and HTTP
     for cluster in clusters:
         (group,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = group["lb_endpoints"]
         address = endpoint["endpoint"]["address"]["socket_address"]
         lane = cluster["name"].removeprefix("spine_")
-        command = SERVERS[address["address"]]["command"]
-        assert command == ["serve", "--lane", lane, "--host", "0.0.0.0", "--port", str(address["port_value"])]
+        server, port = SERVERS[address["address"]], str(address["port_value"])
+        if lane.endswith("_http"):
+            variables = server["environment"]
+            assert (variables["GENAI_HTTP_HOST"], variables["GENAI_HTTP_PORT"]) == ("0.0.0.0", port)
+            assert server["command"][2] == lane.removesuffix("_http")
+            continue
+        assert server["command"] == ["serve", "--lane", lane, "--host", "0.0.0.0", "--port", port]
 
 
 def test_workers_need_a_profile_and_take_no_calls() -> None:
