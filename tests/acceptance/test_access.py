@@ -52,9 +52,14 @@ class Keyed:
         variables = {"GENAI_ADDRESS": self.stack.address, "GENAI_API_KEY": key or self.admin}
         return finished(sys.executable, "-m", "genai_spine", *words, cwd=self.folder, **variables)
 
-    def ask(self, verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
-        """Status and body of a request whose path is sent as it is written."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=30)
+    def ask(
+        self, verb: str, path: str, body: bytes = b"", *, port: int | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """Status and body of a request whose path is sent as it is written; port: None: Envoy's.
+
+        Status 0: what listens there does not speak HTTP/1.1.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.stack.port, timeout=30)
         try:
             connection.putrequest(verb, path, skip_host="host" in headers)
             body = body or (b"{}" if verb in ("POST", "PUT", "PATCH") else b"")
@@ -64,6 +69,8 @@ class Keyed:
             connection.endheaders(body)
             answer = connection.getresponse()
             data = answer.read()
+        except (http.client.BadStatusLine, ConnectionError):
+            return 0, b""
         finally:
             connection.close()
         return answer.status, data
@@ -250,7 +257,12 @@ def test_every_socket_that_listens_is_known_and_asks(keyed: Keyed):
     at_servers = {one.port for one in found if (one.program, one.kind) == ("python", "tcp")}
     assert at_servers
     assert {one.host for one in found if one.kind == "tcp"} == {"127.0.0.1"}
-    for port in {keyed.stack.port, *at_servers}:
+    speak_http = {port for port in at_servers if keyed.ask("GET", "/healthz", port=port)[0] == 200}
+    assert speak_http
+    for port in speak_http:
+        assert keyed.ask("POST", "/v1/chat/completions", port=port)[0] == 401
+        assert keyed.ask("GET", "/v1/keys", port=port)[0] in (401, 403, 404)
+    for port in {keyed.stack.port, *at_servers} - speak_http:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             for name in (LIST_KEYS, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
                 with pytest.raises(grpc.RpcError) as caught:

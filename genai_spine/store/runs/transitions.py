@@ -77,7 +77,7 @@ class Transitions:
 
         steps: rows of steps that end with it. options: of the run; None: they are not known.
         """
-        if len(steps) == 1 and owner.attempt == 1 and options is not None and not options.HasField("webhook"):
+        if len(steps) == 1 and owner.attempt == 1 and options is not None and _is_plain(options):
             row = {"run_id": owner.run_id, **steps[0]}
             end = Completion(owner.run_id, 1, owner.executor_id, response.SerializeToString(), row)
             return await self._commits.complete(end)
@@ -319,3 +319,8 @@ def reopened(delay_s: float) -> dict[str, Any]:
         "cancel_reason": null(),
         "recoveries": 0,
     }
+
+
+def _is_plain(options: pb.RunOptions) -> bool:
+    """Whether a run ends without rows beside its own: nobody is told by a webhook, and it holds no money."""
+    return not options.HasField("webhook") and not options.HasField("estimate_usd")
