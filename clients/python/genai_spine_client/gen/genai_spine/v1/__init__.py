@@ -16169,6 +16169,16 @@ class QueueDepth(betterproto2.Message):
     Live workers that serve the lane.
     """
 
+    lane_limit: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most runs of the lane that run at once, of all tenants and priorities. Unset: the lane has no limit.
+    """
+
+    is_at_limit: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    As many run: those that wait for a worker wait for an end of one of these.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "QueueDepth", QueueDepth)
 
