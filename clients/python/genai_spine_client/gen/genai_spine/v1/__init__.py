@@ -17337,7 +17337,7 @@ class RunError(betterproto2.Message):
     type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     Kind of failure: an error reason of the contract such as MODEL_NOT_FOUND, or timeout, worker_lost, budget,
-    missing_handler, internal.
+    missing_handler, result_too_large, internal.
     """
 
     message: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
