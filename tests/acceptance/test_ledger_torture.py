@@ -39,7 +39,9 @@ async def test_killed_servers_leave_books_that_equal_the_bill(database_url: str,
     assert {one.planned.kind for one in told} == set(Kind)
     verified = report.watch.verified
     assert report.watch.verifications > 1
-    assert (len(verified.heads), verified.versions > 800) == (3 + report.kills.done.total(), True)
+    kills = report.kills.done.total()  # one chain a process, but for one that died before its first row
+    assert kills <= len(verified.heads) <= 3 + kills
+    assert verified.versions > 800
     assert any(kind.startswith("LOST") for kind in report.verdict.lines)
 
 
