@@ -20,6 +20,7 @@ from genai_spine.runs.pools import Pools
 from genai_spine.store.database import Database
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, RunNews
 from genai_spine.store.runs.orphans import Orphan, Orphans, Served
+from genai_spine.store.runs.plain.limits import Limits
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.transitions import Failure, Owner
 from genai_spine.store.runs.workers import WorkerRows
@@ -51,6 +52,7 @@ class WorkerRules:
     lanes: Sequence[str] = ()
     serves_others: bool = True  # every lane that no other living worker names
     max_concurrency: int = 32
+    limits: Limits = field(default_factory=dict)  # of all processes
 
 
 @dataclass(slots=True)
@@ -154,7 +156,7 @@ class RunWorker:
         )
 
     async def _claim_runs(self) -> None:
-        queue, news = RunQueue(self.database), RunNews.of(self.database)
+        queue, news = RunQueue(self.database, self.rules.limits), RunNews.of(self.database)
         promoted = 0.0
         with news.subscribed(QUEUE) as told:
             self._freed = told

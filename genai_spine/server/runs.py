@@ -50,6 +50,7 @@ from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import RunNews
+from genai_spine.store.runs.plain.limits import lane_limits
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
@@ -132,11 +133,12 @@ class Runs:
             check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
+        counts = QueueCounts(database, worker.rules.limits)
         return cls(
             worker=worker,
             library=library,
             watcher=RunWatcher(database),
-            parts=RunParts(events, steps, items, rows, QueueCounts(database), WorkerRows(database)),
+            parts=RunParts(events, steps, items, rows, counts, WorkerRows(database)),
             letters=DeadLetterLibrary(letters, library),
             database=database,
             schedules=Schedules.of(database, library),
@@ -214,6 +216,7 @@ def worker_rules(settings: Settings) -> WorkerRules:
         settings.run_lanes or (settings.lane,),
         settings.lane == "cpu" and not settings.run_lanes if others is None else others,
         settings.run_concurrency,
+        lane_limits(settings.run_lane_limits),
     )
 
 

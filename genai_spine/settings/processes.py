@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
-from genai_spine.settings.notation import names
+from genai_spine.settings.notation import named, names
 
 LANE_NAME = re.compile("[a-z0-9-]{1,32}")
 Lane = Literal["cpu", "gpu", "batch"]
@@ -32,6 +32,11 @@ class Processes(BaseModel):
     )
     run_concurrency: int = Field(
         32, ge=0, le=10_000, description="Runs that a process makes at once. 0: it makes none."
+    )
+    run_lane_limits: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="Most runs of a lane that run at once, of all processes that share the database: "
+        "`gpu=2,batch=16`, or JSON; further ones wait. Lanes that are not named have no limit.",
     )
     provider_batch_poll_s: float = Field(
         15.0,
@@ -65,6 +70,21 @@ class Processes(BaseModel):
     @classmethod
     def _lanes_apart(cls, value: Any) -> Any:
         return names(value)
+
+    @field_validator("run_lane_limits", mode="before")
+    @classmethod
+    def _limits_by_lane(cls, value: Any) -> Any:
+        return named(value, "lane=number,lane=number")
+
+    @field_validator("run_lane_limits")
+    @classmethod
+    def _limits_of_lanes(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, most in value.items():
+            if not LANE_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' is no lane: 1 to 32 of a-z, 0-9 and -")
+            if most < 1:
+                raise ValueError(f"{name}={most}: the least is 1")
+        return value
 
     @field_validator("run_lanes")
     @classmethod

@@ -384,7 +384,7 @@ class QueueStats(_message.Message):
     def __init__(self, depths: _Optional[_Iterable[_Union[QueueDepth, _Mapping]]] = ..., completed_24h: _Optional[int] = ..., failed_24h: _Optional[int] = ..., cancelled_24h: _Optional[int] = ..., stale: _Optional[int] = ..., dead_letters: _Optional[int] = ...) -> None: ...
 
 class QueueDepth(_message.Message):
-    __slots__ = ("lane", "priority", "queued", "pending", "running", "oldest_wait_s", "workers")
+    __slots__ = ("lane", "priority", "queued", "pending", "running", "oldest_wait_s", "workers", "lane_limit", "is_at_limit")
     LANE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
@@ -392,6 +392,8 @@ class QueueDepth(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     OLDEST_WAIT_S_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    LANE_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    IS_AT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     lane: str
     priority: str
     queued: int
@@ -399,7 +401,9 @@ class QueueDepth(_message.Message):
     running: int
     oldest_wait_s: float
     workers: int
-    def __init__(self, lane: _Optional[str] = ..., priority: _Optional[str] = ..., queued: _Optional[int] = ..., pending: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., workers: _Optional[int] = ...) -> None: ...
+    lane_limit: int
+    is_at_limit: bool
+    def __init__(self, lane: _Optional[str] = ..., priority: _Optional[str] = ..., queued: _Optional[int] = ..., pending: _Optional[int] = ..., running: _Optional[int] = ..., oldest_wait_s: _Optional[float] = ..., workers: _Optional[int] = ..., lane_limit: _Optional[int] = ..., is_at_limit: _Optional[bool] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

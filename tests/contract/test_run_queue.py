@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,9 @@ from sqlalchemy import insert, select, text, update
 from genai_spine.store.database import Database
 from genai_spine.store.runs import queue
 from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.plain.limits import Limits, lane_limits
 from genai_spine.store.runs.queue import MAX_CLAIMED, RunQueue, Waiting, in_order
+from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.tables import PRIORITIES, runs
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,6 +166,66 @@ async def test_no_run_is_claimed_twice(database: Database) -> None:
 
     taken = [run_id for found in await asyncio.gather(*(worker() for _ in range(4))) for run_id in found]
     assert len(taken) == len(set(taken)) == 60
+
+
+async def claimed_within(database: Database, limits: Limits, most: int) -> list[str]:
+    found = await RunQueue(database, limits).claim(WORKER, everything, most)
+    return [run.run_id for run, _ in found]
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    yield database
+    await database.close()
+
+
+async def ended(database: Database, run_id: str) -> None:
+    async with database.begin() as connection:
+        await connection.execute(update(runs).where(runs.c.id == run_id).values(status="completed"))
+
+
+async def test_lane_at_its_limit_waits_and_holds_up_no_other(database: Database) -> None:
+    now = datetime.now(UTC)
+    old = [row(f"g{n}", lane="gpu", queued_at=now - timedelta(seconds=90 - n)) for n in range(5)]
+    await put(database, *old, row("c0"), row("c1", "b"))
+    limits = lane_limits({"gpu": 2})
+    assert sorted(await claimed_within(database, limits, 10)) == ["c0", "c1", "g0", "g1"]
+    assert await claimed_within(database, limits, 10) == []
+    await ended(database, "g0")
+    assert await claimed_within(database, limits, 10) == ["g2"]
+    assert await claimed(database, 10) == ["g3", "g4"]  # by a worker that knows of no limit
+
+
+async def test_places_of_a_limited_lane_go_by_priority_and_in_turns(database: Database) -> None:
+    now = datetime.now(UTC)
+    flood = [row(f"a{n}", "a", queued_at=now - timedelta(seconds=30)) for n in range(5)]
+    await put(database, *flood, row("b", "b"), row("high", "a", "high"))
+    assert sorted(await claimed_within(database, lane_limits({"cpu": 3}), 10)) == ["a0", "b", "high"]
+
+
+async def test_workers_that_claim_at_once_keep_a_limit_together(database_url: str) -> None:
+    """Each has its own connections, as processes have."""
+    async with AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(opened(database_url)) for _ in range(4)]
+        await put(workers[0], *(row(f"r{n:02}", f"t{n % 3}") for n in range(40)))
+        limits = lane_limits({"cpu": 7})
+
+        async def work(database: Database) -> list[str]:
+            return [run_id for _ in range(6) for run_id in await claimed_within(database, limits, 2)]
+
+        found = await asyncio.gather(*map(work, workers))
+    assert len({run_id for some in found for run_id in some}) == sum(map(len, found)) == 7
+
+
+async def test_statistics_say_which_lane_is_at_its_limit(database: Database) -> None:
+    running = [row(f"r{n}", tenant, status="running") for n, tenant in enumerate("ab")]
+    await put(database, *running, row("far", lane="far"), row("free", lane="free"))
+    stats = await QueueCounts(database, lane_limits({"cpu": 2, "far": 1})).of_tenant("a")
+    said = {depth.lane: depth for depth in stats.depths}
+    assert (said["cpu"].lane_limit, said["cpu"].is_at_limit) == (2, True)  # with a run of another tenant
+    assert (said["far"].lane_limit, said["far"].is_at_limit) == (1, False)
+    assert not said["free"].HasField("lane_limit")
 
 
 async def test_pending_run_is_queued_when_its_time_has_come(database: Database) -> None:

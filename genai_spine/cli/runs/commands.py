@@ -35,7 +35,7 @@ COLUMNS = (firm("run"), Column("name"), firm("status"), firm("submitted"), numbe
 STEP_COLUMNS = (number("#"), Column("step"), firm("status"), number("attempt"), number("ms"), Column("error"))
 QUEUE_COLUMNS = (
     *(firm("lane"), firm("priority"), number("queued"), number("pending"), number("running")),
-    *(number("oldest s"), number("workers")),
+    *(number("oldest s"), number("workers"), number("limit")),
 )
 WORKER_COLUMNS = (
     *(firm("worker"), Column("lanes"), number("running"), number("at most"), number("completed")),
@@ -222,6 +222,7 @@ def stats(tenant: Tenant = None, address: Address = DEFAULT_ADDRESS, as_json: Js
         (
             *(depth.lane, depth.priority, str(depth.queued), str(depth.pending), str(depth.running)),
             *(f"{depth.oldest_wait_s:.1f}" if depth.HasField("oldest_wait_s") else "", str(depth.workers)),
+            str(depth.lane_limit) if depth.HasField("lane_limit") else "",
         )
         for depth in found.depths
     ]

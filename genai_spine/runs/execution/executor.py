@@ -126,6 +126,8 @@ class RunExecutor:
         try:
             async with asyncio.timeout(left_s) as limit:
                 response, steps = await self._answer(run, submitter, entry)
+            if (size := response.ByteSize()) > failures.MAX_ANSWER_BYTES:
+                raise RunFailed(failures.too_large(size))
         except Stopped as stopped:
             await self._cancelled(entry, stopped.response)
         except Left:

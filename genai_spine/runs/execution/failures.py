@@ -29,6 +29,7 @@ from genai_spine.v1 import run_pb2 as pb
 OWN_LIMITS = (RateLimited, ConcurrentLimitExceeded)  # a run waits for room in them however often
 RETRIED = (*OWN_LIMITS, ServerFull, ServiceUnavailable, ProviderRateLimited, ProviderBusy)
 MAX_DELAY_S = 3600.0
+MAX_ANSWER_BYTES = 64 << 20
 JITTER = 0.25  # of an exponential delay, either way
 WORKER_LOST = pb.RunError(
     type="worker_lost",
@@ -64,6 +65,12 @@ def timed_out(run: pb.Run) -> Failure:
         message = message if is_past else f"it took longer than {options.timeout.ToTimedelta()}"
     error = pb.RunError(type="timeout", message=message, category="TIMEOUT")
     return Failure(error, [PendingEvent("timed_out", {"reason": message})])
+
+
+def too_large(response_bytes: int) -> Failure:
+    """Failure of a run whose answer is larger than any that is kept; what its calls cost is booked."""
+    message = f"its answer has {response_bytes} bytes; the most that is kept is {MAX_ANSWER_BYTES}"
+    return Failure(pb.RunError(type="result_too_large", message=message, category="DATA_QUALITY"))
 
 
 def missing_handler(name: str) -> pb.RunError:

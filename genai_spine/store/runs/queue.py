@@ -1,8 +1,9 @@
 """Queue of runs: which one starts next, and its claim by a worker.
 
 Order: priority, where a run rises one class for each minute that it waits, never above high; inside a class
-the tenant with the fewest running runs; of one tenant the one that waits longest. A claim skips what another
-worker is claiming. It looks at the first run of each lane, class and tenant, and never at all that wait.
+the tenant with the fewest running runs; of one tenant the one that waits longest. A lane with as many running
+runs as its limit allows is passed over. A claim skips what another worker is claiming. It looks at the first
+run of each lane, class and tenant, and never at all that wait.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.plain.commits import Picked, RunCommits
+from genai_spine.store.runs.plain.limits import NO_LIMITS, UNLIMITED, Key, Limited, Limits, Room
 from genai_spine.store.runs.rows import run_of
 from genai_spine.store.runs.runs import Submitter, submitter_of_row
 from genai_spine.store.runs.tables import PRIORITIES, runs, stands
@@ -43,6 +45,11 @@ class Waiting(NamedTuple):
         """Lane, class and tenant."""
         return self.lane, self.priority, self.tenant_id
 
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Keys of the limits that it may be under."""
+        return (("lane", self.lane),)
+
 
 Load = Counter[tuple[str, str]]  # running runs by lane and tenant
 
@@ -50,9 +57,10 @@ Load = Counter[tuple[str, str]]  # running runs by lane and tenant
 class RunQueue:
     """Waiting runs of all tenants."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: Limits = NO_LIMITS) -> None:
         self._database = database
         self._commits = RunCommits.of(database)
+        self._limits = limits
 
     async def promote(self) -> int:
         """Queues pending runs whose time has come; returns how many."""
@@ -96,10 +104,14 @@ class RunQueue:
             heads = [head for head in heads if head.priority == REALTIME]
         if not heads:
             return []
-        if len(heads) == 1:
+        limits = {key: self._limits[key] for head in heads for key in head.keys if key in self._limits}
+        if len(heads) == 1 and not limits:
             picked = Picked((*heads[0].group, most))
+        elif chosen := await self._chosen(heads, most, limits):
+            limited = Limited(limits, {one.run_id: one.keys for one in chosen}) if limits else UNLIMITED
+            picked = Picked(ids=[one.run_id for one in chosen], limited=limited)
         else:
-            picked = Picked(ids=await self._chosen(heads, most))
+            return []
         taken = await self._commits.claim(executor_id, picked)
         return [(run_of(row), submitter_of_row(row, row["has_budget"])) for row in taken]
 
@@ -108,15 +120,21 @@ class RunQueue:
         async with self._database.connect() as connection:
             return [Waiting(*row) for row in await connection.execute(_all_heads)]
 
-    async def _chosen(self, heads: Sequence[Waiting], most: int) -> list[str]:
-        """Ids of the runs that start next."""
+    async def _chosen(self, heads: Sequence[Waiting], most: int, limits: Limits) -> list[Waiting]:
+        """Runs that start next."""
         now = datetime.now(UTC)
-        load = await self._load() if len({head.tenant_id for head in heads}) > 1 else Counter()
-        heads = sorted(heads, key=lambda head: _place(head, load, now))[:most]
+        is_counted = bool(limits) or len({head.tenant_id for head in heads}) > 1
+        load = await self._load() if is_counted else Counter()
+        room = Room(limits, _running(load))
+        heads = sorted(
+            (head for head in heads if room.has(head.keys)), key=lambda head: _place(head, load, now)
+        )[:most]
+        if not heads:
+            return []
         parts = [select(_first(head, most).with_only_columns(*_queue).subquery()) for head in heads]
         async with self._database.connect() as connection:
             waiting = [Waiting(*row) for row in await connection.execute(union_all(*parts))]
-        return [one.run_id for one in in_order(waiting, load, most, now)]
+        return in_order(waiting, load, most, now, room)
 
     async def _load(self) -> Load:
         columns = runs.c
@@ -130,8 +148,10 @@ class RunQueue:
             return Counter({(lane, tenant): count for lane, tenant, count in found})
 
 
-def in_order(waiting: Sequence[Waiting], running: Load, most: int, now: datetime) -> list[Waiting]:
-    """Runs that start next, the first one first."""
+def in_order(
+    waiting: Sequence[Waiting], running: Load, most: int, now: datetime, room: Room | None = None
+) -> list[Waiting]:
+    """Runs that start next, the first one first. room: None: nothing is limited."""
     load = Counter(running)
     groups: dict[tuple[str, int, str], list[Waiting]] = {}
     for one in sorted(waiting, key=lambda one: (one.queued_at, one.run_id), reverse=True):
@@ -139,12 +159,25 @@ def in_order(waiting: Sequence[Waiting], running: Load, most: int, now: datetime
     chosen: list[Waiting] = []
     while groups and len(chosen) < most:
         group = min(groups, key=lambda group: _place(groups[group][-1], load, now))
+        if room is not None and not room.has(groups[group][-1].keys):
+            del groups[group]
+            continue
         one = groups[group].pop()
         chosen.append(one)
+        if room is not None:
+            room.take(one.keys)
         load[one.lane, one.tenant_id] += 1
         if not groups[group]:
             del groups[group]
     return chosen
+
+
+def _running(load: Load) -> Counter[Key]:
+    """Running runs by what they count for."""
+    found: Counter[Key] = Counter()
+    for (lane, _), count in load.items():
+        found["lane", lane] += count
+    return found
 
 
 def _place(waiting: Waiting, load: Load, now: datetime) -> tuple[int, int, datetime]:

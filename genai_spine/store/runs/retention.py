@@ -1,7 +1,7 @@
 """Retention of runs: what ended long ago is deleted in small transactions, and nothing that has not ended.
 
-A run goes with its events, steps, items, webhooks and its own budget; the ledger keeps its calls. One that is
-among the dead letters stays until its entry is gone, and a child until its root has ended.
+A run goes with its answer, events, steps, items, webhooks and its own budget; the ledger keeps its calls. One
+that is among the dead letters stays until its entry is gone, and a child until its root has ended.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from genai_spine.store.runs.tables import (
     run_events,
     run_items,
     run_output,
+    run_results,
     run_steps,
     run_webhooks,
     runs,
@@ -26,7 +27,7 @@ RUNS_AT_ONCE = 25
 ROWS_AT_ONCE = 500  # a short transaction holds nobody up
 MANY = 500  # what a sweep returns while more may be left
 OUTPUT_KEPT_S = 600.0  # after the end of its run, whose answer has it all
-PARTS = (run_output, run_events, run_steps, run_items, run_webhooks, provider_batches)
+PARTS = (run_output, run_events, run_steps, run_items, run_webhooks, provider_batches, run_results)
 
 
 class RunRetention:

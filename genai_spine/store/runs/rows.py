@@ -10,7 +10,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.store.database import Now, Utc
-from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.store.runs.news import Change
+from genai_spine.store.runs.tables import PRIORITIES, run_results, runs
 from genai_spine.v1 import run_pb2 as pb
 
 # Columns whose text a message has under the same name, or under another one.
@@ -38,6 +39,12 @@ LISTED = tuple(
     column for column in runs.c if column.name not in ("work", "response", "permissions", "request_hash")
 )
 
+# A run with its answer, wherever that is kept.
+WHOLE = sa.select(
+    *(column for column in runs.c if column.name != "response"),
+    sa.func.coalesce(runs.c.response, run_results.c.response).label("response"),
+).select_from(runs.outerjoin(run_results, run_results.c.run_id == runs.c.id))
+MAX_IN_ROW = 256 << 10  # bytes of an answer in the run's row; claims and scans read no larger ones
 
 _READ: dict[str, Callable[[Any], Any]] = {
     column.name: _READERS[type(column.type)] for column in runs.c if type(column.type) in _READERS
@@ -48,6 +55,19 @@ def values_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Row of runs that a driver has read, as SQLAlchemy would give it."""
     values = {column.name: row[column.name] for column in runs.c}
     return values | {name: read(values[name]) for name, read in _READ.items() if values[name] is not None}
+
+
+def answer_in_row(answer: bytes | None) -> bytes | None:
+    """Value of a run's column for its answer; keep_apart() writes a large one."""
+    return None if answer is None or len(answer) > MAX_IN_ROW else answer
+
+
+async def keep_apart(change: Change, run_id: str, attempt: int, answer: bytes | None) -> None:
+    """Writes an attempt's large answer, in the place of that of an attempt before."""
+    if attempt > 1:
+        await change.execute(sa.delete(run_results).where(run_results.c.run_id == run_id))
+    if answer is not None and len(answer) > MAX_IN_ROW:
+        await change.execute(sa.insert(run_results).values(run_id=run_id, response=answer))
 
 
 def stamp(message: Timestamp, value: datetime | None) -> None:

@@ -16,7 +16,7 @@ from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, even
 from genai_spine.store.runs.items import NO_ITEMS, ItemRows, SubmittedItems, add_items
 from genai_spine.store.runs.news import QUEUE, Change
 from genai_spine.store.runs.plain.commits import RunCommits, Submission
-from genai_spine.store.runs.rows import LISTED, moment, parsed, row_of, run_of
+from genai_spine.store.runs.rows import LISTED, WHOLE, moment, parsed, row_of, run_of
 from genai_spine.store.runs.tables import PRIORITIES, runs
 from genai_spine.store.tables import budgets
 from genai_spine.v1 import batch_pb2
@@ -116,7 +116,7 @@ class RunRows:
 
     async def get(self, run_id: str, tenant_id: str | None = None) -> pb.Run | None:
         """Run by id, with its work and answer; tenant_id: None: of any tenant."""
-        query = select(runs).where(runs.c.id == run_id)
+        query = WHOLE.where(runs.c.id == run_id)
         if tenant_id is not None:
             query = query.where(runs.c.tenant_id == tenant_id)
         async with self._database.connect() as connection:

@@ -84,7 +84,7 @@ runs = sa.Table(
     sa.Column("progress", sa.Double, nullable=False, server_default="0"),
     sa.Column("progress_message", sa.Text, nullable=False),
     sa.Column("error", sa.LargeBinary),  # RunError
-    sa.Column("response", sa.LargeBinary),  # WorkResponse
+    sa.Column("response", sa.LargeBinary),  # WorkResponse; a large one is in run_results
     _number("last_sequence", 0),  # of its events
     _partial(
         "uq_runs_idempotency_key",
@@ -111,6 +111,14 @@ def stands(status: str, table: sa.FromClause = runs) -> sa.ColumnElement[bool]:
     """Condition of a partial index: with a parameter in its place SQLite would not use the index."""
     return table.c.status == sa.literal_column(f"'{status}'")
 
+
+# Large answers of runs, apart from their rows, which claims, lists and scans read.
+run_results = sa.Table(
+    "run_results",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("response", sa.LargeBinary, nullable=False),  # WorkResponse
+)
 
 # Append-only: sequence is 1, 2, 3 ... within a run.
 run_events = sa.Table(

@@ -17,6 +17,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
+from genai_spine.store.runs.rows import MAX_IN_ROW, answer_in_row, keep_apart
 from genai_spine.store.runs.tables import dead_letters, run_items, run_steps, runs
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
@@ -77,11 +78,12 @@ class Transitions:
 
         steps: rows of steps that end with it. options: of the run; None: they are not known.
         """
-        if len(steps) == 1 and owner.attempt == 1 and options is not None and _is_plain(options):
+        answer = response.SerializeToString()
+        is_first = len(steps) == 1 and owner.attempt == 1 and len(answer) <= MAX_IN_ROW
+        if is_first and options is not None and _is_plain(options):
             row = {"run_id": owner.run_id, **steps[0]}
-            end = Completion(owner.run_id, 1, owner.executor_id, response.SerializeToString(), row)
-            return await self._commits.complete(end)
-        values = {"status": "completed", "response": response.SerializeToString(), "progress": 1.0}
+            return await self._commits.complete(Completion(owner.run_id, 1, owner.executor_id, answer, row))
+        values = {"status": "completed", "response": answer, "progress": 1.0}
         values["error"] = null()  # of an attempt before
         values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
         async with changing(self._database) as change:
@@ -234,11 +236,10 @@ class Transitions:
 
         reason: None: that of whoever asked.
         """
-        ended = update(runs).where(*owner.holds).values(values | {"ended_at": Now()})
-        moved = (await change.execute(ended.returning(runs.c.cancel_reason))).first()
-        if moved is None:
+        ended = await self._end(change, owner, values)
+        if ended is None:
             return False
-        said = {"reason": moved.cancel_reason or "" if reason is None else reason}
+        said = {"reason": ended.cancel_reason or "" if reason is None else reason}
         await append(change, owner.run_id, PendingEvent("cancelled", said))
         await self._skip_items(change, owner.run_id)
         await run_holds.release(change, owner.run_id)
@@ -250,17 +251,21 @@ class Transitions:
         return (await change.execute(asked.with_for_update())).first() is not None
 
     async def _end(self, change: Change, owner: Owner, values: dict[str, Any]) -> Any:
-        """Row of the run that ends: its start, last sequence and options.
+        """Row of the run that ends: its start, last sequence, options, and why it was to be cancelled.
 
         None: the process does not make it any more.
         """
+        answer = values["response"]
         moved = await change.execute(
             update(runs)
             .where(*owner.holds)
-            .values(values | {"ended_at": Now()})
-            .returning(runs.c.started_at, runs.c.last_sequence, runs.c.options)
+            .values(values | {"response": answer_in_row(answer), "ended_at": Now()})
+            .returning(runs.c.started_at, runs.c.last_sequence, runs.c.options, runs.c.cancel_reason)
         )
-        return moved.one_or_none()
+        ended = moved.one_or_none()
+        if ended is not None:
+            await keep_apart(change, owner.run_id, owner.attempt, answer)
+        return ended
 
     async def _retry(self, change: Change, owner: Owner, delay_s: float) -> None:
         """failed to pending, with the next attempt."""

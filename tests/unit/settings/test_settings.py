@@ -120,3 +120,20 @@ class TestCache:
     def test_redis_is_refused_with_what_to_use_instead(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ValidationError, match="no Redis; `database`"):
             loaded(monkeypatch, GENAI_CACHE_BACKEND="redis")
+
+
+class TestLaneLimits:
+    @pytest.mark.parametrize("given", ["gpu=2, batch=16", '{"gpu": 2, "batch": 16}'])
+    def test_are_pairs_or_json(self, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+        monkeypatch.setenv("GENAI_RUN_LANE_LIMITS", given)
+        assert settings.load().run_lane_limits == {"gpu": 2, "batch": 16}
+
+    @pytest.mark.parametrize(
+        ("given", "problem"), [("gpu", "lane=number"), ("gpu=0", "the least is 1"), ("G P=1", "is no lane")]
+    )
+    def test_that_cannot_be_are_refused(
+        self, monkeypatch: pytest.MonkeyPatch, given: str, problem: str
+    ) -> None:
+        monkeypatch.setenv("GENAI_RUN_LANE_LIMITS", given)
+        with pytest.raises(ValidationError, match=problem):
+            settings.load()

@@ -6,6 +6,7 @@ conditions of their own: RunRows.add() and Transitions write those.
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from genai_spine.store.runs.events import WORKER, PendingEvent, event_row
 from genai_spine.store.runs.news import END, QUEUE, WEBHOOKS, RunNews, payload_of
 from genai_spine.store.runs.plain import statements
 from genai_spine.store.runs.plain.group_commit import GroupCommit
+from genai_spine.store.runs.plain.limits import UNLIMITED, Key, Limited
 from genai_spine.store.runs.rows import values_of
 from genai_spine.store.webhooks.outbox import webhook_row
 
@@ -47,6 +49,7 @@ class Picked(NamedTuple):
 
     first: tuple[str, int, str, int] | None = None  # lane, priority, tenant, and how many
     ids: Sequence[str] = ()
+    limited: Limited = UNLIMITED  # of those by their ids
 
     @property
     def most(self) -> int:
@@ -89,6 +92,9 @@ class RunCommits:
             ids = picked.ids
             if picked.first is not None:
                 ids = [row[0] for row in connection.execute(statements.PICK, picked.first).fetchall()]
+            elif picked.limited.limits:
+                running = connection.execute(statements.COUNT_RUNNING).fetchall()
+                ids = picked.limited.within(ids, _counted(running))
             taken = [row for id in ids for row in _claimed(connection, executor_id, id)]
             events = [_started(row, id) for row, id in zip(taken, event_ids, strict=False)]
             connection.executemany(
@@ -104,6 +110,10 @@ class RunCommits:
             if picked.first is not None:
                 statement, which = statements.CLAIM_FIRST, picked.first
             async with connection.transaction():
+                if picked.limited.limits:
+                    await connection.execute(statements.LOCK_LIMITS, picked.limited.locks)
+                    running = await connection.fetch(statements.COUNT_RUNNING)
+                    which = (picked.limited.within(picked.ids, _counted(running)),)
                 found = await connection.fetch(statement, executor_id, event_ids, WORKER, *which)
                 taken: list[Row] = [values_of(row) | {"has_budget": row["has_budget"]} for row in found]
                 events = [_started(one, row["event_id"]) for one, row in zip(taken, found, strict=True)]
@@ -185,6 +195,11 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
 def _place(submission: Submission) -> tuple[str, str]:
     row = submission.row
     return row["tenant_id"], row["idempotency_key"] or ""
+
+
+def _counted(rows: Sequence[Any]) -> Counter[Key]:
+    """Running runs by what they count for."""
+    return Counter({(column, value): count for column, value, count in rows})
 
 
 def _claimed(connection: sqlite3.Connection, executor_id: str, run_id: str) -> list[Row]:

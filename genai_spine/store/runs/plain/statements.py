@@ -102,6 +102,9 @@ _claim = (
 )
 CLAIM_FIRST = _claim.format(picked=_queued.format("$4::text", "$5::bigint", "$6::text", "$7::bigint"))
 CLAIM_THESE = _claim.format(picked="SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued'")
+# Of both databases: what runs, by what is limited. $1 of the lock: names, each held until the commit.
+COUNT_RUNNING = "SELECT 'lane', lane, count(*) FROM runs WHERE status = 'running' GROUP BY lane"
+LOCK_LIMITS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) AS name"
 # $1: what is told; then the columns of pieces of text.
 WRITE_TEXT = (
     f"WITH written AS ({_TEXT} SELECT {_values(run_output, TEXT)}, now()"

@@ -16169,6 +16169,16 @@ class QueueDepth(betterproto2.Message):
     Live workers that serve the lane.
     """
 
+    lane_limit: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most runs of the lane that run at once, of all tenants and priorities. Unset: the lane has no limit.
+    """
+
+    is_at_limit: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
+    """
+    As many run: those that wait for a worker wait for an end of one of these.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "QueueDepth", QueueDepth)
 
@@ -17327,7 +17337,7 @@ class RunError(betterproto2.Message):
     type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     Kind of failure: an error reason of the contract such as MODEL_NOT_FOUND, or timeout, worker_lost, budget,
-    missing_handler, internal.
+    missing_handler, result_too_large, internal.
     """
 
     message: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)

@@ -691,7 +691,7 @@ export const SubmittedRunSchema: GenMessage<SubmittedRun> = /*@__PURE__*/
 export type RunError = Message<"genai_spine.v1.RunError"> & {
   /**
    * Kind of failure: an error reason of the contract such as MODEL_NOT_FOUND, or timeout, worker_lost, budget,
-   * missing_handler, internal.
+   * missing_handler, result_too_large, internal.
    *
    * @generated from field: string type = 1;
    */
