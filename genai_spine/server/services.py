@@ -256,7 +256,7 @@ def _runs(
 def _pipelines(foundation: Foundation, order: ProviderOrder, handlers: Mapping[str, Handler]) -> Registration:
     """Service of pipelines, and what does their steps from now on."""
     made, library = foundation.runs.pipelines, foundation.runs.pipeline_library
-    made.handlers, made.order = handlers, order
+    made.handlers, made.order, library.order = handlers, order, order
     return pipelines.service_of(library, foundation.runs.library, order, foundation.budgets)
 
 
