@@ -177,6 +177,18 @@ class EventRows:
         async with self._database.connect() as connection:
             return [_event(row) for row in (await connection.execute(query)).mappings()]
 
+    async def newest(self, run_id: str, event_type: str) -> pb.RunEvent | None:
+        """The newest event of a type that a run has."""
+        query = (
+            select(run_events)
+            .where(run_events.c.run_id == run_id, run_events.c.event_type == event_type)
+            .order_by(run_events.c.sequence.desc())
+            .limit(1)
+        )
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return None if row is None else _event(row)
+
     async def types(self, run_id: str, wanted: Sequence[str]) -> set[str]:
         """Types of events that a run has, of those that are asked for."""
         columns = run_events.c
