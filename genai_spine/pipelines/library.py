@@ -3,9 +3,16 @@
 from functools import lru_cache
 from importlib.resources import files
 
+from google.protobuf import json_format
+
 from genai_spine import page_tokens
+from genai_spine.call import Call
+from genai_spine.costs import TICKS_PER_USD
 from genai_spine.errors import Conflict, InvalidFields, PipelineNotFound, PipelineProtected
 from genai_spine.pipelines import PIPELINES, definition, yaml_format
+from genai_spine.pipelines.estimate import estimated
+from genai_spine.pipelines.provider_order import ProviderOrder
+from genai_spine.pipelines.step_requests import plain
 from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.v1 import pipeline_service_pb2 as pb
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition, PipelineWork
@@ -20,6 +27,7 @@ class PipelineLibrary:
 
     def __init__(self, rows: PipelineRows) -> None:
         self._rows = rows
+        self.order: ProviderOrder | None = None  # of the configuration in force
 
     async def pin(self, work: PipelineWork, tenant_id: str) -> None:
         """Writes the definition that a run is made by into its work.
@@ -112,6 +120,14 @@ class PipelineLibrary:
         if found is None or found.version != number:
             raise await self._missing(f"{key}, version {number}", tenant_id)
         return found
+
+    def cost_usd(self, work: PipelineWork, call: Call) -> float | None:
+        """US dollars that a pinned pipeline is reckoned to cost; None: a step has no price."""
+        if self.order is None:
+            return None
+        given = plain(json_format.MessageToDict(work.input_data))
+        ticks = estimated(work.definition, given, self.order, call).ticks
+        return None if ticks is None else ticks / TICKS_PER_USD
 
     async def _version_of(self, work: PipelineWork, tenant_id: str) -> PipelineDefinition:
         """Definition that a run names. Errors: PipelineNotFound."""

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from genai_spine.store.runs import engine_tables
-from genai_spine.store.runs.transitions import Owner
+from genai_spine.store.runs.events import Owner
 
 APPLICATION = "genai-spine"
 VERSION = "1"  # of the workflow: constant, so that runs of an older process are taken over by a newer one

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from genai_spine.store.runs.events import EventRows, PendingEvent
+from genai_spine.store.runs.events import EventRows, Owner, PendingEvent
 from genai_spine.store.runs.news import Output
 
 FLUSH_S = 0.04  # what is reported within so long is written together
@@ -18,26 +18,31 @@ log = structlog.get_logger()
 
 
 class EventWriter:
-    """Events and output of the runs that one process makes, in their order."""
+    """Events and output of the runs that one process makes, in their order.
+
+    What the database did not take waits for the next try; what a process reports of a run that it lost is
+    left out.
+    """
 
     def __init__(self, rows: EventRows) -> None:
         self._rows = rows
-        self._events: dict[str, list[PendingEvent]] = defaultdict(list)
+        self._events: dict[Owner, list[PendingEvent]] = defaultdict(list)
+        self._tried: set[Owner] = set()  # whose events an earlier try may have written
         self._output: dict[str, list[Output]] = defaultdict(list)
-        self._progress: dict[str, tuple[float, str]] = {}  # that waits to become an event
-        self._shown: dict[str, float] = {}  # when a run's last event of progress was written
+        self._progress: dict[Owner, tuple[float, str]] = {}  # that waits to become an event
+        self._shown: dict[Owner, float] = {}  # when a run's last event of progress was written
         self._writing = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
 
-    def event(self, run_id: str, event: PendingEvent) -> None:
+    def event(self, owner: Owner, event: PendingEvent) -> None:
         """Queues an event; flush() has it written."""
-        self._events[run_id].append(event)
+        self._events[owner].append(event)
         self._soon()
 
-    def progress(self, run_id: str, share: float, message: str) -> None:
+    def progress(self, owner: Owner, share: float, message: str) -> None:
         """Queues how far a run is, 0 to 1; of several in a short time the last one is written."""
-        before = self._progress.get(run_id, (0.0, ""))[0]
-        self._progress[run_id] = (max(before, min(1.0, share)), message)
+        before = self._progress.get(owner, (0.0, ""))[0]
+        self._progress[owner] = (max(before, min(1.0, share)), message)
         self._soon()
 
     def output(self, run_id: str, output: Output) -> None:
@@ -49,21 +54,30 @@ class EventWriter:
             waiting.append(output)
         self._soon()
 
-    async def flush(self, run_id: str) -> None:
-        """Returns when all events of a run are written; its output is dropped, since its end replaces it."""
-        self._output.pop(run_id, None)
-        if progress := self._progress.pop(run_id, None):
-            self._events[run_id].append(_event_of(progress))
-        self._shown.pop(run_id, None)
+    async def flush(self, owner: Owner) -> None:
+        """Returns when all events of a run are written; its output is dropped, since its end replaces it.
+
+        Errors: those of the database; the events wait for another flush() then.
+        """
+        self._output.pop(owner.run_id, None)
+        if progress := self._progress.pop(owner, None):
+            self._events[owner].append(_event_of(progress))
+        self._shown.pop(owner, None)
         async with self._writing:
-            if events := self._events.pop(run_id, None):
-                await self._rows.add({run_id: events}, {})
+            if events := self._events.pop(owner, None):
+                await self._write({owner: events}, {})
 
     async def stop(self) -> None:
-        """Ends the writer; what waits is written by whoever makes the run next."""
+        """Ends the writer: what waits is written, once; the text by whoever makes the run next."""
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.gather(self._flusher, return_exceptions=True)
+        events = dict(self._events)
+        self._events.clear()
+        try:
+            await self._write(events, {})
+        except Exception as error:
+            log.warning("run_events_not_written", runs=len(events), cause=str(error)[:300])
 
     def _soon(self) -> None:
         if self._flusher is None or self._flusher.done():
@@ -80,23 +94,38 @@ class EventWriter:
                 if events or output:
                     await self._written(events, output)
 
-    async def _written(self, events: dict[str, list[PendingEvent]], output: dict[str, list[Output]]) -> None:
+    async def _written(
+        self, events: dict[Owner, list[PendingEvent]], output: dict[str, list[Output]]
+    ) -> None:
         try:
-            await self._rows.add(events, output)
-        except Exception as error:  # progress is worth less than the run: its text and state come again
+            await self._write(events, output)
+        except Exception as error:  # text is worth less than the run: it comes again with the end
             log.warning("run_events_not_written", runs=len(events), cause=str(error)[:300])
-            for run_id, several in events.items():
-                self._events[run_id][:0] = _without_progress(several)
+            for owner in events:
+                self._events[owner] = _without_progress(self._events[owner])
             await asyncio.sleep(1.0)
+
+    async def _write(
+        self, events: Mapping[Owner, list[PendingEvent]], output: Mapping[str, list[Output]]
+    ) -> None:
+        """Writes events, which wait again, before later ones, where that is cut or fails."""
+        try:
+            await self._rows.add(events, output, self._tried)
+        except BaseException:
+            for owner, several in events.items():
+                self._events[owner][:0] = several
+            self._tried.update(events)
+            raise
+        self._tried.difference_update(events)
 
     def _take_progress(self) -> None:
         """Makes events of the progress that is due."""
         now = time.monotonic()
-        for run_id, progress in list(self._progress.items()):
-            if now - self._shown.get(run_id, 0.0) >= PROGRESS_S:
-                del self._progress[run_id]
-                self._shown[run_id] = now
-                self._events[run_id].append(_event_of(progress))
+        for owner, progress in list(self._progress.items()):
+            if now - self._shown.get(owner, 0.0) >= PROGRESS_S:
+                del self._progress[owner]
+                self._shown[owner] = now
+                self._events[owner].append(_event_of(progress))
 
 
 def _event_of(progress: tuple[float, str]) -> PendingEvent:

@@ -73,6 +73,10 @@ class PipelineSource(Protocol):
         """
         ...
 
+    def cost_usd(self, work: PipelineWork, call: Call) -> float | None:
+        """US dollars that a pinned pipeline is reckoned to cost; None: a step has no price."""
+        ...
+
 
 class Lanes(Protocol):
     """Lanes that workers serve."""
@@ -142,7 +146,15 @@ class RunLibrary:
         self._permit(work, call)
         options = _options(request, call)
         self.check_options(options)
+        self._reckon(work, options, call)
         return await self._new(name, work, options, call)
+
+    def _reckon(self, work: Work, options: pb.RunOptions, call: Call) -> None:
+        """Gives the run of a pipeline the estimate of that, where its caller named none."""
+        if not work.HasField("pipeline") or options.HasField("estimate_usd"):
+            return
+        if usd := self.pipelines.cost_usd(work.pipeline, call):
+            options.estimate_usd = usd
 
     async def _admit(self, run: pb.Run, submitter: Submitter) -> Submitter:
         """Submitter with what is to be reserved for the run. Errors: BudgetExceeded."""

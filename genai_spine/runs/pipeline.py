@@ -194,7 +194,7 @@ class RunJournal:
         )
 
     async def _flush(self) -> None:
-        await patiently(lambda: self.context.writer.flush(self.run.run_id))
+        await patiently(lambda: self.context.writer.flush(self.context.owner))
 
 
 def _failure(failed: PipelineFailed) -> Failure:

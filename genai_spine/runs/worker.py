@@ -18,11 +18,12 @@ from genai_spine.runs.execution.executor import RunExecutor
 from genai_spine.runs.execution.failures import WORKER_LOST
 from genai_spine.runs.pools import Pools
 from genai_spine.store.database import Database
+from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, RunNews
 from genai_spine.store.runs.orphans import Orphan, Orphans, Served
 from genai_spine.store.runs.plain.limits import Limits
 from genai_spine.store.runs.queue import RunQueue
-from genai_spine.store.runs.transitions import Failure, Owner
+from genai_spine.store.runs.transitions import Failure
 from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.version import VERSION
@@ -115,6 +116,7 @@ class RunWorker:
             await asyncio.wait(self._tasks.values(), timeout=timeout_s)
         await _ended(self._loops)
         await self._abandon()
+        await self.executor.writer.stop()
         await self.engine.stop()
         if self._id:
             try:

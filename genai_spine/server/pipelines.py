@@ -14,8 +14,8 @@ from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.routing.router import Router
 from genai_spine.routing.upstream import Upstream
-from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.pipeline import Post
+from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.services.pipeline import PipelineService
 from genai_spine.v1 import pipeline_service_pb2
@@ -54,10 +54,10 @@ class PipelineBudgetCheck:
 
 
 def service_of(
-    pipelines: PipelineLibrary, runs: RunLibrary, order: ProviderOrder, budgets: Budgets
+    pipelines: PipelineLibrary, views: PipelineViews, order: ProviderOrder, budgets: Budgets
 ) -> tuple[Any, Any]:
     """How gRPC adds the service, and the service."""
-    service = PipelineService(pipelines, runs, order, PipelineBudgetCheck(budgets))
+    service = PipelineService(pipelines, views, order, PipelineBudgetCheck(budgets))
     return add_PipelineServiceServicer_to_server, service
 
 

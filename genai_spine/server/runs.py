@@ -164,7 +164,7 @@ class Runs:
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),
-            "document_symbols": _document_symbols(methods["SymbolService"], executor.writer),
+            "document_symbols": _document_symbols(methods["SymbolService"], executor),
         }
         service = RunService(self.library, self.watcher, self.parts)
         return [
@@ -276,7 +276,7 @@ def _aggregate_costs(daily: DailyCosts) -> Handler:
     return handle
 
 
-def _document_symbols(symbols: SymbolService, writer: EventWriter) -> Handler:
+def _document_symbols(symbols: SymbolService, executor: RunExecutor) -> Handler:
     async def handle(request: DocumentSymbolsRequest, call: Call, write: Write) -> Message:
         """Job whose events of progress are those of its run, whether the caller wants them or not."""
         reporting = DocumentSymbolsRequest()
@@ -285,8 +285,9 @@ def _document_symbols(symbols: SymbolService, writer: EventWriter) -> Handler:
 
         def report(event: SymbolEvent) -> None:
             done, total = event.payload.done, event.payload.total
-            if call.run_id is not None and event.type == PROGRESS and total:
-                writer.progress(call.run_id, done / total, f"{done} of {total} symbols")
+            running = executor.running.get(call.run_id or "")
+            if running is not None and event.type == PROGRESS and total:
+                executor.writer.progress(running.owner, done / total, f"{done} of {total} symbols")
 
         return await symbols.job(reporting, call, report)
 

@@ -28,6 +28,7 @@ from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.runs.execution.context import Handler
+from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.server import access, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
 from genai_spine.services.budget import BudgetService
@@ -256,8 +257,9 @@ def _runs(
 def _pipelines(foundation: Foundation, order: ProviderOrder, handlers: Mapping[str, Handler]) -> Registration:
     """Service of pipelines, and what does their steps from now on."""
     made, library = foundation.runs.pipelines, foundation.runs.pipeline_library
-    made.handlers, made.order = handlers, order
-    return pipelines.service_of(library, foundation.runs.library, order, foundation.budgets)
+    made.handlers, made.order, library.order = handlers, order, order
+    views = PipelineViews(foundation.runs.library, made.events)
+    return pipelines.service_of(library, views, order, foundation.budgets)
 
 
 def _work_of(

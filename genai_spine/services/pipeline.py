@@ -13,10 +13,10 @@ from genai_spine.pipelines.estimate import Estimate, estimated
 from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.pipelines.step_requests import CAPABILITIES, plain
-from genai_spine.runs.library import RunLibrary
+from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.v1 import pipeline_service_pb2 as pb
 from genai_spine.v1 import run_pb2
-from genai_spine.v1.pipeline_pb2 import PipelineDefinition, PipelineWork
+from genai_spine.v1.pipeline_pb2 import PipelineDefinition, PipelineResult, PipelineWork
 from genai_spine.v1.run_service_pb2 import CreateRunRequest
 from genai_spine.v1.work_pb2 import Work
 
@@ -35,9 +35,9 @@ class PipelineService:
     """RPCs of pipelines."""
 
     def __init__(
-        self, pipelines: PipelineLibrary, runs: RunLibrary, order: ProviderOrder, budgets: PipelineBudgets
+        self, pipelines: PipelineLibrary, views: PipelineViews, order: ProviderOrder, budgets: PipelineBudgets
     ) -> None:
-        self._pipelines, self._runs, self._order, self._budgets = pipelines, runs, order, budgets
+        self._pipelines, self._views, self._order, self._budgets = pipelines, views, order, budgets
 
     async def ExecutePipeline(self, request: pb.ExecutePipelineRequest, call: Call) -> run_pb2.Run:
         """Run of a pipeline; HTTP status 202. Errors: those of RunLibrary.create()."""
@@ -49,7 +49,7 @@ class PipelineService:
             made.wait.CopyFrom(request.wait)
         if request.HasField("budget_limit_usd") and not request.options.HasField("budget_limit_usd"):
             made.options.budget_limit_usd = request.budget_limit_usd
-        return await self._runs.create(made, call)
+        return await self._views.runs.create(made, call)
 
     async def CreatePipeline(self, request: pb.CreatePipelineRequest, call: Call) -> pb.Pipeline:
         """New pipeline; HTTP status 201. Errors: InvalidFields, Conflict."""
@@ -114,6 +114,16 @@ class PipelineService:
             response.budget_status, response.can_execute = "blocked", False
             response.warning = "; ".join(part for part in (response.warning, str(error)) if part)
         return response
+
+    async def GetPipelineProgress(
+        self, request: pb.GetPipelineProgressRequest, call: Call
+    ) -> pb.PipelineProgress:
+        """How far an execution is. Errors: RunNotFound."""
+        return await self._views.progress(request.execution_id, call)
+
+    async def GetPipelineResult(self, request: pb.GetPipelineResultRequest, call: Call) -> PipelineResult:
+        """Result of an execution that has ended. Errors: RunNotFound, RunState (it has not ended)."""
+        return await self._views.result(request.execution_id, call)
 
     async def ListPipelineCapabilities(
         self, request: pb.ListPipelineCapabilitiesRequest, call: Call

@@ -26,7 +26,7 @@ from genai_spine.v1 import access_rules_pb2 as genai__spine_dot_v1_dot_access__r
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/health_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"\x89\x02\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12Q\n\tproviders\x18\x03 \x03(\x0b\x32\x33.genai_spine.v1.GetReadinessResponse.ProvidersEntryR\tproviders\x12\x1a\n\x08\x64\x61tabase\x18\x04 \x01(\tR\x08\x64\x61tabase\x12\x12\n\x04lane\x18\x05 \x01(\tR\x04lane\x1a<\n\x0eProvidersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\xf1\x01\n\rHealthService\x12k\n\tGetHealth\x12 .genai_spine.v1.GetHealthRequest\x1a!.genai_spine.v1.GetHealthResponse\"\x19\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12s\n\x0cGetReadiness\x12#.genai_spine.v1.GetReadinessRequest\x1a$.genai_spine.v1.GetReadinessResponse\"\x18\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#genai_spine/v1/health_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"\x89\x02\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12Q\n\tproviders\x18\x03 \x03(\x0b\x32\x33.genai_spine.v1.GetReadinessResponse.ProvidersEntryR\tproviders\x12\x1a\n\x08\x64\x61tabase\x18\x04 \x01(\tR\x08\x64\x61tabase\x12\x12\n\x04lane\x18\x05 \x01(\tR\x04lane\x1a<\n\x0eProvidersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x32\x8d\x02\n\rHealthService\x12k\n\tGetHealth\x12 .genai_spine.v1.GetHealthRequest\x1a!.genai_spine.v1.GetHealthResponse\"\x19\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12\x8e\x01\n\x0cGetReadiness\x12#.genai_spine.v1.GetReadinessRequest\x1a$.genai_spine.v1.GetReadinessResponse\"3\xf2\xbb\x18\x06public\x82\xd3\xe4\x93\x02#\x12\x06/readyZ\x19\x12\x17/v1/ai/pipelines/healthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._loaded_options = None
   _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\t\022\007/health'
   _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\362\273\030\006public\202\323\344\223\002\010\022\006/ready'
+  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\362\273\030\006public\202\323\344\223\002#\022\006/readyZ\031\022\027/v1/ai/pipelines/health'
   _globals['_GETHEALTHREQUEST']._serialized_start=120
   _globals['_GETHEALTHREQUEST']._serialized_end=138
   _globals['_GETHEALTHRESPONSE']._serialized_start=140
@@ -50,5 +50,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_start=440
   _globals['_GETREADINESSRESPONSE_PROVIDERSENTRY']._serialized_end=500
   _globals['_HEALTHSERVICE']._serialized_start=503
-  _globals['_HEALTHSERVICE']._serialized_end=744
+  _globals['_HEALTHSERVICE']._serialized_end=772
 # @@protoc_insertion_point(module_scope)

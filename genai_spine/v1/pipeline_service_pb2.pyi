@@ -244,6 +244,40 @@ class PipelineStepEstimate(_message.Message):
     output_tokens: int
     def __init__(self, providers: _Optional[_Iterable[str]] = ..., estimated_cost_usd: _Optional[float] = ..., estimated_duration_seconds: _Optional[float] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ...) -> None: ...
 
+class GetPipelineProgressRequest(_message.Message):
+    __slots__ = ("execution_id",)
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    def __init__(self, execution_id: _Optional[str] = ...) -> None: ...
+
+class PipelineProgress(_message.Message):
+    __slots__ = ("execution_id", "status", "progress_percent", "message", "current_step", "steps_completed", "total_steps", "estimated_remaining_seconds", "current_cost_usd")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_FIELD_NUMBER: _ClassVar[int]
+    STEPS_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_REMAINING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_COST_USD_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    status: str
+    progress_percent: float
+    message: str
+    current_step: str
+    steps_completed: int
+    total_steps: int
+    estimated_remaining_seconds: float
+    current_cost_usd: float
+    def __init__(self, execution_id: _Optional[str] = ..., status: _Optional[str] = ..., progress_percent: _Optional[float] = ..., message: _Optional[str] = ..., current_step: _Optional[str] = ..., steps_completed: _Optional[int] = ..., total_steps: _Optional[int] = ..., estimated_remaining_seconds: _Optional[float] = ..., current_cost_usd: _Optional[float] = ...) -> None: ...
+
+class GetPipelineResultRequest(_message.Message):
+    __slots__ = ("execution_id",)
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    def __init__(self, execution_id: _Optional[str] = ...) -> None: ...
+
 class ListPipelineCapabilitiesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from genai_spine.v1 import pipeline_pb2 as genai__spine_dot_v1_dot_pipeline__pb2
 from genai_spine.v1 import pipeline_service_pb2 as genai__spine_dot_v1_dot_pipeline__service__pb2
 from genai_spine.v1 import run_pb2 as genai__spine_dot_v1_dot_run__pb2
 
@@ -86,6 +87,16 @@ class PipelineServiceStub:
                 '/genai_spine.v1.PipelineService/EstimatePipeline',
                 request_serializer=genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineResponse.FromString,
+                _registered_method=True)
+        self.GetPipelineProgress = channel.unary_unary(
+                '/genai_spine.v1.PipelineService/GetPipelineProgress',
+                request_serializer=genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineProgressRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_pipeline__service__pb2.PipelineProgress.FromString,
+                _registered_method=True)
+        self.GetPipelineResult = channel.unary_unary(
+                '/genai_spine.v1.PipelineService/GetPipelineResult',
+                request_serializer=genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineResultRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_pipeline__pb2.PipelineResult.FromString,
                 _registered_method=True)
         self.ListPipelineCapabilities = channel.unary_unary(
                 '/genai_spine.v1.PipelineService/ListPipelineCapabilities',
@@ -180,6 +191,21 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPipelineProgress(self, request, context):
+        """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPipelineResult(self, request, context):
+        """GetPipelineResult returns what came of an execution that has ended, however. Errors: RUN_NOT_FOUND (also of other
+        work), RUN_STATE (it has not ended).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPipelineCapabilities(self, request, context):
         """ListPipelineCapabilities lists what steps can do, and which providers of this server offer it.
         """
@@ -239,6 +265,16 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.EstimatePipeline,
                     request_deserializer=genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineResponse.SerializeToString,
+            ),
+            'GetPipelineProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPipelineProgress,
+                    request_deserializer=genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineProgressRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_pipeline__service__pb2.PipelineProgress.SerializeToString,
+            ),
+            'GetPipelineResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPipelineResult,
+                    request_deserializer=genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineResultRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_pipeline__pb2.PipelineResult.SerializeToString,
             ),
             'ListPipelineCapabilities': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPipelineCapabilities,
@@ -518,6 +554,60 @@ class PipelineService:
             '/genai_spine.v1.PipelineService/EstimatePipeline',
             genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineRequest.SerializeToString,
             genai__spine_dot_v1_dot_pipeline__service__pb2.EstimatePipelineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPipelineProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.PipelineService/GetPipelineProgress',
+            genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineProgressRequest.SerializeToString,
+            genai__spine_dot_v1_dot_pipeline__service__pb2.PipelineProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPipelineResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.PipelineService/GetPipelineResult',
+            genai__spine_dot_v1_dot_pipeline__service__pb2.GetPipelineResultRequest.SerializeToString,
+            genai__spine_dot_v1_dot_pipeline__pb2.PipelineResult.FromString,
             options,
             channel_credentials,
             insecure,

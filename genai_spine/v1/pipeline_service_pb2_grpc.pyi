@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from genai_spine.v1 import pipeline_pb2 as _pipeline_pb2
 from genai_spine.v1 import pipeline_service_pb2 as _pipeline_service_pb2
 from genai_spine.v1 import run_pb2 as _run_pb2
 from grpc import aio as _aio
@@ -74,6 +75,12 @@ class PipelineServiceStub:
     """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
     would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
     """
+    GetPipelineProgress: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineProgressRequest, _pipeline_service_pb2.PipelineProgress]
+    """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work)."""
+    GetPipelineResult: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineResultRequest, _pipeline_pb2.PipelineResult]
+    """GetPipelineResult returns what came of an execution that has ended, however. Errors: RUN_NOT_FOUND (also of other
+    work), RUN_STATE (it has not ended).
+    """
     ListPipelineCapabilities: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListPipelineCapabilitiesRequest, _pipeline_service_pb2.ListPipelineCapabilitiesResponse]
     """ListPipelineCapabilities lists what steps can do, and which providers of this server offer it."""
 
@@ -121,6 +128,12 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     EstimatePipeline: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.EstimatePipelineRequest, _pipeline_service_pb2.EstimatePipelineResponse]  # type: ignore[assignment]
     """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
     would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+    """
+    GetPipelineProgress: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineProgressRequest, _pipeline_service_pb2.PipelineProgress]  # type: ignore[assignment]
+    """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work)."""
+    GetPipelineResult: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineResultRequest, _pipeline_pb2.PipelineResult]  # type: ignore[assignment]
+    """GetPipelineResult returns what came of an execution that has ended, however. Errors: RUN_NOT_FOUND (also of other
+    work), RUN_STATE (it has not ended).
     """
     ListPipelineCapabilities: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListPipelineCapabilitiesRequest, _pipeline_service_pb2.ListPipelineCapabilitiesResponse]  # type: ignore[assignment]
     """ListPipelineCapabilities lists what steps can do, and which providers of this server offer it."""
@@ -226,6 +239,24 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_pipeline_service_pb2.EstimatePipelineResponse, _abc.Awaitable[_pipeline_service_pb2.EstimatePipelineResponse]]:
         """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
         would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPipelineProgress(
+        self,
+        request: _pipeline_service_pb2.GetPipelineProgressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.PipelineProgress, _abc.Awaitable[_pipeline_service_pb2.PipelineProgress]]:
+        """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work)."""
+
+    @_abc_1.abstractmethod
+    def GetPipelineResult(
+        self,
+        request: _pipeline_service_pb2.GetPipelineResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_pb2.PipelineResult, _abc.Awaitable[_pipeline_pb2.PipelineResult]]:
+        """GetPipelineResult returns what came of an execution that has ended, however. Errors: RUN_NOT_FOUND (also of other
+        work), RUN_STATE (it has not ended).
         """
 
     @_abc_1.abstractmethod

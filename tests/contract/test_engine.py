@@ -18,7 +18,7 @@ from genai_spine.runs import engine as module
 from genai_spine.runs.engine import Engine, workflow_id
 from genai_spine.store.database import Database
 from genai_spine.store.runs import engine_tables
-from genai_spine.store.runs.transitions import Owner
+from genai_spine.store.runs.events import Owner
 from tests.waiting import until
 
 

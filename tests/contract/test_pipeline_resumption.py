@@ -22,11 +22,10 @@ from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.context import OwnerLost, RunContext
 from genai_spine.runs.pipeline import RunJournal
 from genai_spine.store.database import Database
-from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.events import EventRows, Owner
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.steps import StepRows
 from genai_spine.store.runs.tables import runs
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import provider_service_pb2 as providers
 from genai_spine.v1 import run_pb2
 from genai_spine.v1.completion_service_pb2 import Completion
@@ -147,7 +146,7 @@ async def _ended(told: Told, journal: CutJournal) -> PipelineResult:
         result = await Execution(told.tools(), journal).run()
     except PipelineFailed as failed:
         result = failed.result
-    await journal.context.writer.flush(journal.run.run_id)
+    await journal.context.writer.flush(journal.context.owner)
     return result
 
 

@@ -6,13 +6,13 @@ import sqlalchemy as sa
 
 from genai_spine.runs.budgets import budget_of
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.events import EventRows, Owner
 from genai_spine.store.runs.news import Output, changing
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import MANY, RUNS_AT_ONCE, RunRetention
 from genai_spine.store.runs.runs import RunRows
 from genai_spine.store.runs.tables import run_events, run_output, runs
-from genai_spine.store.runs.transitions import Failure, Owner, Transitions
+from genai_spine.store.runs.transitions import Failure, Transitions
 from genai_spine.store.tables import budgets
 from genai_spine.v1.work_pb2 import WorkResponse
 from tests.contract.test_run_transitions import ERROR, a_run

@@ -13,13 +13,13 @@ from genai_spine.errors import Conflict, ServiceUnavailable
 from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.store.runs.dead_letters import MAX_REPLAYS, DeadLetterRows
-from genai_spine.store.runs.events import EventRows
+from genai_spine.store.runs.events import EventRows, Owner
 from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.orphans import Orphans, Served
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.runs import RunRows, new_run_id
 from genai_spine.store.runs.tables import MOVES, dead_letters, runs
-from genai_spine.store.runs.transitions import Failure, Owner, Transitions
+from genai_spine.store.runs.transitions import Failure, Transitions
 from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.completion_service_pb2 import CreateCompletionRequest

@@ -28,3 +28,10 @@ BY_ID: dict[str, list[Any]] = {
         "DeletePipeline": lambda id: pb.DeletePipelineRequest(pipeline_id=id),
     }.items()
 }
+BY_ID |= {
+    f"PipelineService/{name}": [("run", request)]
+    for name, request in {
+        "GetPipelineProgress": lambda id: pb.GetPipelineProgressRequest(execution_id=id),
+        "GetPipelineResult": lambda id: pb.GetPipelineResultRequest(execution_id=id),
+    }.items()
+}

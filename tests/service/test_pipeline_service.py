@@ -173,3 +173,17 @@ async def test_a_summary_needs_no_key_of_a_provider(booked: Running) -> None:
     )
     run = await RunCalls(booked.channel).ended(await stub(booked).ExecutePipeline(asked))
     assert run.status == "completed", run.error
+
+
+async def test_an_execution_that_never_began_has_a_result_once_it_is_cancelled(booked: Running) -> None:
+    pipelines, calls = stub(booked), RunCalls(booked.channel)
+    asked = pb.ExecutePipelineRequest(definition=definition(step("a"), step("b"), name="held"))
+    asked.options.hold = True
+    run = await pipelines.ExecutePipeline(asked)
+    request = pb.GetPipelineResultRequest(execution_id=run.run_id)
+    assert (await failure(pipelines.GetPipelineResult(request))).reason == "RUN_STATE"
+    told = await pipelines.GetPipelineProgress(pb.GetPipelineProgressRequest(execution_id=run.run_id))
+    assert (told.status, told.progress_percent, told.total_steps) == ("pending", 0, 2)
+    await calls.cancel(run)
+    result = await pipelines.GetPipelineResult(request)
+    assert (result.success, result.pipeline_name, len(result.step_results)) == (False, "held", 0)

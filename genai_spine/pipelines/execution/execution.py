@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from genai_spine.costs import ticks_of
 from genai_spine.pipelines import graph
 from genai_spine.pipelines.definition import DEFAULT_TIMEOUT_S, compensates, fails_fast
 from genai_spine.pipelines.estimate import Estimate, estimated
@@ -30,7 +31,7 @@ from genai_spine.pipelines.step_requests import plain
 from genai_spine.v1 import pipeline_pb2 as pb
 
 TICK_S = 0.5  # between two looks at the progress within steps
-STARTED = "workflow.started"
+STARTED, CANCELLED = "workflow.started", "workflow.cancelled"
 
 
 class Execution:
@@ -163,7 +164,7 @@ class Execution:
             return False
         levels = await self._tools.levels(self._journal.caller)
         cost = sum(one.cost.cost_ticks for one in self._state.results.values())
-        problem, events = budget_stop.stop(levels, cost, self._estimate.ticks)
+        problem, events = budget_stop.stop(levels, cost, self._admitted_ticks)
         for event in events:
             key = f"{event.type}.{event.data.get('action_taken', '')}"
             if not {event.type, key} & self._logged:
@@ -273,7 +274,8 @@ class Execution:
         for event in self._taken():
             self._journal.event(event)
         current = next(iter(self._tasks), None)
-        self._journal.event(endings.cancelled(result, self._journal.stop_reason, current))
+        if CANCELLED not in self._logged:
+            self._journal.event(endings.cancelled(result, self._journal.stop_reason, current))
 
     def _result(self) -> pb.PipelineResult:
         result = endings.result_of(self._journal.run, self._state)
@@ -302,6 +304,11 @@ class Execution:
     def _timeout_s(self) -> float:
         given = self._definition.HasField("timeout_s")
         return self._definition.timeout_s if given else DEFAULT_TIMEOUT_S
+
+    @property
+    def _admitted_ticks(self) -> int | None:
+        """What its run was admitted with, and its calls draw on; None: it has no estimate."""
+        return ticks_of(self._journal.run.options.estimate_usd) or None
 
     def _goes_on(self, name: str) -> bool:
         return goes_on(self._step(name))

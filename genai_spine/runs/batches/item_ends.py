@@ -10,8 +10,8 @@ import structlog
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.runs.execution.context import OwnerLost
+from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.items import BatchProgress, ItemEnd, ItemRows
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1.batch_pb2 import BatchCounts
 
 WRITE_S = 0.02  # ends wait for each other for so long, unless half of the items in flight have ended

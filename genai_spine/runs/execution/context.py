@@ -17,10 +17,10 @@ from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.failures import error_of
-from genai_spine.store.runs.events import PendingEvent
+from genai_spine.store.runs.events import Owner, PendingEvent
 from genai_spine.store.runs.news import Output
 from genai_spine.store.runs.steps import StepKey, StepRows
-from genai_spine.store.runs.transitions import Failure, Owner
+from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
@@ -72,11 +72,11 @@ class RunContext:
 
     def progress(self, share: float, message: str = "") -> None:
         """Reports how much of the work is done, 0 to 1; it never falls."""
-        self.writer.progress(self.run.run_id, share, message)
+        self.writer.progress(self.owner, share, message)
 
     def event(self, event_type: str, **data: Any) -> None:
         """Reports an event."""
-        self.writer.event(self.run.run_id, PendingEvent(event_type, data))
+        self.writer.event(self.owner, PendingEvent(event_type, data))
 
     def write(self, step_id: str, begun: int) -> Write:
         """Writer of the text of a step's attempt."""
@@ -116,7 +116,7 @@ class RunContext:
         return made
 
     async def _end(self, key: StepKey, values: dict[str, Any], event_type: str) -> None:
-        await self.writer.flush(self.run.run_id)
+        await self.writer.flush(self.owner)
         event = PendingEvent(event_type, {"step": key.name, "step_id": key.step_id})
         if not await self.steps.end(self.owner, key, values, event):
             raise OwnerLost

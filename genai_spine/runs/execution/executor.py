@@ -26,9 +26,10 @@ from genai_spine.runs.execution.context import (
     content_hash,
     labels_of,
 )
+from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.steps import StepRows
-from genai_spine.store.runs.transitions import Failure, Owner, Transitions
+from genai_spine.store.runs.transitions import Failure, Transitions
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.work_pb2 import WorkResponse
@@ -196,7 +197,7 @@ class RunExecutor:
 
     async def _leave(self, entry: RunningRun) -> None:
         """Leaves a run to another process; for the engine it ends as one whose process stops."""
-        await self._patiently(lambda: self.writer.flush(entry.owner.run_id))
+        await self._patiently(lambda: self.writer.flush(entry.owner))
         await self._patiently(lambda: self.transitions.leave(entry.owner))
         log.info("run_left", run_id=entry.owner.run_id)
         raise asyncio.CancelledError
@@ -214,7 +215,7 @@ class RunExecutor:
     async def _end(self, entry: RunningRun, write: Callable[[], Awaitable[bool]]) -> None:
         """Writes the end of an attempt, as often as it takes; a lost lease ends that. Raises OwnerLost."""
         entry.is_ending = True
-        await self._patiently(lambda: self.writer.flush(entry.owner.run_id))
+        await self._patiently(lambda: self.writer.flush(entry.owner))
         if not await self._patiently(write):
             raise OwnerLost
 

@@ -24,8 +24,7 @@ from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.providers.batch_api import Line, Sought
 from genai_spine.runs.execution.context import OwnerLost
 from genai_spine.store.provider_batches.batches import DROPPED, ENDED, ProviderBatchRows, SentBatch
-from genai_spine.store.runs.events import PendingEvent
-from genai_spine.store.runs.transitions import Owner
+from genai_spine.store.runs.events import Owner, PendingEvent
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
 SHOWN_POLLS = 2  # looks at a provider's list, after which it has a batch that was made

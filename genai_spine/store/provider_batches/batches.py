@@ -13,12 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from genai_spine.call import uuid7
 from genai_spine.store.booking.execution_rows import execution_of
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import PendingEvent, append
+from genai_spine.store.runs.events import Owner, PendingEvent, append
 from genai_spine.store.runs.items import ENDED as ITEM_ENDED
 from genai_spine.store.runs.items import ItemEnd, PendingItem
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.tables import provider_batches, run_items, runs
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.store.tables import executions
 from genai_spine.v1.execution_pb2 import Execution
 

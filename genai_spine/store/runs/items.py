@@ -8,11 +8,10 @@ from sqlalchemy import and_, bindparam, case, func, insert, literal, null, selec
 
 from genai_spine.costs import cost_of, sum_costs
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
+from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.rows import parsed
 from genai_spine.store.runs.tables import run_items, runs
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.store.tables import executions
 from genai_spine.v1 import batch_pb2, run_pb2
 from genai_spine.v1.run_service_pb2 import ListRunItemsRequest

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, null, select, update
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import PendingEvent, append
+from genai_spine.store.runs.events import Owner, PendingEvent, append
 from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.tables import run_steps, runs
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb
 
 

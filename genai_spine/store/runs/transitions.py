@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, null, select, update
+from sqlalchemy import insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.budgets import run_holds
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append, event_row, write_rows
+from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
 from genai_spine.store.runs.rows import MAX_IN_ROW, answer_in_row, keep_apart
@@ -27,26 +27,6 @@ MAX_EXPIRED = 200  # waiting runs whose deadline has passed, in one transaction
 EXPIRED = pb.RunError(
     type="timeout", message="its deadline passed while it waited", category="TIMEOUT", is_retryable=False
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Process that makes an attempt of a run."""
-
-    run_id: str
-    attempt: int
-    executor_id: str
-
-    @property
-    def holds(self) -> list[ColumnElement[bool]]:
-        """Conditions that hold while it is this process that makes the run."""
-        columns = runs.c
-        return [
-            columns.id == self.run_id,
-            columns.attempt == self.attempt,
-            columns.executor_id == self.executor_id,
-            columns.status == "running",
-        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ def level(policy: str, used: int) -> BudgetLevel:
         ("hard_block", 80, 0, None, False, "budget.warning"),
         ("hard_block", 100, 0, None, False, "budget.warning"),
         ("hard_block", 101, 0, 50, True, "budget.exceeded"),
+        ("fallback", 101, 10, 5, False, "budget.exceeded"),
+        ("warn", 10, 0, 91, False, "budget.exceeded"),  # new work, whose estimate passes the limit
+        ("warn", 10, 1, 91, False, None),
+        ("hard_block", 10, 0, 91, False, None),  # which its run holds already
         ("warn", 500, 99, 1, False, "budget.exceeded"),
         ("soft_block", 101, 10, 50, False, "budget.exceeded"),
         ("soft_block", 101, 50, 50, True, "budget.exceeded"),

@@ -11,8 +11,8 @@ from genai_spine.errors import BudgetExceeded, ModelNotFound, ProviderRateLimite
 from genai_spine.runs.batches import batch, item_ends
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.execution.context import Left, RunContext, RunFailed, Stopped
+from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.items import BatchProgress, ItemEnd, PendingItem
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.batch_pb2 import Batch, BatchCounts
 from genai_spine.v1.capability_service_pb2 import SummarizeRequest, SummarizeResponse

@@ -10,8 +10,8 @@ from genai_spine.errors import ServiceUnavailable
 from genai_spine.runs.batches import item_ends
 from genai_spine.runs.batches.item_ends import ItemEnds
 from genai_spine.runs.execution.context import OwnerLost
+from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.items import BatchProgress, ItemEnd
-from genai_spine.store.runs.transitions import Owner
 from genai_spine.v1.batch_pb2 import BatchCounts
 from tests.waiting import until
 

@@ -183,7 +183,9 @@ __all__ = (
     "GetKeyRequest",
     "GetModelRequest",
     "GetOpenApiRequest",
+    "GetPipelineProgressRequest",
     "GetPipelineRequest",
+    "GetPipelineResultRequest",
     "GetPipelineVersionRequest",
     "GetPriceRequest",
     "GetProjectRequest",
@@ -326,6 +328,7 @@ __all__ = (
     "PipelineFault",
     "PipelineFields",
     "PipelineKeys",
+    "PipelineProgress",
     "PipelineResult",
     "PipelineRetry",
     "PipelineServiceStub",
@@ -10151,6 +10154,23 @@ default_message_pool.register_message("genai_spine.v1", "GetOpenApiRequest", Get
 
 
 @dataclass(eq=False, repr=False)
+class GetPipelineProgressRequest(betterproto2.Message):
+    """
+    GetPipelineProgressRequest names an execution.
+    """
+
+    execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Id of its run. Required.
+    """
+
+
+default_message_pool.register_message(
+    "genai_spine.v1", "GetPipelineProgressRequest", GetPipelineProgressRequest
+)
+
+
+@dataclass(eq=False, repr=False)
 class GetPipelineRequest(betterproto2.Message):
     """
     GetPipelineRequest names a pipeline.
@@ -10163,6 +10183,21 @@ class GetPipelineRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "GetPipelineRequest", GetPipelineRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GetPipelineResultRequest(betterproto2.Message):
+    """
+    GetPipelineResultRequest names an execution.
+    """
+
+    execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Id of its run. Required.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "GetPipelineResultRequest", GetPipelineResultRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -14742,6 +14777,63 @@ default_message_pool.register_message("genai_spine.v1", "PipelineKeys", Pipeline
 
 
 @dataclass(eq=False, repr=False)
+class PipelineProgress(betterproto2.Message):
+    """
+    PipelineProgress is how far an execution is.
+    """
+
+    execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Id of its run.
+    """
+
+    status: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Status of its run.
+    """
+
+    progress_percent: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+    """
+    0 to 100, by the weights of the steps; it never falls.
+    """
+
+    message: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    What it does, in words.
+    """
+
+    current_step: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    Step that runs. Unset: none does.
+    """
+
+    steps_completed: "int" = betterproto2.field(6, betterproto2.TYPE_INT32)
+    """
+    Steps that have ended.
+    """
+
+    total_steps: "int" = betterproto2.field(7, betterproto2.TYPE_INT32)
+    """
+    Steps that there are.
+    """
+
+    estimated_remaining_seconds: "float | None" = betterproto2.field(
+        8, betterproto2.TYPE_DOUBLE, optional=True
+    )
+    """
+    Seconds until it ends, by the time that it took. Unset: nobody can tell.
+    """
+
+    current_cost_usd: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
+    """
+    What it has cost, in US dollars.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "PipelineProgress", PipelineProgress)
+
+
+@dataclass(eq=False, repr=False)
 class PipelineResult(betterproto2.Message):
     """
     PipelineResult is what came of a pipeline.
@@ -17661,7 +17753,8 @@ class RunOptions(betterproto2.Message):
     """
     US dollars that the run is expected to cost at most. So much is reserved in all budgets that count it when it is
     submitted, or the submission is refused (BUDGET_EXCEEDED); its own calls draw on that, and what is left is given
-    back when it has ended. Default: nothing is reserved beyond the single calls.
+    back when it has ended. Default: of a pipeline what it is reckoned to cost, otherwise nothing is reserved beyond the
+    single calls.
     """
 
 
@@ -23636,6 +23729,49 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
             "/genai_spine.v1.PipelineService/EstimatePipeline",
             message,
             EstimatePipelineResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def get_pipeline_progress(
+        self,
+        message: "GetPipelineProgressRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "PipelineProgress":
+        """
+        GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work).
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.PipelineService/GetPipelineProgress",
+            message,
+            PipelineProgress,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def get_pipeline_result(
+        self,
+        message: "GetPipelineResultRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "PipelineResult":
+        """
+        GetPipelineResult returns what came of an execution that has ended, however. Errors: RUN_NOT_FOUND (also of other
+        work), RUN_STATE (it has not ended).
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.PipelineService/GetPipelineResult",
+            message,
+            PipelineResult,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

@@ -163,7 +163,8 @@ export type RunOptions = Message<"genai_spine.v1.RunOptions"> & {
   /**
    * US dollars that the run is expected to cost at most. So much is reserved in all budgets that count it when it is
    * submitted, or the submission is refused (BUDGET_EXCEEDED); its own calls draw on that, and what is left is given
-   * back when it has ended. Default: nothing is reserved beyond the single calls.
+   * back when it has ended. Default: of a pipeline what it is reckoned to cost, otherwise nothing is reserved beyond the
+   * single calls.
    *
    * @generated from field: optional double estimate_usd = 19;
    */
