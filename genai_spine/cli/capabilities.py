@@ -171,11 +171,6 @@ def classify(
         typer.echo(f"{entry.confidence:.2f}  {plain(entry.category)}")
 
 
-def add_to(app: typer.Typer) -> None:
-    for command in (summarize, extract, classify, rewrite):
-        app.command()(command)
-
-
 def read(file: str) -> str:
     if file == "-":
         return standard_input()

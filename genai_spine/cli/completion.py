@@ -1,12 +1,10 @@
 """`genai-spine completion bash | zsh | fish`: scripts that complete commands and options in a shell."""
 
-import os
 from typing import Annotated, Literal
 
 import typer
 from typer._completion_classes import completion_init
 
-VARIABLE = "_GENAI_SPINE_COMPLETE"  # Typer's; in it a shell asks what could stand next
 Shell = Literal["bash", "zsh", "fish"]
 # Each asks the program itself, by the variable that Typer reads: what it knows is of its own version.
 SCRIPTS = {
@@ -46,9 +44,8 @@ complete --command genai-spine --no-files --arguments "(__genai_spine_complete g
 
 
 def prepare() -> None:
-    """Let Typer answer a shell, if one asks; by itself it does so only where it installs its own scripts."""
-    if VARIABLE in os.environ:
-        completion_init()
+    """Let Typer answer a shell; by itself it does so only where it installs its own scripts."""
+    completion_init()
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="Where it shall be read.")]) -> None:

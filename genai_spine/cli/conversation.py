@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 import uvloop
 
-from genai_spine.cli.output import FAILURES, complain, fail, run, standard_input
+from genai_spine.cli.output import complain, fail, failures, run, standard_input
 
 PROMPT = "> "
 HISTORY_LINES = 1000
@@ -42,7 +42,7 @@ def _talk(opened: AbstractAsyncContextManager[Say]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, _LineEditor() as editor:
         try:
             say = runner.run(opened.__aenter__())
-        except FAILURES as error:
+        except failures() as error:
             fail(error)
         try:
             while (line := editor.read()) is not None:
@@ -62,7 +62,7 @@ def _exchange(runner: asyncio.Runner, say: Say, line: str) -> None:
         typer.echo("[stopped]", err=True)
     except BrokenPipeError:  # who reads our output has left
         raise
-    except FAILURES as error:
+    except failures() as error:
         complain(error)
 
 

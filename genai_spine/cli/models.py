@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from genai_spine.cli import client
-from genai_spine.cli.client import connected
+from genai_spine.cli.client import connected, pages
 from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, counted, print_json, run
 from genai_spine.cli.tables import Column, number, show_table
 from genai_spine.v1 import model_behaviour_pb2 as behaviour
@@ -27,7 +26,7 @@ def models(
     """List the models that can be called, or explain what one accepts."""
     if context.invoked_subcommand is not None:
         return
-    listed = run(client.models(address, provider))
+    listed = run(_listed(address, provider))
     if as_json:
         print_json(listed)
         return
@@ -159,3 +158,15 @@ def _show_rows(rows: "Sequence[behaviour.BehaviourRow]") -> None:
 
 def _action(action: "behaviour.OptionAction") -> str:
     return behaviour.OptionAction.Name(action).removeprefix("OPTION_ACTION_").lower()
+
+
+async def _listed(address: str, provider: str | None) -> pb.ListModelsResponse:
+    """List of models, all pages in one."""
+    async with connected(address) as channel:
+        stub = ModelServiceStub(channel)
+        request = pb.ListModelsRequest(provider=provider)
+        whole, *others = [page async for page in pages(stub.ListModels, request)]
+        for page in others:
+            whole.data.extend(page.data)
+        whole.next_page_token = ""
+        return whole

@@ -7,23 +7,15 @@ import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Annotated, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
-import grpc
 import typer
-import uvloop
-from dotenv import dotenv_values
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from rich.console import Console
-from rich.status import Status
 
-from genai_spine.configuration.public_address import public_address, speaks_tls
-from genai_spine.errors import SpineError
-from genai_spine.services import rest_aliases
-from genai_spine.supervisor.watchdog import StartFailed
+# Every command imports this module: what only some of its functions need, those import.
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.status import Status
 
-FAILURES = (grpc.aio.AioRpcError, SpineError, OSError, StartFailed, ValueError)  # that say why by themselves
 INTERRUPTED = 130  # exit status
 # C0, C1, and what turns the direction of a line: they move the cursor, set titles, or hide what follows.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -41,6 +33,8 @@ def server_address() -> str:
     """Public address of the server that these settings start, unless GENAI_ADDRESS names another one."""
     if address := _variables().get("GENAI_ADDRESS"):
         return address
+    from genai_spine.configuration.public_address import speaks_tls
+
     host, port = listens_at()
     if not port:
         fail("GENAI_API_PORT=0 names no port to call; say --address host:port")
@@ -54,6 +48,8 @@ def listens_at() -> tuple[str, int]:
 
     They are not read by `settings`, whose imports would cost every command a second.
     """
+    from genai_spine.configuration.public_address import public_address
+
     try:
         return public_address(_variables())
     except ValueError as error:
@@ -72,6 +68,8 @@ def own_tenant() -> str | None:
 
 def _variables() -> dict[str, str]:
     """Variables of .env and of the environment, which wins; one that is empty says nothing."""
+    from dotenv import dotenv_values
+
     given = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
     return {name: value for name, value in given.items() if value}
 
@@ -110,9 +108,17 @@ def standard_input() -> str:
 
 def complain(reason: object) -> None:
     """Reason of a failure on standard error, in one line where it is one."""
-    if isinstance(reason, grpc.aio.AioRpcError):
-        reason = f"{reason.code().name}: {reason.details() or reason.code().name}"
+    if isinstance(reason, Exception):
+        reason = _said_by(reason)
     typer.echo(f"genai-spine: {harmless(str(reason))}", err=True)
+
+
+def _said_by(error: Exception) -> object:
+    import grpc
+
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details() or error.code().name}"
+    return error
 
 
 def set_times(request: Any, since: datetime | None, until: datetime | None) -> None:
@@ -123,15 +129,26 @@ def set_times(request: Any, since: datetime | None, until: datetime | None) -> N
         request.end_time.FromDatetime(until.replace(tzinfo=UTC))
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """Exceptions that say by themselves why a command failed."""
+    import grpc
+
+    from genai_spine.errors import SpineError
+
+    return grpc.aio.AioRpcError, SpineError, OSError, ValueError
+
+
 def run(job: Coroutine[Any, Any, Any]) -> Any:
     """Result of a coroutine; errors of calls and connections end the command, and so does Ctrl-C."""
+    import uvloop
+
     try:
         return uvloop.run(job)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # who reads our output has left
         raise
-    except FAILURES as error:
+    except failures() as error:
         fail(error)
 
 
@@ -152,20 +169,24 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def as_rest(message: Message) -> dict[str, Any]:
+def as_rest(message: "Message") -> dict[str, Any]:
     """JSON of an answer as REST callers get it, with the older names."""
+    from google.protobuf.json_format import MessageToDict
+
+    from genai_spine.services import rest_aliases
+
     rest_aliases.fill(message)
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def print_json(value: Message | dict[str, Any]) -> None:
+def print_json(value: "Message | dict[str, Any]") -> None:
     """One line of JSON, in ASCII so that it cannot steer a terminal; a message as REST callers get it."""
-    typer.echo(json.dumps(as_rest(value) if isinstance(value, Message) else value))
+    typer.echo(json.dumps(value if isinstance(value, dict) else as_rest(value)))
 
 
 def print_listing(name: str, entries: list[Any], **further: Any) -> None:
     """JSON of a list: under its name, with a next_page_token, which is empty where nothing follows."""
-    listed = [as_rest(entry) if isinstance(entry, Message) else entry for entry in entries]
+    listed = [entry if isinstance(entry, dict) else as_rest(entry) for entry in entries]
     print_json({name: listed, "next_page_token": "", **further})
 
 
@@ -173,7 +194,7 @@ class Waiting:
     """Spinner on standard error, while a call has said nothing; nothing is shown in a pipe or a file."""
 
     def __init__(self, doing: str) -> None:
-        self._status = Status(doing, console=Console(stderr=True)) if sys.stderr.isatty() else None
+        self._status = _spinner(doing) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self._status:
@@ -199,6 +220,13 @@ class Waiting:
         if self._status:
             self._status.stop()
             self._status = None
+
+
+def _spinner(doing: str) -> "Status":
+    from rich.console import Console
+    from rich.status import Status
+
+    return Status(doing, console=Console(stderr=True))
 
 
 class StreamedAnswer(Waiting):

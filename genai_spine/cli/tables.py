@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
 
 from genai_spine.cli.output import plain
 
@@ -107,4 +105,7 @@ def _broken(text: str, width: int) -> list[str]:
     """Text in pieces of at most this width, between words where that can be."""
     if cell_len(text) <= width:
         return [text]
+    from rich.console import Console
+    from rich.text import Text
+
     return [line.plain.rstrip() for line in Text(text).wrap(Console(), width, overflow="fold")]

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genai_spine.configuration.document import ConfigurationError, Document, Fault, parse, read_bytes
-from genai_spine.configuration.substitution import Substitution
-
 DEFAULT_FILE = "genai.yaml"
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8100"
 HOST, PORT, TLS = "GENAI_API_HOST", "GENAI_API_PORT", "GENAI_API_TLS_CERTIFICATE"
@@ -44,10 +41,14 @@ def configuration_path(variables: Mapping[str, str]) -> Path:
 def _of_file(variables: Mapping[str, str]) -> dict[str, Any]:
     """Host and port that genai.yaml states, with references replaced."""
     path = configuration_path(variables)
-    if not path.exists():
-        if variables.get("GENAI_CONFIG"):
-            raise ConfigurationError([Fault("GENAI_CONFIG names no file", source=str(path))])
+    if not path.exists() and not variables.get("GENAI_CONFIG"):
         return {}
+    # A command that finds no file needs no YAML.
+    from genai_spine.configuration.document import ConfigurationError, Document, Fault, parse, read_bytes
+    from genai_spine.configuration.substitution import Substitution
+
+    if not path.exists():
+        raise ConfigurationError([Fault("GENAI_CONFIG names no file", source=str(path))])
     document = parse(read_bytes(path), str(path))
     stated = document.data.get("settings") if isinstance(document.data, dict) else None
     if not isinstance(stated, dict):

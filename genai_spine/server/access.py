@@ -1,14 +1,13 @@
 """Access of a server: keys, tenants and the audit log, and who is asked for a key."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genai_spine.access import oidc, secrets
+from genai_spine.access import secrets
 from genai_spine.access.audit import AuditLog
 from genai_spine.access.authentication import Authenticator
 from genai_spine.access.key_limits import KeyLimits
 from genai_spine.access.keys import KeyLibrary
-from genai_spine.access.oidc import Issuer, JwtVerifier
 from genai_spine.access.secrets import RootSecret
 from genai_spine.access.tenants import TenantLibrary
 from genai_spine.runs.execution.callers import Limits
@@ -25,6 +24,9 @@ from genai_spine.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_se
 from genai_spine.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 from genai_spine.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
+
+if TYPE_CHECKING:
+    from genai_spine.access.oidc import JwtVerifier
 
 FILES = (key_service_pb2, tenant_service_pb2, audit_service_pb2)
 
@@ -78,10 +80,13 @@ def root_secret(settings: Settings) -> RootSecret | None:
     return secrets.found(value, settings.secret_key_file, settings.database)
 
 
-def _verifier(settings: Settings) -> JwtVerifier | None:
+def _verifier(settings: Settings) -> "JwtVerifier | None":
     """Verifier of the issuer's tokens; None: there is no issuer."""
     if settings.jwt_issuer is None or settings.jwt_audience is None:
         return None
+    # Few have an issuer, and its cryptography is a tenth of a server's start.
+    from genai_spine.access.oidc import Issuer, JwtVerifier, fetcher
+
     issuer = Issuer(
         settings.jwt_issuer,
         settings.jwt_audience,
@@ -90,4 +95,4 @@ def _verifier(settings: Settings) -> JwtVerifier | None:
         settings.jwt_scope_claim,
         settings.jwt_scopes,
     )
-    return JwtVerifier(issuer, oidc.fetcher(str(settings.ca_file) if settings.ca_file else None))
+    return JwtVerifier(issuer, fetcher(str(settings.ca_file) if settings.ca_file else None))

@@ -28,7 +28,7 @@ from genai_spine.supervisor import endpoints
 from genai_spine.supervisor.envoy import Envoy
 from genai_spine.supervisor.reload import Reloader
 from genai_spine.supervisor.server_process import ServerProcess
-from genai_spine.supervisor.watchdog import StartFailed, Watch
+from genai_spine.supervisor.watchdog import Watch
 
 MIGRATE_TIMEOUT_S = 600.0
 TAKE_UP_TIMEOUT_S = 30.0  # for Envoy to call the new ones: it may just be restarted
@@ -293,7 +293,7 @@ async def _started(servers: Sequence[ServerProcess]) -> None:
     starts = [asyncio.create_task(server.start()) for server in servers]
     try:
         await asyncio.gather(*starts)
-    except (StartFailed, OSError) as error:
+    except OSError as error:
         raise RestartRefused(str(error)) from None
     finally:
         for start in starts:

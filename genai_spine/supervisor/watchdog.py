@@ -27,7 +27,7 @@ STEADY_S = 60.0  # a process that ran for this long starts with a clean record
 log = structlog.get_logger()
 
 
-class StartFailed(Exception):
+class StartFailed(OSError):
     """Start of a child process failed; says which one and why."""
 
 
@@ -53,7 +53,7 @@ class Child(Protocol):
     async def restart(self) -> None:
         """Restart on the old port; returns when it answers.
 
-        Raises StartFailed or OSError, and then leaves no process.
+        Raises OSError, StartFailed among them, and then leaves no process.
         """
 
     async def wait(self) -> int:
@@ -116,7 +116,7 @@ class Watchdog:
             await asyncio.sleep(pause_s)
             try:
                 await self.child.restart()
-            except (StartFailed, OSError) as error:
+            except OSError as error:
                 pause_s = self.backoff.next_s()
                 self._error("not_restarted", error=str(error), restart_in_s=round(pause_s, 2))
             else:

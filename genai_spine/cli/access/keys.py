@@ -193,7 +193,7 @@ def limit(
 @group.command()
 def bootstrap(as_json: Json = False) -> None:
     """Make the first admin key and show it, where there is no key at all; needs no server."""
-    from genai_spine.cli.main import settings_with
+    from genai_spine.cli.service.configured import settings_with
 
     made = run(first_key(settings_with()))
     if made is not None:

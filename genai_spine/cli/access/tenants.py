@@ -91,7 +91,7 @@ def webhook_secret(
 ) -> None:
     """Print what a tenant checks its webhooks with; two lines while the root secret is rotated."""
     from genai_spine.access.secrets import of_webhooks
-    from genai_spine.cli.main import settings_with
+    from genai_spine.cli.service.configured import settings_with
     from genai_spine.server.access import root_secret
 
     if (root := root_secret(settings_with())) is None:

@@ -3,18 +3,18 @@
 import json
 import sys
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import typer
 from google.protobuf import json_format
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from genai_spine.cli.output import counted, harmless, plain, print_json
 from genai_spine.v1 import run_pb2
+
+# Only the live picture needs these, and most commands draw none.
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
 
 TEXT_LINES = 8  # of the text that the run writes
 BAR_WIDTH = 40
@@ -30,15 +30,15 @@ class View:
         self._run = run_pb2.Run(status="waiting")
         self._texts: dict[str, str] = {}  # by step
         self._note = ""
-        self._live = Live(console=Console(), refresh_per_second=FRAMES_PER_S, transient=True)
+        self._live = _picture() if self.is_live else None
 
     def __enter__(self) -> Self:
-        if self.is_live:
+        if self._live:
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self.is_live:
+        if self._live:
             self._live.stop()
 
     def event(self, event: run_pb2.RunEvent) -> None:
@@ -83,8 +83,11 @@ class View:
         typer.echo(ending(run))
 
     def _draw(self) -> None:
-        if not self.is_live:
+        if not self._live:
             return
+        from rich.console import Group
+        from rich.text import Text
+
         parts: list[object] = [self._head()]
         if text := "\n".join(self._texts.values()):
             shown = harmless(text).splitlines()[-TEXT_LINES:]
@@ -93,7 +96,11 @@ class View:
             parts.append(Text(self._note, style="yellow"))
         self._live.update(Group(*parts))  # type: ignore[arg-type]
 
-    def _head(self) -> Table:
+    def _head(self) -> "Table":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         run = self._run
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=1.0, completed=run.progress, width=BAR_WIDTH)
@@ -101,6 +108,13 @@ class View:
         if run.progress_message:
             grid.add_row("", Text(plain(run.progress_message)))
         return grid
+
+
+def _picture() -> "Live":
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(console=Console(), refresh_per_second=FRAMES_PER_S, transient=True)
 
 
 def line(event: run_pb2.RunEvent) -> str:

@@ -44,7 +44,7 @@ def verify(
 
     It reads the database of these settings, beside servers that run, and needs their root secret.
     """
-    from genai_spine.cli.main import settings_with
+    from genai_spine.cli.service.configured import settings_with
 
     outcome = run(_verified(settings_with(), _heads(against) if against else ()))
     if as_json:
@@ -138,7 +138,7 @@ def resolve(
 
     A lost call is booked with what was reserved for it. Without --since: those of the last 30 days.
     """
-    from genai_spine.cli.main import book_with, settings_with
+    from genai_spine.cli.service.configured import book_with, settings_with
     from genai_spine.cli.spending import lost_calls
 
     settings = settings_with()
@@ -173,7 +173,7 @@ def reconcile(
     Bills: OpenAI's usage and costs, Anthropic's usage and cost report, as JSON, or a CSV.
     """
     from genai_spine.billing.provider_bills import BillError, read_bill
-    from genai_spine.cli.main import book_with, settings_with
+    from genai_spine.cli.service.configured import book_with, settings_with
 
     lines = []
     for file in files:
