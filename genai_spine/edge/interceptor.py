@@ -108,20 +108,22 @@ class ServiceInterceptor:
             call = self._enter(method, context, metadata)
             sent, last = 0, None
             try:
-                with streams:
+                with streams.begin() as stream:
                     await self._lifecycle.admit(request, call, metadata)
                     async with aclosing(behaviour(request, call)) as messages:
                         async for message in messages:
-                            if not sent and ((call.headers and call.path) or call.replay_id is not None):
-                                await _send_headers(context, call)
                             if is_numbered:
                                 message.sequence = call.first_sequence + sent  # type: ignore[attr-defined]
                             if call.path:
                                 rest_aliases.fill(message)
                             if call.recording is not None:
                                 call.recording.add(message)
+                            stream.is_writing = True
+                            if not sent and ((call.headers and call.path) or call.replay_id is not None):
+                                await _send_headers(context, call)
                             sent, last = sent + 1, message
                             await context.write(message)
+                            stream.written()
                     if not sent and call.replay_id is not None:  # all of it was received before
                         await _send_headers(context, call)
                 if call.rate_admission is not None and not call.path:

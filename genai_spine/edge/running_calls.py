@@ -63,25 +63,62 @@ class RunningStreams:
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._are_cut = False
+        self.running: set[RunningStream] = set()
+        self.are_cut = False
 
-    def __enter__(self) -> None:
-        """Registers a stream, around it in its task. Errors: ServiceUnavailable once the streams are cut."""
-        self._tasks.add(_current_task())
+    def begin(self) -> "RunningStream":
+        """A stream of the current task, for a `with` around it."""
+        return RunningStream(self)
+
+    def cut(self) -> None:
+        self.are_cut = True
+        for stream in self.running:
+            stream.cut()
+
+
+class RunningStream:
+    """Stream that can be cut, but for the time that a message of it is written.
+
+    A write that is cancelled goes on below in grpc, which takes no further one beside it: neither a last
+    message nor a status.
+    """
+
+    __slots__ = ("_streams", "_task", "is_cut", "is_writing")
+
+    def __init__(self, streams: RunningStreams) -> None:
+        self._streams = streams
+        self._task: asyncio.Task[Any] = _current_task()
+        self.is_writing = False  # set around each write by who writes, who then looks at is_cut
+        self.is_cut = False
+
+    def __enter__(self) -> "RunningStream":
+        self._streams.running.add(self)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tasks.discard(task := _current_task())
-        if self._are_cut and isinstance(error, asyncio.CancelledError):
-            task.uncancel()
-            raise ServiceUnavailable(cause="it is stopping") from None
+        """Errors: ServiceUnavailable in the place of the cancellation by which it was cut."""
+        self._streams.running.discard(self)
+        if self.is_cut and not self.is_writing and isinstance(error, asyncio.CancelledError):
+            self._task.uncancel()
+            raise _stopping() from None
 
     def cut(self) -> None:
-        self._are_cut = True
-        for task in self._tasks:
-            task.cancel()
+        """Ends it now, or behind the message that is being written."""
+        self.is_cut = True
+        if not self.is_writing:
+            self._task.cancel()
+
+    def written(self) -> None:
+        """The message has been written. Errors: ServiceUnavailable once the stream is cut."""
+        self.is_writing = False
+        if self.is_cut:
+            raise _stopping()
+
+
+def _stopping() -> ServiceUnavailable:
+    return ServiceUnavailable(cause="it is stopping")
 
 
 def _current_task() -> "asyncio.Task[Any]":

@@ -7,6 +7,7 @@ away last, and goes on elsewhere from the number of its last event.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -23,20 +24,25 @@ log = structlog.get_logger()
 async def retire(server: Server, stopping: asyncio.Event, report: Callable[[dict[str, Any]], None]) -> None:
     """Returns when there is nothing left to do, or when stopping is set: stop() has a limit.
 
-    report gets {"calls": ..., "runs": ...} whenever that changes.
+    report gets {"calls": ..., "runs": ...} whenever that changes, as long as somebody listens.
     """
     server.lifecycle.draining = True
     await server.health.enter_graceful_shutdown()
     server.foundation.runs.worker.retire()
     said, when = left(server), monotonic()
     log.info("retiring", **said)
-    report(said)
+    _tell(report, said)
     while any((now := left(server)).values()) and not stopping.is_set():
         if now != said and monotonic() - when >= TOLD_S:
             said, when = now, monotonic()
-            report(said)
+            _tell(report, said)
         await asyncio.sleep(LOOK_S)
     server.lifecycle.watches.cut()
+
+
+def _tell(report: Callable[[dict[str, Any]], None], said: dict[str, int]) -> None:
+    with suppress(BrokenPipeError):  # the supervisor died; what runs is ended all the same
+        report(said)
 
 
 def left(server: Server) -> dict[str, int]:

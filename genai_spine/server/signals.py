@@ -1,6 +1,7 @@
 """Signals of a server process: SIGTERM and SIGINT stop it, SIGUSR2 retires it, SIGHUP reloads it."""
 
 import asyncio
+import faulthandler
 import gc
 import signal
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from genai_spine.configuration.loader import Configuration, reloaded
 from genai_spine.errors import SpineError
 from genai_spine.server.retirement import retire
 from genai_spine.server.server import Server, build
+
+STOP_S = 45.0  # for a stop, past the drain: its own limits together are less
 
 log = structlog.get_logger()
 
@@ -52,8 +55,24 @@ async def serve(
     await asyncio.gather(reloading, return_exceptions=True)
     if retiring.is_set():
         await retire(server, stopping, report)
+    end_within(server.settings.drain_delay + server.settings.drain_timeout + STOP_S)
     await server.stop()
     log.info("stopped")
+
+
+def end_within(limit_s: float) -> None:
+    """Ends the process by then, with status 1 and where it hangs in its log, whatever keeps it from ending.
+
+    Its supervisor would kill it sooner, but may be dead itself.
+    """
+    faulthandler.dump_traceback_later(limit_s + 1, exit=True)  # of threads; its own needs no interpreter
+    asyncio.get_running_loop().call_later(limit_s, _show_tasks)
+
+
+def _show_tasks() -> None:
+    for task in asyncio.all_tasks():
+        at = [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack()]
+        log.error("stop_hangs", task=str(task.get_coro()), at=at)
 
 
 async def _either(*events: asyncio.Event) -> None:

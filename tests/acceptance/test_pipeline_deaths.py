@@ -1,5 +1,6 @@
 """Processes that make a pipeline are killed within a step and between two: nothing is made again."""
 
+import signal
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition, PipelineWork
 from genai_spine.v1.run_pb2 import RunEvent
 from genai_spine.v1.work_pb2 import Work
+from tests.acceptance.test_deaths import ended
 from tests.acceptance.test_run_deaths import LEASE_S, Server, servers
 from tests.upstreams.process import UpstreamProcess
 from tests.upstreams.reply import Reply
@@ -84,3 +86,25 @@ async def test_steps_that_have_ended_are_not_paid_again_whoever_dies(
         types = Counter(event.event_type for event in events)
         assert (types["workflow.started"], types["workflow.completed"], types["reconciled"]) == (1, 1, 2)
         assert len(openai_upstream.bill()) <= len(STEPS) + 2
+
+
+async def test_process_that_retires_leaves_a_pipeline_at_the_end_of_its_step(
+    variables: dict[str, str], database_url: str, tmp_path: Path, openai_upstream: UpstreamProcess
+) -> None:
+    openai_upstream.script(default=Reply(["fine"], is_held=True))
+    async with servers(2, tmp_path, variables, database_url) as living:
+        run_id = (await living[0].runs.CreateRun(request())).run_id
+        await until(lambda: len(openai_upstream.bill()) == 1)  # inside the first step
+        maker = (await living[0].get(run_id)).worker_id
+        [retiring] = [server for server in living if maker.partition(".")[0] == server.id]
+        [other] = [server for server in living if server is not retiring]
+        retiring.process.send_signal(signal.SIGUSR2)
+        await until(lambda: b'"retiring"' in (tmp_path / "log").read_bytes())
+        openai_upstream.script(default=Reply(["fine"]))
+        openai_upstream.release()
+        assert await ended(retiring.process) == 0  # without a word to it
+        run = await other.wait(run_id)
+        assert (run.status, run.attempt) == ("completed", 1)
+        assert run.worker_id.partition(".")[0] == other.id
+        assert completed(await log(other, run_id)) == list(STEPS)
+        assert len(openai_upstream.bill()) == len(STEPS)

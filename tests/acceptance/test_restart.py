@@ -173,7 +173,7 @@ async def streamed(http: aiohttp.ClientSession, service: Service, model: str = "
 
 
 async def watched(http: aiohttp.ClientSession, service: Service, run_id: str) -> list[int]:
-    """Numbers of a run's events by server-sent events, as a browser gets them: asked again until the end."""
+    """Numbers of a run's events by server-sent events: asked again where they were cut, and only there."""
     numbers: list[int] = []
     last = ""
     while last != "completed":
@@ -186,6 +186,7 @@ async def watched(http: aiohttp.ClientSession, service: Service, run_id: str) ->
                     if line.startswith(b"data: {") and "output" not in (event := json.loads(line[6:])):
                         numbers.append(event["sequence"])
                         last = event["event_type"]
+            assert last == "completed"  # a whole body is a whole answer
     return numbers
 
 

@@ -81,7 +81,7 @@ class Exchange:
             self._record(call, message)
             self._send_whole(call, message)
             return
-        with self._lifecycle.streams:
+        with self._lifecycle.streams.begin():
             await self._lifecycle.admit(body, call, self._request.headers)
             async with aclosing(behaviour(body, call)) as messages:
                 await self._stream(call, messages)

@@ -42,7 +42,7 @@ async def test_streams_that_are_cut_say_why_and_one_that_is_left_does_not() -> N
     streams = RunningStreams()
 
     async def stream() -> None:
-        with streams:
+        with streams.begin():
             await asyncio.Event().wait()
 
     left, cut = asyncio.create_task(stream()), asyncio.create_task(stream())
