@@ -22,6 +22,7 @@ from tests.acceptance.edge import free_port, listens
 from tests.waiting import until
 
 LANES = {"cpu": [("127.0.0.1", 5001), ("127.0.0.1", 5002)], "gpu": [("127.0.0.1", 5003)]}
+NAMES = ("cpu", "gpu", "batch", "cpu_http", "gpu_http", "batch_http")
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:
@@ -52,27 +53,31 @@ def test_overlay_touches_addresses_and_who_may_call_and_nothing_else() -> None:
     listeners = [f"/static_resources/listeners/{name}" for name in ("public", "symbols")]
     filters = "filter_chains/0/filters/envoy.filters.network.http_connection_manager"
     transcoder = f"{filters}/typed_config/http_filters/envoy.filters.http.grpc_json_transcoder/typed_config"
-    routes = f"{filters}/typed_config/route_config/virtual_hosts/all/typed_per_filter_config"
-    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
+    host = f"{filters}/typed_config/route_config/virtual_hosts/all"
+    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in NAMES}
     endpoint = "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address"
     assert differences(config, changed) == {
         "/admin/address/socket_address/port_value",
         *(f"{listener}/address/socket_address/address" for listener in listeners),
         *(f"{listener}/address/socket_address/port_value" for listener in listeners),
         *(f"{listener}/{transcoder}/proto_descriptor" for listener in listeners),
-        *(f"{listener}/{routes}/envoy.filters.http.lua" for listener in listeners),
+        *(f"{listener}/{host}/typed_per_filter_config/envoy.filters.http.lua" for listener in listeners),
+        *(
+            f"{listener}/{host}/routes" for listener in listeners
+        ),  # without those to HTTP servers: none is given
         *(f"{cluster}/type" for cluster in clusters),
         "/static_resources/clusters/spine_cpu/load_assignment/endpoints/0/lb_endpoints",  # one more server
         f"/static_resources/clusters/spine_gpu/{endpoint}/address",
         f"/static_resources/clusters/spine_gpu/{endpoint}/port_value",
         "/static_resources/clusters/spine_batch/load_assignment/endpoints",  # none
+        *(f"{cluster}/load_assignment/endpoints" for cluster in clusters if cluster.endswith("_http")),
     }
 
 
 def test_overlay_with_a_folder_names_the_servers_in_files_that_may_change(tmp_path: Path) -> None:
     fixed = envoy.overlay(envoy.load(), Addresses(lanes=LANES))
     watched = envoy.overlay(envoy.load(), Addresses(lanes=LANES, folder=tmp_path))
-    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in ("cpu", "gpu", "batch")}
+    clusters = {f"/static_resources/clusters/spine_{lane}" for lane in NAMES}
     parts = (
         "type",
         "load_assignment",
@@ -110,7 +115,17 @@ def test_overlay_puts_the_servers_into_their_lanes() -> None:
         ]
         for cluster in changed["static_resources"]["clusters"]
     }
-    assert found == {"spine_cpu": LANES["cpu"], "spine_gpu": LANES["gpu"], "spine_batch": []}
+    assert found == {f"spine_{lane}": LANES.get(lane, []) for lane in NAMES}
+
+
+def test_routes_to_http_servers_are_those_of_lanes_that_have_some() -> None:
+    def names(lanes: dict[str, list[tuple[str, int]]]) -> list[str]:
+        (public,) = envoy.overlay(envoy.load(), Addresses(lanes=lanes))["static_resources"]["listeners"]
+        (host,) = envoy._manager(public)["route_config"]["virtual_hosts"]
+        return [route["name"] for route in host["routes"]]
+
+    assert names(LANES) == ["gpu", "batch", "cpu"]
+    assert names(LANES | {"cpu_http": [("127.0.0.1", 5004)]}) == ["cpu_http", "gpu", "batch", "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +174,13 @@ def test_lane_that_envoy_yaml_does_not_have_is_refused() -> None:
         envoy.overlay(envoy.load(), Addresses(lanes={"fast": []}))
 
 
-def test_lanes_differ_in_name_and_address_only() -> None:
+@pytest.mark.parametrize("is_http", [False, True])
+def test_lanes_differ_in_name_and_address_only(is_http: bool) -> None:
     text = {
         cluster["name"]: yaml.safe_dump(cluster).replace(lane, "").replace(lane.replace("_", "-"), "")
         for cluster in envoy.load()["static_resources"]["clusters"]
-        for lane in [cluster["name"]]
+        for lane in [cluster["name"].removesuffix("_http")]
+        if cluster["name"].endswith("_http") is is_http
     }
     assert len(text) == 3
     assert len(set(text.values())) == 1
@@ -172,8 +189,9 @@ def test_lanes_differ_in_name_and_address_only() -> None:
 def test_no_route_has_a_total_timeout_and_silence_ends_after_ten_minutes() -> None:
     manager = envoy.load()["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
     (host,) = manager["typed_config"]["route_config"]["virtual_hosts"]
-    assert [route["route"]["timeout"] for route in host["routes"]] == ["0s"] * 3
-    limits = [route["route"]["max_stream_duration"] for route in host["routes"]]
+    assert [route["route"]["timeout"] for route in host["routes"]] == ["0s"] * 6
+    transcoded = [route for route in host["routes"] if not route["name"].endswith("_http")]
+    limits = [route["route"]["max_stream_duration"] for route in transcoded]  # the others' servers keep it
     assert limits == [{"grpc_timeout_header_max": "0s"}] * 3
     assert manager["typed_config"]["stream_idle_timeout"] == "600s"
 
