@@ -139,9 +139,14 @@ class Engine:
         return True
 
     async def _started(self, executor_id: str) -> None:
-        """Starts the engine under a process's id; under another one anew."""
-        if self._dbos is not None and self._executor_id == executor_id:
-            return
+        """Starts the engine under a process's id; under another one anew.
+
+        Its thread cannot be cancelled: a start whose caller is goes on, and stop() waits for it.
+        """
+        if self._dbos is None or self._executor_id != executor_id:
+            await asyncio.shield(asyncio.create_task(self._start_once(executor_id)))
+
+    async def _start_once(self, executor_id: str) -> None:
         async with self._starting:
             if self._dbos is not None and self._executor_id == executor_id:
                 return

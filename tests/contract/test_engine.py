@@ -97,6 +97,16 @@ async def test_work_is_done_once_and_booked_as_done(engine: Engine, work: Work, 
     await until(lambda: _is(database, run, "SUCCESS"))
 
 
+async def test_start_whose_caller_is_cancelled_is_ended_by_the_stop(engine: Engine, work: Work) -> None:
+    making = asyncio.create_task(engine.make(owner()))
+    await until(lambda: module._Process.engine is engine)  # its thread has begun
+    making.cancel()
+    await asyncio.gather(making, return_exceptions=True)
+    await engine.stop()
+    assert module._Process.engine is None
+    assert work.begun == []
+
+
 async def _is(database: Database, run: Owner, wanted: str) -> bool:
     return await status(database, run) == wanted
 
