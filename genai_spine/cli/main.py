@@ -43,6 +43,7 @@ from genai_spine.cli.output import (
     print_listing,
     run,
 )
+from genai_spine.cli.privacy import commands as privacy
 from genai_spine.cli.request_log import commands as request_log
 from genai_spine.cli.runs import batches, dead_letters, pipelines, schedules
 from genai_spine.cli.runs import commands as runs
@@ -435,6 +436,7 @@ def health(
 
 # After the others, so that --help begins with how to start.
 capabilities.add_to(app)
+privacy.add_to(app)
 app.command()(usage)
 app.command()(costs)
 app.command()(completion.completion)

@@ -1,5 +1,6 @@
 """Own patterns of callers: regular expressions of RE2, which are linear in the text whatever they say."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import re2
@@ -8,6 +9,7 @@ from genai_spine.errors import InvalidFields
 from genai_spine.privacy.spans import Span
 
 CONFIDENCE = 0.9
+TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # as in tokens, by which values come back
 MAX_PATTERN_BYTES = 1 << 20  # of memory for one, compiled
 
 
@@ -19,6 +21,9 @@ class OwnPatterns:
         options.log_errors, options.max_mem = False, MAX_PATTERN_BYTES
         self._compiled, problems = {}, []
         for name, pattern in patterns.items():
+            if not TYPE.fullmatch(name):
+                problems.append((f"patterns[{name}]", "must have a type of A-Z, 0-9 and _, at most 64"))
+                continue
             try:
                 self._compiled[name] = re2.compile(pattern, options)
             except re2.error as error:

@@ -18,8 +18,8 @@ def test_empty_matches_are_nothing() -> None:
 
 def test_bad_pattern_and_unknown_type_are_told_by_their_place() -> None:
     with pytest.raises(InvalidFields) as error:
-        detect("x", (), {"A": "(a", "B": r"(?<=a)b"})
-    assert [path for path, _ in error.value.violations] == ["patterns[A]", "patterns[B]"]
+        detect("x", (), {"A": "(a", "B": r"(?<=a)b", "order": "x"})
+    assert [path for path, _ in error.value.violations] == ["patterns[A]", "patterns[B]", "patterns[order]"]
     with pytest.raises(InvalidFields) as error:
         detect("x", ["US_SSN", "PERSON"])
     assert [path for path, _ in error.value.violations] == ["entity_types[1]"]
