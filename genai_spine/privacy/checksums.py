@@ -5,7 +5,8 @@ import re
 # Digits of a number by the first of them, ISO/IEC 7812: Amex, Diners and JCB; Visa; Mastercard; others.
 CARD_LENGTHS = {"2": {16}, "3": {14, 15, 16}, "4": {13, 16, 19}, "5": {16}, "6": {16, 17, 18, 19}}
 CARD_ISSUERS = re.compile(r"4|5|6|3[04-9]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)")
-DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+DOUBLED = str.maketrans("0123456789", "0246813579")
+LETTERS = str.maketrans({chr(code): str(code - 55) for code in range(65, 91)})  # A is 10, Z is 35
 
 # Characters of an IBAN by its country: SWIFT's IBAN registry.
 IBAN_LENGTHS = {
@@ -45,7 +46,7 @@ def is_iban(text: str) -> bool:
     """Whether letters and digits, without spaces, are an IBAN: country, length and check digits."""
     if IBAN_LENGTHS.get(text[:2].upper()) != len(text):
         return False
-    return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+    return int((text[4:] + text[:4]).upper().translate(LETTERS)) % 97 == 1
 
 
 def is_social_security(digits: str) -> bool:
@@ -55,5 +56,4 @@ def is_social_security(digits: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    doubled = sum(DOUBLED[int(digit)] for digit in digits[-2::-2])
-    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+    return sum(map(int, digits[-2::-2].translate(DOUBLED) + digits[-1::-2])) % 10 == 0

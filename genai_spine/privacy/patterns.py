@@ -7,7 +7,6 @@ have begun, its repetitions are bounded or possessive, and what it finds is chec
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
 
 from genai_spine.privacy.checksums import IBAN_LENGTHS, is_card, is_iban, is_social_security
 from genai_spine.privacy.spans import Span
@@ -74,13 +73,13 @@ def _cards(text: str, groups: list[tuple[int, int]]) -> Iterator[Span]:
         is_whole = first == 0 and total <= MAX_CARD_DIGITS
         if start < next_start or (end - start < MIN_CARD_GROUP and not is_whole):
             continue
-        near = groups[first : first + MAX_CARD_DIGITS]
-        lengths = accumulate(stop - begin for begin, stop in near)
-        stops = [
-            stop
-            for (_, stop), length in zip(near, lengths, strict=True)
-            if MIN_CARD_DIGITS <= length <= MAX_CARD_DIGITS
-        ]
+        stops, length = [], 0
+        for at in range(first, len(groups)):
+            length += groups[at][1] - groups[at][0]
+            if length > MAX_CARD_DIGITS:
+                break
+            if length >= MIN_CARD_DIGITS:
+                stops.append(groups[at][1])
         for stop in reversed(stops):
             if is_card(_ascii_digits(text[start:stop])):
                 yield Span(start, stop, CREDIT_CARD, CHECKED)
