@@ -91,6 +91,12 @@ COMMANDS = (
     Row("classify", "capabilities", "classify", "Say to which of the given categories a text belongs."),
     Row("rewrite", "capabilities", "rewrite", "Say a text in another form or tone."),
     Row(
+        "redact",
+        "privacy.commands",
+        "redact",
+        "Redact personal data in a text: e-mail addresses, phone, card and account numbers, IP addresses.",
+    ),
+    Row(
         "usage",
         "spending.usage",
         "usage",

@@ -35,6 +35,7 @@ COMMANDS = (
     "audit",
     "budget",
     "completion",
+    "redact",
 )
 
 

@@ -1,0 +1,37 @@
+"""Detection of PII: all that the patterns find, in the order of the text and without overlaps."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from genai_spine.errors import InvalidFields
+from genai_spine.privacy.own_patterns import OwnPatterns
+from genai_spine.privacy.patterns import FINDERS
+from genai_spine.privacy.spans import Span, merged
+
+
+def detect(text: str, types: Collection[str] = (), patterns: Mapping[str, str] | None = None) -> list[Span]:
+    """PII in a text. types: of FINDERS, none means all; patterns: further ones, of RE2, by their own types.
+
+    A type that nothing here finds is refused, for a text that nobody searched would look clean.
+    Errors: InvalidFields.
+    """
+    check_types(types, patterns or {})
+    own = OwnPatterns(patterns or {})
+
+    def found() -> Iterator[Span]:
+        for name, finder in FINDERS.items():
+            if not types or name in types:
+                yield from finder(text)
+        yield from own.find(text)
+
+    return merged(found())
+
+
+def check_types(types: Collection[str], patterns: Collection[str]) -> None:
+    """Checks that everything that is asked for can be found. Errors: InvalidFields."""
+    problems = [
+        (f"entity_types[{index}]", f"must be one of {', '.join(FINDERS)}; got {name[:64]}")
+        for index, name in enumerate(types)
+        if name not in FINDERS and name not in patterns
+    ]
+    if problems:
+        raise InvalidFields(problems)
