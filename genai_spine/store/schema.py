@@ -1,19 +1,21 @@
-"""Schema migrations: the version of the tables, and the upgrade to the newest one."""
+"""Schema migrations: the version of the tables, and the upgrade to the newest one.
 
+Only the upgrade imports Alembic: a server that starts just compares two names.
+"""
+
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from genai_spine.store.database import Database
 from genai_spine.store.runs import engine_tables
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+APPLIED = "alembic_version"  # Alembic's table, of one row
+NAMES = re.compile(r'^(?:down_)?revision = "(.+)"$', re.MULTILINE)  # its own, then the one before
 
 
 async def upgrade(database: str | Database) -> list[str]:
@@ -40,8 +42,10 @@ async def current(database: str | Database) -> str | None:
 
 def head() -> str:
     """Name of the revision that this program needs."""
-    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    assert newest is not None
+    said: list[list[str]] = [
+        NAMES.findall(file.read_text("utf-8")) for file in (MIGRATIONS / "versions").glob("*.py")
+    ]
+    (newest,) = {own for own, *_ in said} - {before for _, *befores in said for before in befores}
     return newest
 
 
@@ -67,10 +71,17 @@ async def _opened(database: str | Database) -> AsyncIterator[Database]:
 
 
 def _current(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table(APPLIED):
+        return None
+    revision: str | None = connection.execute(sa.text(f"SELECT version_num FROM {APPLIED}")).scalar()
+    return revision
 
 
 def _upgrade(connection: sa.Connection) -> list[str]:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     before = _current(connection)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
