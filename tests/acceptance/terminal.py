@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -111,4 +112,6 @@ def shown(*arguments: str, width: int, **variables: str) -> list[str]:
 
 
 def _take_terminal() -> None:
+    # A job that a script starts in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
