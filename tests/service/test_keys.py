@@ -157,6 +157,7 @@ class TestSecrets:
         async def counted(digests: Sequence[str]) -> Any:
             nonlocal count
             count += 1
+            await asyncio.sleep(0.3)  # all that is asked for at once has arrived
             return await read(digests)
 
         monkeypatch.setattr(authenticator._lookups, "_by_digests", counted)
