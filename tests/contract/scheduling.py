@@ -4,6 +4,7 @@ import asyncio
 import sys
 from typing import Any
 
+from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.pools import Pools
 from genai_spine.runs.results import Results
@@ -12,6 +13,7 @@ from genai_spine.schedules.scheduler import Scheduler
 from genai_spine.store.access.keys import KeyRows
 from genai_spine.store.access.tenants import ProjectRows, TenantRows
 from genai_spine.store.database import Database
+from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import Change
@@ -45,6 +47,7 @@ def scheduler_of(database: Database) -> Scheduler:
         admission=admission,
         lanes=Pools(WorkerRows(database), lambda: False),
         results=Results(ItemRows(database), lambda message: None),
+        pipelines=PipelineLibrary(PipelineRows(database)),
     )
     makers = Makers(KeyRows(database), TenantRows(database), ProjectRows(database))
     return Scheduler(ScheduleRows(database), runs, makers)
