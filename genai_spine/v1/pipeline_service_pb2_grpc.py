@@ -184,8 +184,8 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EstimatePipeline(self, request, context):
-        """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-        would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+        """EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+        whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,8 +72,8 @@ class PipelineServiceStub:
     fault with its path.
     """
     EstimatePipeline: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.EstimatePipelineRequest, _pipeline_service_pb2.EstimatePipelineResponse]
-    """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-    would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+    """EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+    whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
     """
     GetPipelineProgress: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineProgressRequest, _pipeline_service_pb2.PipelineProgress]
     """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work)."""
@@ -126,8 +126,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     fault with its path.
     """
     EstimatePipeline: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.EstimatePipelineRequest, _pipeline_service_pb2.EstimatePipelineResponse]  # type: ignore[assignment]
-    """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-    would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+    """EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+    whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
     """
     GetPipelineProgress: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineProgressRequest, _pipeline_service_pb2.PipelineProgress]  # type: ignore[assignment]
     """GetPipelineProgress says how far an execution is, as it told last. Errors: RUN_NOT_FOUND (also of other work)."""
@@ -237,8 +237,8 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.EstimatePipelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.EstimatePipelineResponse, _abc.Awaitable[_pipeline_service_pb2.EstimatePipelineResponse]]:
-        """EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-        would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+        """EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+        whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

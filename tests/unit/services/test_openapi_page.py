@@ -69,7 +69,17 @@ def test_headers_that_a_caller_may_send_are_parameters() -> None:
 
 def test_status_of_each_answer_is_the_one_that_its_method_sets() -> None:
     statuses = {}
-    for file in ("prompt", "session", "stored_completion", "key", "tenant", "budget", "run", "schedule"):
+    for file in (
+        "prompt",
+        "session",
+        "stored_completion",
+        "key",
+        "tenant",
+        "budget",
+        "run",
+        "schedule",
+        "pipeline",
+    ):
         tree = ast.parse((SERVICES / f"{file}.py").read_text())
         for method in (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)):
             for node in ast.walk(method):

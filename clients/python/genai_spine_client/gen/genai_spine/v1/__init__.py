@@ -23721,8 +23721,8 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "EstimatePipelineResponse":
         """
-        EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-        would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+        EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+        whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
         """
 
         return await self._unary_unary(

@@ -1117,8 +1117,8 @@ export const PipelineService: GenService<{
     output: typeof ValidatePipelineResponseSchema;
   },
   /**
-   * EstimatePipeline says what a pipeline would cost and how long it would take, who would be asked, and whether a budget
-   * would refuse it. It calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
+   * EstimatePipeline says what a pipeline would cost, how long it would take, and who would be asked. It also says
+   * whether a budget would refuse it, and calls nobody. Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND.
    *
    * @generated from rpc genai_spine.v1.PipelineService.EstimatePipeline
    */
