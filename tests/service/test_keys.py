@@ -161,13 +161,11 @@ class TestSecrets:
             return await read(digests)
 
         monkeypatch.setattr(authenticator._lookups, "_by_digests", counted)
-        calls = [server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer(made.secret)) for _ in range(50)]
-        await asyncio.gather(*calls)
+        key = bearer(made.secret)
+        await asyncio.gather(*(server.keys.ListKeys(pb.ListKeysRequest(), metadata=key) for _ in range(50)))
         assert count == 1
-        wrong = [
-            _code(server.keys.ListKeys(pb.ListKeysRequest(), metadata=bearer("gs_live_" + "B" * 43)))
-            for _ in range(50)
-        ]
+        key = bearer("gs_live_" + "B" * 43)
+        wrong = [_code(server.keys.ListKeys(pb.ListKeysRequest(), metadata=key)) for _ in range(50)]
         assert {code.name for code, _ in await asyncio.gather(*wrong)} == {"UNAUTHENTICATED"}
         assert count == 2
         flood = [f"gs_live_{number:043}" for number in range(200)]
