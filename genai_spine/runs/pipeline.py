@@ -1,18 +1,15 @@
 """Work of a pipeline run: its journal in the steps and events of the run, and its end as that of the run."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from google.protobuf.message import Message
 
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import watched
-from genai_spine.call import Call, uuid7
-from genai_spine.errors import ServiceUnavailable
+from genai_spine.call import Call
 from genai_spine.pipelines.execution.attempts import BUDGET, TIMEOUT
 from genai_spine.pipelines.execution.execution import Execution
 from genai_spine.pipelines.execution.journal import (
@@ -31,7 +28,9 @@ from genai_spine.runs.execution.context import (
     RunContext,
     RunFailed,
     Stopped,
-    labels_of,
+    call_of_part,
+    no_text,
+    patiently,
 )
 from genai_spine.store.runs.events import EventRows, PendingEvent
 from genai_spine.store.runs.steps import StepKey
@@ -46,10 +45,8 @@ TOLD = (
     *("budget.warning", "budget.exceeded"),
 )
 SKIPPED, FAILED, COMPLETED = "skipped", "failed", "completed"
-RETRY_WRITE_S = 0.5
 
 Post = Callable[[str, str, str, Mapping[str, Any], float], Awaitable[None]]  # tenant, url, id, body, seconds
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ class PipelineWork:
     order: ProviderOrder | None = None
 
     async def run(self, context: RunContext) -> WorkResponse:
-        """Answer of a pipeline run. Raises RunFailed, Stopped and OwnerLost."""
+        """Answer of a pipeline run. Raises RunFailed, Stopped, Left and OwnerLost."""
         assert self.order is not None
         tenant_id = context.run.tenant_id
         tools = Tools(
@@ -84,7 +81,7 @@ class PipelineWork:
         return WorkResponse(pipeline=result)
 
     async def _do(self, member: str, request: Message, call: Call) -> Message:
-        return await self.handlers[member](request, call, _no_text)
+        return await self.handlers[member](request, call, no_text)
 
     async def _levels(self, call: Call) -> Sequence[BudgetLevel]:
         """Budgets that count the calls of a run, and how they stand."""
@@ -180,18 +177,9 @@ class RunJournal:
 
     def call(self, step_id: str, request: Message, timeout_s: float) -> Call:
         """Call of an attempt: a request of its own, whose calls the ledger knows by run and step."""
-        given, until = self.context.call, monotonic() + timeout_s
-        return replace(
-            given,
-            request_id=uuid7(),
-            step_id=step_id,
-            cost_labels=labels_of(given, request),
-            deadline=until if given.deadline is None else min(until, given.deadline),
-            started=monotonic(),
-            attempts=count(1),
-            billed=set(),
-            headers={},
-        )
+        call, until = call_of_part(self.context.call, step_id, request), monotonic() + timeout_s
+        call.deadline = until if call.deadline is None else min(until, call.deadline)
+        return call
 
     async def _flush(self) -> None:
         await patiently(lambda: self.context.writer.flush(self.context.owner))
@@ -213,16 +201,3 @@ def _failure(failed: PipelineFailed) -> Failure:
 
 def _pending(events: Sequence[Event]) -> list[PendingEvent]:
     return [PendingEvent(event.type, event.data) for event in events]
-
-
-def _no_text(text: str) -> None:
-    """Text of steps is not shown while it is written."""
-
-
-async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Result of a database's work, which is repeated while the database is away."""
-    while True:
-        try:
-            return await work()
-        except ServiceUnavailable:
-            await asyncio.sleep(RETRY_WRITE_S)

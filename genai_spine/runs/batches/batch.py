@@ -8,24 +8,31 @@ failures.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from math import ceil
-from time import monotonic
-from typing import TypeVar
 
 import structlog
 from google.protobuf.message import Message
 
 from genai_spine.billing.ledger.ledger import watched
-from genai_spine.call import Call, uuid7
-from genai_spine.errors import BudgetExceeded, ServiceUnavailable, SpineError
+from genai_spine.call import Call
+from genai_spine.errors import BudgetExceeded, SpineError
 from genai_spine.runs import names
 from genai_spine.runs.batches.item_ends import ItemEnds
 from genai_spine.runs.execution import failures
-from genai_spine.runs.execution.context import Handler, Left, RunContext, RunFailed, Stopped, labels_of
+from genai_spine.runs.execution.context import (
+    Handler,
+    Left,
+    RunContext,
+    RunFailed,
+    Stopped,
+    call_of_part,
+    no_text,
+    patiently,
+)
 from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.provider_batches.pool import RunPool
 from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem
@@ -40,10 +47,8 @@ READ_AT_ONCE = 100  # items
 MAX_RETRIES = 3  # of an item, within one attempt of its run; and never more than the run has
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 120.0  # before a retry; for a provider that asks for more it is not made
 LOOK_S = 0.25  # how often a waiting retry looks whether the batch is stopping
-RETRY_READ_S = 0.5
 RUN_NODE = "run"  # of a budget that is the run's, or of a run above it
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -63,10 +68,10 @@ class BatchWork:
     async def run(self, context: RunContext) -> WorkResponse:
         """Makes the items that have not ended. Raises RunFailed, Stopped, Left and OwnerLost."""
         run_id = context.run.run_id
-        counts = await _patiently(lambda: self.rows.counts(run_id)) or BatchCounts()
+        counts = await patiently(lambda: self.rows.counts(run_id)) or BatchCounts()
         counts.pending += counts.running  # of whoever made the run before
         counts.running = 0
-        calls = await _patiently(lambda: self.rows.calls(run_id))
+        calls = await patiently(lambda: self.rows.calls(run_id))
         batch = context.run.work.batch
         most = 1 if batch.is_sequential else batch.max_concurrency or DEFAULT_CONCURRENCY
         async with ItemEnds(self.rows, context.owner, counts, most) as ends:
@@ -123,7 +128,7 @@ class _Making:
             await self._make_at_once(most)
             context.waits(True)
         context.waits(False)
-        self.calls = await _patiently(lambda: rows.calls(context.run.run_id))
+        self.calls = await patiently(lambda: rows.calls(context.run.run_id))
         self._place, self._has_more = -1, True
         await self._make_at_once(most)
 
@@ -149,7 +154,7 @@ class _Making:
 
     async def _read_more(self) -> None:
         run_id, after = self.context.run.run_id, self._place
-        found = await _patiently(lambda: self.work.rows.pending(run_id, after, READ_AT_ONCE))
+        found = await patiently(lambda: self.work.rows.pending(run_id, after, READ_AT_ONCE))
         self._read.extend(item for item in found if item.place not in self._pooled)
         self._has_more = len(found) == READ_AT_ONCE
         self._place = found[-1].place if found else after
@@ -158,7 +163,7 @@ class _Making:
         """Makes an item, again where a repeat can mend what went wrong."""
         work = ItemWork.FromString(item.work)
         member, request = work.WhichOneof("request") or "", names.request_of(work)
-        call, attempt = self._call(item, request), item.attempt
+        call, attempt = call_of_part(self.context.call, step_of(item.place), request), item.attempt
         answer: Message | pb.RunError
         with watched() as rows:
             for retry in count(1):
@@ -188,7 +193,7 @@ class _Making:
         """Answer of an item's work, or the error that nothing here does it."""
         if (handler := self.work.handler(member)) is None:
             return failures.missing_handler(f"{names.PREFIX}{member}")
-        return await handler(request, call, _no_text)
+        return await handler(request, call, no_text)
 
     async def _is_repeated(self, error: SpineError, retry: int) -> bool:
         """Waits before a retry; False: none is made."""
@@ -205,24 +210,6 @@ class _Making:
                 return False
             await asyncio.sleep(LOOK_S)
         return True
-
-    def _call(self, item: PendingItem, request: Message) -> Call:
-        """Call of an item: a request of its own, whose calls the ledger knows by run and step."""
-        given = self.context.call
-        return replace(
-            given,
-            request_id=uuid7(),
-            step_id=step_of(item.place),
-            cost_labels=labels_of(given, request),
-            started=monotonic(),
-            attempts=count(1),
-            billed=set(),
-            headers={},
-        )
-
-
-def _no_text(text: str) -> None:
-    """Text of items is not shown while it is written."""
 
 
 def _response(run: pb.Run, counts: BatchCounts) -> WorkResponse:
@@ -242,12 +229,3 @@ def _too_many(most: int, counts: BatchCounts, response: WorkResponse) -> Failure
     message = f"{counts.failed} of {counts.total} items failed; max_failures is {most}"
     error = pb.RunError(type="too_many_failures", message=message, category="DEPENDENCY")
     return Failure(error, response=response.SerializeToString())
-
-
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Result of a database's work, which is repeated while the database is away."""
-    while True:
-        try:
-            return await work()
-        except ServiceUnavailable:
-            await asyncio.sleep(RETRY_READ_S)

@@ -4,17 +4,20 @@ A step is keyed by what it does, so that a takeover or a retry gets the answer o
 repeats what was in flight.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import count
+from time import monotonic
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from genai_spine.billing.ledger.ledger import watched
-from genai_spine.call import Call
-from genai_spine.errors import SpineError
+from genai_spine.call import Call, uuid7
+from genai_spine.errors import ServiceUnavailable, SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.failures import error_of
 from genai_spine.store.runs.events import Owner, PendingEvent
@@ -24,7 +27,10 @@ from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.work_pb2 import WorkResponse
 
+RETRY_S = 0.5  # before a database that was away is asked again
+
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 Write = Callable[[str], None]  # takes text as it is written
 Handler = Callable[[Any, Call, Write], Awaitable[Message]]
 
@@ -132,6 +138,33 @@ class RunContext:
 def labels_of(call: Call, request: Any) -> dict[str, str]:
     """Cost labels of a request within a run: the run's, and the request's own."""
     return {**call.cost_labels, **getattr(request, "cost_labels", {})}
+
+
+def call_of_part(given: Call, step_id: str, request: Message) -> Call:
+    """Call of an item or a step: a request of its own, whose calls the ledger knows by run and step."""
+    return replace(
+        given,
+        request_id=uuid7(),
+        step_id=step_id,
+        cost_labels=labels_of(given, request),
+        started=monotonic(),
+        attempts=count(1),
+        billed=set(),
+        headers={},
+    )
+
+
+def no_text(text: str) -> None:
+    """Text of items and steps is not shown while it is written."""
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Result of a database's work, which is repeated while the database is away."""
+    while True:
+        try:
+            return await work()
+        except ServiceUnavailable:
+            await asyncio.sleep(RETRY_S)
 
 
 def content_hash(request: Message) -> bytes:

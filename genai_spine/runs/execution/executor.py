@@ -11,7 +11,7 @@ import structlog
 from google.rpc import code_pb2
 
 from genai_spine.billing.ledger.ledger import watched
-from genai_spine.errors import ServiceUnavailable, SpineError
+from genai_spine.errors import SpineError
 from genai_spine.runs import names
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution import failures
@@ -25,6 +25,7 @@ from genai_spine.runs.execution.context import (
     Stopped,
     content_hash,
     labels_of,
+    patiently,
 )
 from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.runs import RunRows, Submitter
@@ -35,7 +36,6 @@ from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.work_pb2 import WorkResponse
 
 TIMER_S = 0.05  # a timer may be early by that much
-RETRY_WRITE_S = 0.5  # before the end of a run is written again
 
 log = structlog.get_logger()
 Combinator = Callable[[RunContext], Awaitable[WorkResponse]]
@@ -90,7 +90,7 @@ class RunExecutor:
     async def is_combined(self, run_id: str) -> bool:
         """Whether a run is made of parts that a combinator puts together; its row is kept for execute()."""
         if run_id not in self.claimed:
-            found = await self._patiently(lambda: self.rows.with_submitter(run_id))
+            found = await patiently(lambda: self.rows.with_submitter(run_id))
             if found is None:
                 return False
             self.claimed[run_id] = found
@@ -107,7 +107,7 @@ class RunExecutor:
             try:
                 found = self.claimed.pop(owner.run_id, None)
                 if found is None:
-                    found = await self._patiently(lambda: self.rows.with_submitter(owner.run_id))
+                    found = await patiently(lambda: self.rows.with_submitter(owner.run_id))
                 if found is not None and _is_of(owner, found[0]):
                     await self._attempt(found[0], found[1], entry)
             except asyncio.CancelledError:
@@ -166,7 +166,7 @@ class RunExecutor:
     ) -> tuple[WorkResponse, list[dict[str, Any]]]:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
-        call = await self._patiently(lambda: self.callers.call(run, submitter))
+        call = await patiently(lambda: self.callers.call(run, submitter))
         context = RunContext(
             run,
             entry.owner,
@@ -197,8 +197,8 @@ class RunExecutor:
 
     async def _leave(self, entry: RunningRun) -> None:
         """Leaves a run to another process; for the engine it ends as one whose process stops."""
-        await self._patiently(lambda: self.writer.flush(entry.owner))
-        await self._patiently(lambda: self.transitions.leave(entry.owner))
+        await patiently(lambda: self.writer.flush(entry.owner))
+        await patiently(lambda: self.transitions.leave(entry.owner))
         log.info("run_left", run_id=entry.owner.run_id)
         raise asyncio.CancelledError
 
@@ -215,17 +215,9 @@ class RunExecutor:
     async def _end(self, entry: RunningRun, write: Callable[[], Awaitable[bool]]) -> None:
         """Writes the end of an attempt, as often as it takes; a lost lease ends that. Raises OwnerLost."""
         entry.is_ending = True
-        await self._patiently(lambda: self.writer.flush(entry.owner))
-        if not await self._patiently(write):
+        await patiently(lambda: self.writer.flush(entry.owner))
+        if not await patiently(write):
             raise OwnerLost
-
-    async def _patiently(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Result of a database's work, which is repeated while the database is away."""
-        while True:
-            try:
-                return await work()
-            except ServiceUnavailable:
-                await asyncio.sleep(RETRY_WRITE_S)
 
 
 def _is_of(owner: Owner, run: pb.Run) -> bool:
