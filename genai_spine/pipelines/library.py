@@ -7,7 +7,7 @@ from google.protobuf import json_format
 
 from genai_spine import page_tokens
 from genai_spine.call import Call
-from genai_spine.costs import TICKS_PER_USD
+from genai_spine.costs import usd_of
 from genai_spine.errors import Conflict, InvalidFields, PipelineNotFound, PipelineProtected
 from genai_spine.pipelines import PIPELINES, definition, yaml_format
 from genai_spine.pipelines.estimate import estimated
@@ -48,8 +48,7 @@ class PipelineLibrary:
     async def create(self, request: pb.CreatePipelineRequest, tenant_id: str, principal: str) -> pb.Pipeline:
         """New pipeline with version 1. Errors: InvalidFields, Conflict (its name)."""
         pipeline = _of_request(request.pipeline)
-        if pipeline.definition.name in PIPELINES:
-            raise Conflict(field="name", problem="a pipeline that comes with the service has it")
+        _check_name(pipeline)
         pipeline.created_by = principal
         await self._rows.insert(tenant_id, pipeline)
         return _shown(pipeline)
@@ -84,8 +83,7 @@ class PipelineLibrary:
             raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
         pipeline = _of_request(request.pipeline)
         await self._own(request.pipeline_id, tenant_id)
-        if pipeline.definition.name in PIPELINES:
-            raise Conflict(field="name", problem="a pipeline that comes with the service has it")
+        _check_name(pipeline)
         pipeline.created_by = principal
         etag = request.pipeline.etag if request.pipeline.HasField("etag") else None
         return _shown(await self._rows.update(tenant_id, request.pipeline_id, etag, pipeline))
@@ -127,7 +125,7 @@ class PipelineLibrary:
             return None
         given = plain(json_format.MessageToDict(work.input_data))
         ticks = estimated(work.definition, given, self.order, call).ticks
-        return None if ticks is None else ticks / TICKS_PER_USD
+        return None if ticks is None else usd_of(ticks)
 
     async def _version_of(self, work: PipelineWork, tenant_id: str) -> PipelineDefinition:
         """Definition that a run names. Errors: PipelineNotFound."""
@@ -159,6 +157,12 @@ class PipelineLibrary:
     async def _missing(self, key: str, tenant_id: str) -> PipelineNotFound:
         names = sorted({*PIPELINES, *await self._rows.names(tenant_id)})
         return PipelineNotFound(requested_pipeline=key, available_pipelines=", ".join(names)[:2000])
+
+
+def _check_name(pipeline: pb.Pipeline) -> None:
+    """Errors: Conflict."""
+    if pipeline.definition.name in PIPELINES:
+        raise Conflict(field="name", problem="a pipeline that comes with the service has it")
 
 
 def validated(request: pb.ValidatePipelineRequest) -> pb.ValidatePipelineResponse:

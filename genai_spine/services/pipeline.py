@@ -7,6 +7,7 @@ from google.protobuf import json_format
 
 from genai_spine import http_answer, page_tokens
 from genai_spine.call import Call
+from genai_spine.costs import usd_of
 from genai_spine.errors import BudgetExceeded
 from genai_spine.pipelines import library
 from genai_spine.pipelines.estimate import Estimate, estimated
@@ -66,16 +67,12 @@ class PipelineService:
 
     async def UpdatePipeline(self, request: pb.UpdatePipelineRequest, call: Call) -> pb.Pipeline:
         """Change of a pipeline. Errors: those of PipelineLibrary.update()."""
-        if call.if_match and not request.pipeline.HasField("etag"):
-            request.pipeline.etag = call.if_match.strip('"')
         return await self._pipelines.update(request, call.principal.tenant_id, call.principal.name)
 
     async def DeletePipeline(
         self, request: pb.DeletePipelineRequest, call: Call
     ) -> pb.DeletePipelineResponse:
         """End of a pipeline; HTTP status 204. Errors: PipelineNotFound, PipelineProtected, EtagMismatch."""
-        if call.if_match and not request.HasField("etag"):
-            request.etag = call.if_match.strip('"')
         await self._pipelines.delete(request, call.principal.tenant_id)
         http_answer.answered(call, 204)
         return pb.DeletePipelineResponse()
@@ -168,7 +165,7 @@ def _shown(found: Estimate, warnings: Sequence[str]) -> pb.EstimatePipelineRespo
         estimated_duration_seconds=found.seconds, budget_status="allowed", can_execute=not warnings
     )
     if found.ticks is not None:
-        response.estimated_cost_usd = found.ticks / 1e10
+        response.estimated_cost_usd = usd_of(found.ticks)
     if warnings:
         response.warning = "; ".join(warnings)
     for name, step in found.steps.items():
@@ -177,5 +174,5 @@ def _shown(found: Estimate, warnings: Sequence[str]) -> pb.EstimatePipelineRespo
         shown.estimated_duration_seconds = step.seconds
         shown.input_tokens, shown.output_tokens = step.input_tokens, step.output_tokens
         if step.ticks is not None:
-            shown.estimated_cost_usd = step.ticks / 1e10
+            shown.estimated_cost_usd = usd_of(step.ticks)
     return response

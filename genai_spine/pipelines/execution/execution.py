@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from genai_spine.costs import ticks_of
+from genai_spine.costs import ticks_of, usd_of
 from genai_spine.pipelines import graph
 from genai_spine.pipelines.definition import DEFAULT_TIMEOUT_S, compensates, fails_fast
 from genai_spine.pipelines.estimate import Estimate, estimated
@@ -100,7 +100,7 @@ class Execution:
             "pipeline_version": self._definition.version,
             "input_data_keys": sorted(self._input),
             "estimated_duration_seconds": self._estimate.seconds,
-            "estimated_cost_usd": None if ticks is None else ticks / 1e10,
+            "estimated_cost_usd": None if ticks is None else usd_of(ticks),
         }
         return Event(STARTED, data)
 
