@@ -286,7 +286,7 @@ async def test_a_call_that_a_budget_refuses_takes_nothing_of_the_limits(database
         await mine.limiter.book(mine.request(), 0, reserve)
     found = await counter(database)
     assert (found["requests"], found["running"], await running(database)) == (0, 0, 0)
-    await spender.ledger.stop()
+    await spender.stop()
 
 
 async def test_a_counter_that_is_gone_is_made_again(database):
