@@ -306,7 +306,7 @@ class Attempt(Generic[R]):
                 self._set_header()
             if (cutter := self._cutter()) is not None:
                 cutter.completion(answer)
-        elif isinstance(answer, MEASURED):
+        elif isinstance(answer, MEASURED) and answer.HasField("units"):  # else nobody knows what it costs
             execution.units.CopyFrom(answer.units)
         if isinstance(answer, DATED) and not answer.create_time.seconds:
             answer.create_time.seconds = int(time())
