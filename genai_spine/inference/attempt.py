@@ -484,12 +484,16 @@ class Attempt(Generic[R]):
         return cost_of(most, price_known=not is_counted, price_book=cost.price_book)
 
     def _close(self) -> "asyncio.Future[None]":
-        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
+        self._clock()
         return self.accounting.ledger.settle(self.execution)
 
-    def _book(self) -> "asyncio.Future[None]":
-        # A caller that goes away now takes only this future along; the row is booked all the same.
-        return self._close()
+    async def _book(self) -> None:
+        """Settles, whatever becomes of the caller that waits for it."""
+        self._clock()
+        await self.accounting.ledger.finish(self.execution)
+
+    def _clock(self) -> None:
+        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
 
 
 def _nothing() -> usage_pb2.Usage:

@@ -238,6 +238,13 @@ class Ledger:
             booked.set_result(None)
         return booked
 
+    async def finish(self, execution: Execution) -> None:
+        """As settle(), and returns when its future is done. A caller that goes away changes nothing."""
+        booked = self.settle(execution)
+        if not booked.done():
+            await self.writer.write_now()
+        await booked
+
     def _settle(self, execution: Execution, *, has_intent: bool) -> "asyncio.Future[None]":
         """has_intent: the database or the writer has one."""
         if not execution.id or execution.state not in SETTLED:
@@ -270,6 +277,7 @@ class Ledger:
         """What became of the intent; False: it is not durable, or not yet."""
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
+        await self.writer.write_now()
         return await future  # _show_overdue() ends it in time
 
     def _withdraw(self, row: Row, why: str) -> None:

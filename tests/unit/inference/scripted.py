@@ -140,6 +140,9 @@ class Rows:
         future.set_result(None)
         return future
 
+    async def finish(self, execution: execution_pb2.Execution) -> None:
+        await self.settle(execution)
+
     def book(self, execution: execution_pb2.Execution) -> "asyncio.Future[None]":
         return self.settle(execution)
 
