@@ -373,6 +373,7 @@ class RunWorker:
             await self.executor.transitions.fail(owner, Failure(WORKER_LOST, is_final=True))
             return
         log.info("run_taken_over", run_id=orphan.run_id, of=orphan.executor_id)
+        self.executor.taken_over.add(orphan.run_id)
         self._begin(owner, is_orphan=True)
 
 

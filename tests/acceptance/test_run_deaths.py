@@ -37,6 +37,7 @@ class Server:
 
     process: "subprocess.Popen[bytes]"
     id: str
+    channel: grpc.aio.Channel
     runs: Any
 
     async def submit(self, **options: Any) -> str:
@@ -96,7 +97,7 @@ async def servers(
                 running(*arguments, folder=folder, **variables, GENAI_DATABASE_URL=url)
             )
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}"))
-            found.append(Server(process, said["server_id"], RunServiceStub(channel)))
+            found.append(Server(process, said["server_id"], channel, RunServiceStub(channel)))
         yield found
 
 
