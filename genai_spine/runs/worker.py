@@ -119,7 +119,8 @@ class RunWorker:
         await self.executor.writer.stop()
         await self.engine.stop()
         if self._id:
-            try:
+            try:  # left on purpose: a run that waits for a day outlives any number of deploys
+                await self.executor.transitions.leave_all(self._id)
                 await WorkerRows(self.database).remove(self._id)
             except Exception as error:  # its lease runs out all the same
                 log.warning("worker_not_removed", worker_id=self._id, cause=str(error)[:300])

@@ -244,6 +244,16 @@ async def test_runs_of_a_stopping_process_go_on_elsewhere_at_once(
         assert (run.status, run.attempt) == ("completed", 1)
         assert await watching == list(range(1, len(TAKEN_OVER) + 1))
         assert await other.events(run_id) == TAKEN_OVER
+    assert await recoveries(database_url) == [0], "a deploy is not the run's fault"
+
+
+async def recoveries(url: str) -> list[int]:
+    """Takeovers of all runs that count."""
+    database = Database(url)
+    async with database.connect() as connection:
+        found = list((await connection.execute(sa.select(runs.c.recoveries))).scalars())
+    await database.close()
+    return found
 
 
 async def _watched(server: Server, run_id: str) -> list[int]:
