@@ -1,4 +1,4 @@
-"""Estimate: an upper bound of what a call costs, before it is made; afterwards where its cost is not known."""
+"""Estimate: an upper bound of what a call costs before it is made, and afterwards where that is unknown."""
 
 from dataclasses import dataclass, replace
 from typing import Any
