@@ -171,6 +171,15 @@ def chat_of(answer: Any) -> Any:
     return {name: value for name, value in answer.items() if name not in own}
 
 
+def said_by(posted: Posted) -> tuple[str, set[Any], Any]:
+    """Words of a stream, its ends and its last event: what one read brings is up to the socket."""
+    *events, end = posted.events
+    picks = [pick for event in events for pick in event["choices"]]
+    words = "".join(pick["delta"].get("content") or "" for pick in picks)
+    usage = [event["usage"] for event in events if event.get("usage")]
+    return words, {(pick["index"], pick["finish_reason"]) for pick in picks}, (usage, end)
+
+
 CHATS: dict[str, dict[str, Any]] = {
     "plain": {},
     "options": {"temperature": 0.5, "top_p": 1, "stop": "x", "max_tokens": 5, "seed": 3, "user": "ann"},
@@ -228,6 +237,21 @@ class TestChats:
     ) -> None:
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]} | CHATS[asked]
         await self.check(service, monkeypatch, body, REPLIES["text"])
+
+    @pytest.mark.parametrize("asked", CHATS)
+    async def test_streamed_requests_events_and_rows_are_those_of_messages(
+        self, service: Running, monkeypatch: pytest.MonkeyPatch, asked: str
+    ) -> None:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]} | CHATS[asked]
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        (passed, rows, sent), (typed, typed_rows, typed_sent) = (
+            await by_each_way(service, monkeypatch, CHAT, body, REPLIES["text"])
+        ).values()
+        assert sent == typed_sent
+        assert rows == typed_rows
+        assert (passed.error is None) == (typed.error is None)
+        if typed.error is None:
+            assert said_by(passed) == said_by(typed)
 
     @pytest.mark.parametrize("reply", REPLIES)
     async def test_answers_of_every_kind_are_those_of_messages(

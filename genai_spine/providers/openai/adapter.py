@@ -137,7 +137,9 @@ class OpenAI(Media, Files):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """The answer's chunks. Errors: those of writing the request are raised at once."""
-        path, body, reading = self._write(request, route.model, stream=True)
+        passing = call.pass_through
+        messages = passing.content_for(request) if passing is not None else None
+        path, body, reading = self._write(request, route.model, stream=True, messages=messages)
         if self.entra is None:
             reads = self.http.stream(path, body, call, reading.frames)
         else:

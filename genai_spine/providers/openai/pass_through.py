@@ -4,6 +4,7 @@ Taken of what most answers are: one choice, its text, a usual end, and usage. Wi
 another type, an answer is read as messages (`chat_response`), whose reading is the reference.
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from genai_spine.providers.openai import chat_answer
 from genai_spine.v1 import completion_service_pb2 as pb
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-HALVES = (b"\\ud", b"\\uD")  # an escaped character may be half of one
+HALF = re.compile(rb"\\u[dD]")  # an escaped character may be half of one
 EMPTY = b'""'
 
 
@@ -66,7 +67,7 @@ def pass_on(body: bytes) -> tuple[pb.Completion, bytes] | None:
             str(text, "utf-8")  # the decoder does not look into a Raw
     except UNREADABLE:
         return None
-    if not text.startswith(b'"') or text == EMPTY or any(half in text for half in HALVES):
+    if not text.startswith(b'"') or text == EMPTY or (b"\\" in text and HALF.search(text)):
         return None
     counts = chat_answer.usage(usage)
     if not counts.total_tokens or chat_answer.tools(usage):
