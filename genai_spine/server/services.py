@@ -16,6 +16,7 @@ from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
+from genai_spine.inference.guarded import GuardedInference
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.openai_api.batches.own import OwnProvider, OwnRuns
 from genai_spine.openai_api.facade import OpenAIFacade
@@ -173,12 +174,12 @@ def _inferences(
         reserve=reserve,
         limits=foundation.limits,
     )
-    inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
+    inference = GuardedInference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
+    once = GuardedInference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     # A step of a pipeline also has fallbacks of its own.
     bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
-    return inference, once, Inference(router, upstreams, accounting, foundation.delivery, bare)
+    return inference, once, GuardedInference(router, upstreams, accounting, foundation.delivery, bare)
 
 
 def attach(
