@@ -15,6 +15,7 @@ from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from genai_spine.v1.guardrails_pb2 import Guardrails
 from tests.service.keyed import Keyed, bearer, keyed
 from tests.service.running import Failure, Upstreams, asked, failure
+from tests.service.stored_values import stored
 from tests.upstreams.reply import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -158,6 +159,30 @@ async def test_capabilities_and_embeddings_are_guarded_too(server: Keyed) -> Non
     redaction = capabilities.RedactRequest(content=f"Mail of {ADDRESS}", method="replace")
     redacted = await CapabilityServiceStub(service.channel).Redact(redaction, metadata=bearer(key))
     assert redacted.redacted == "Mail of [EMAIL_ADDRESS]"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_kept_answers_are_sealed_and_come_back(server: Keyed, is_stream: bool) -> None:
+    key = await secret(server, pii="redact_reversible")
+    service, hidden = server.service, f"kept.{is_stream}@mail.example".lower()
+    request = asked(f"I am {hidden}", disconnect_policy=pb.DISCONNECT_POLICY_CONTINUE)
+    request.idempotency_key = hidden.partition("@")[0]
+
+    async def said(request: pb.CreateCompletionRequest) -> str:
+        if not is_stream:
+            answer = await service.completions.CreateCompletion(request, metadata=bearer(key))
+            return str(answer.choices[0].message.content[0].text)
+        stream = service.completions.StreamCompletion(request, metadata=bearer(key))
+        return "".join([delta.content async for chunk in stream for delta in chunk.choices])
+
+    first, second = await said(request), await said(request)
+    assert first == second == f"You said: I am {hidden}"
+    assert len(service.openai.bill.entries) == 1
+    if is_stream:
+        request.resume_after = 0
+        assert 0 < len(await said(request)) < len(first)
+        assert first.endswith(await said(request))
+    assert hidden not in await stored(service.database)
 
 
 async def test_rules_that_cannot_be_kept_are_refused_with_the_key(server: Keyed) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from genai_spine.store.database import Database
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
 from tests.service.running import Running
+from tests.service.stored_values import stored
 from tests.upstreams.reply import Reply, ToolCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -64,18 +63,6 @@ async def answer(service: Running, request: pb.CreateCompletionRequest, number: 
         return "".join(part.text for part in whole.choices[0].message.content)
     chunks = service.completions.StreamCompletion(request, metadata=metadata)
     return "".join([delta.content async for chunk in chunks for delta in chunk.choices])
-
-
-async def stored(database: Database) -> str:
-    """All values of all columns of all tables."""
-    metadata = sa.MetaData()
-    found: list[str] = []
-    async with database.engine.connect() as connection:
-        await connection.run_sync(metadata.reflect)
-        for table in metadata.tables.values():
-            rows = await connection.execute(sa.select(table))
-            found += [repr(tuple(row)) for row in rows]
-    return "\n".join(found)
 
 
 async def test_a_thousand_calls_show_no_value_to_anybody(booked: Running, capfd: Any) -> None:
