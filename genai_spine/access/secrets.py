@@ -50,7 +50,7 @@ def of_webhooks(root: RootSecret, tenant_id: str) -> list[bytes]:
     return root.keys(f"webhooks of {tenant_id}")
 
 
-def of_kept_messages(root: RootSecret, tenant_id: str) -> list[bytes]:
+def of_stored_answers(root: RootSecret, tenant_id: str) -> list[bytes]:
     """Keys that kept answers of a tenant are sealed with where they hold personal data."""
     return root.keys(f"kept messages of {tenant_id}")
 

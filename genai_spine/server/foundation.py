@@ -9,7 +9,7 @@ import structlog
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.access.rate_limits import RateLimiter
-from genai_spine.access.secrets import LEDGER, of_kept_messages
+from genai_spine.access.secrets import LEDGER, of_stored_answers
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.journal import Journal
 from genai_spine.billing.ledger.ledger import Ledger
@@ -142,7 +142,7 @@ class Foundation:
 def _seal(settings: Settings) -> MessageSeal:
     """Seal of kept answers, where there is a root secret."""
     root = root_secret(settings)
-    return MessageSeal(None if root is None else partial(of_kept_messages, root))
+    return MessageSeal(None if root is None else partial(of_stored_answers, root))
 
 
 def _budget_sweeps(budgets: Budgets) -> dict[str, Callable[[], Awaitable[int]]]:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 
-from genai_spine.access.secrets import RootSecret, of_kept_messages
+from genai_spine.access.secrets import RootSecret, of_stored_answers
 from genai_spine.delivery.message_seal import MARK, MessageSeal
 from genai_spine.errors import InternalError, InvalidRequest
 
@@ -15,7 +15,7 @@ OLD, NEW = bytes(32), bytes(range(32))
 
 def seal(*secrets: bytes) -> MessageSeal:
     root = RootSecret(secrets)
-    return MessageSeal(lambda tenant: of_kept_messages(root, tenant))
+    return MessageSeal(lambda tenant: of_stored_answers(root, tenant))
 
 
 async def each(*values: T) -> AsyncGenerator[T]:
