@@ -53,6 +53,7 @@ __all__ = (
     "CapabilityUsage",
     "Change",
     "ChangedFile",
+    "Channel",
     "ChatLine",
     "Choice",
     "ChoiceDelta",
@@ -4899,6 +4900,36 @@ default_message_pool.register_message("genai_spine.v1", "ChangedFile", ChangedFi
 
 
 @dataclass(eq=False, repr=False)
+class Channel(betterproto2.Message):
+    """
+    Channel is what was heard in one channel.
+    """
+
+    index: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Number, from 0.
+    """
+
+    text: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What was said.
+    """
+
+    language: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Language that was heard. Unset: the provider does not say.
+    """
+
+    confidence: "float | None" = betterproto2.field(4, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is, from 0 to 1. Unset: it does not say.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "Channel", Channel)
+
+
+@dataclass(eq=False, repr=False)
 class ChatLine(betterproto2.Message):
     """
     ChatLine is one line of a conversation about the change.
@@ -6842,12 +6873,12 @@ class CreateTranscriptionRequest(betterproto2.Message):
 
     data: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
     """
-    The encoded sound. Required.
+    The encoded sound. Either this or audio_url.
     """
 
     filename: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
-    Name of the file; its ending says how the sound is encoded. Required.
+    Name of the file; its ending says how the sound is encoded. Required with data. Default: what audio_url ends with.
     """
 
     language: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
@@ -6867,7 +6898,7 @@ class CreateTranscriptionRequest(betterproto2.Message):
 
     segments: "bool | None" = betterproto2.field(8, betterproto2.TYPE_BOOL, optional=True)
     """
-    Say when each segment was spoken. Default false.
+    Say when each segment was spoken, which is a sentence or what one speaker says in one go. Default false.
     """
 
     translate: "bool | None" = betterproto2.field(9, betterproto2.TYPE_BOOL, optional=True)
@@ -6898,6 +6929,31 @@ class CreateTranscriptionRequest(betterproto2.Message):
     """
     What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
     Default: nothing.
+    """
+
+    audio_url: "str | None" = betterproto2.field(14, betterproto2.TYPE_STRING, optional=True)
+    """
+    Address of the sound, which the server fetches: https, on the public internet, at most 100 MiB.
+    """
+
+    diarize: "bool | None" = betterproto2.field(15, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Tell the speakers apart; segments and words then say who spoke them. Default false.
+    """
+
+    diarization_model: "str | None" = betterproto2.field(16, betterproto2.TYPE_STRING, optional=True)
+    """
+    What tells them apart, in the provider's words, such as latest. Default: the provider's.
+    """
+
+    multichannel: "bool | None" = betterproto2.field(17, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Hear each channel by itself, as of a call with one party on each. It costs as much for each channel. Default false.
+    """
+
+    smart_format: "bool | None" = betterproto2.field(18, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Write numbers, dates, amounts and the like as people write them, with punctuation. Default: the provider's.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -18730,7 +18786,22 @@ class Segment(betterproto2.Message):
 
     details_json: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
     """
-    What else the provider says of it, such as how sure it is, as a JSON object. Unset: nothing.
+    What else the provider says of it, as a JSON object. Unset: nothing.
+    """
+
+    speaker: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    Label of who spoke, such as 0 or A; equal labels are one person. Unset: not known.
+    """
+
+    channel: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Number of the channel that it was heard in, from 0. Unset: the channels were not heard by themselves.
+    """
+
+    confidence: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is, from 0 to 1. Unset: it does not say.
     """
 
 
@@ -20866,6 +20937,32 @@ class Transcription(betterproto2.Message):
     words: "list[Segment]" = betterproto2.field(13, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The words, when asked for.
+    """
+
+    confidence: "float | None" = betterproto2.field(14, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is of the whole, from 0 to 1. Unset: it does not say.
+    """
+
+    channels: "list[Channel]" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The channels, with multichannel.
+    """
+
+    speakers: "list[str]" = betterproto2.field(16, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Labels of the speakers, in the order in which they speak first; with diarize.
+    """
+
+    dialogue: "str" = betterproto2.field(17, betterproto2.TYPE_STRING)
+    """
+    The text turn by turn, a line each: `Speaker 0: ...`, or with multichannel `Channel 0: ...`. Empty: nobody was told
+    apart.
+    """
+
+    provider_response_id: "str | None" = betterproto2.field(18, betterproto2.TYPE_STRING, optional=True)
+    """
+    Id that the provider gave it. Unset: none.
     """
 
 
@@ -23531,7 +23628,8 @@ class MediaServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Transcription":
         """
         CreateTranscription turns speech into text.
-        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+        cannot be fetched.
         """
 
         return await self._unary_unary(
