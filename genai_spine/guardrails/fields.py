@@ -30,6 +30,7 @@ IDENTIFIERS = frozenset(
 NAMED_BY_CALLERS = frozenset(("FunctionTool", "CustomTool", "FunctionCall", "CustomCall", "JsonSchema"))
 # Parts that hold no text that could be searched.
 UNREADABLE = frozenset(("ImagePart", "AudioPart", "FilePart", "TokenList"))
+UNREADABLE_ADDRESSES = frozenset(("audio_url",))
 
 Change = Callable[[str, str], str]  # of a place and its text: the text in its place
 Unreadable = Callable[[str], None]  # takes the place of what cannot be searched
@@ -43,7 +44,7 @@ def rewrite(message: Message, change: Change, unreadable: Unreadable, path: str 
         place = f"{path}.{field.name}" if path else field.name
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             _rewrite_messages(field, value, change, unreadable, place)
-        elif field.type == FieldDescriptor.TYPE_BYTES:
+        elif field.type == FieldDescriptor.TYPE_BYTES or field.name in UNREADABLE_ADDRESSES:
             unreadable(place)
         elif field.type == FieldDescriptor.TYPE_STRING and field.is_repeated:
             value[:] = [change(f"{place}[{index}]", text) for index, text in enumerate(value)]

@@ -15,6 +15,8 @@ from genai_spine.guardrails import GUARDRAILS, fields
 from genai_spine.guardrails.checks import ANSWER, Guardrail
 from genai_spine.guardrails.restoring import AnswerRestorer, restore
 from genai_spine.guardrails.rules import BLOCK, REVERSIBLE, rules_of
+from genai_spine.guardrails.webhook import AFTER, BEFORE, GuardWebhook, Texts, WebhookUnclear
+from genai_spine.guardrails.webhook import NAME as WEBHOOK
 from genai_spine.privacy.detection import Detector
 from genai_spine.privacy.redaction import redacted, replace
 from genai_spine.privacy.tokens import TokenMapping, tokenized
@@ -32,17 +34,25 @@ STATES = ("reasoning_state_json", "provider_state_json")
 log = structlog.get_logger()
 
 
-def guard_of(call: Call) -> "CallGuard | None":
-    """Guard of a call; None: it has no guardrails. Errors: InvalidFields (a pattern or type of its rules)."""
+def guard_of(call: Call, webhook: GuardWebhook | None = None) -> "CallGuard | None":
+    """Guard of a call; None: it has no guardrails. webhook: client of those that rules name.
+
+    Errors: InvalidFields (a pattern or type of its rules).
+    """
     rules = rules_of(call)
-    return None if rules is None else CallGuard(rules)
+    return None if rules is None else CallGuard(rules, call, webhook)
+
+
+def _cannot_tell(guardrail: str, where: str) -> GuardrailTriggered:
+    return GuardrailTriggered(guardrail=guardrail, what="that it cannot tell", where=where)
 
 
 class CallGuard:
     """Guard of one call. Its mapping of tokens is in memory only, and ends with the call."""
 
-    def __init__(self, rules: Guardrails) -> None:
-        self._rules = rules
+    def __init__(self, rules: Guardrails, call: Call, webhook: GuardWebhook | None = None) -> None:
+        self._rules, self._call, self._webhook = rules, call, webhook
+        self._seen: list[tuple[str, str]] = []  # texts of the request, as the provider will see them
         made = [make(rules) for make in GUARDRAILS.values()]
         self._guardrails: Sequence[Guardrail] = [guardrail for guardrail in made if guardrail is not None]
         hides = rules.pii not in ("", BLOCK)
@@ -51,12 +61,14 @@ class CallGuard:
 
     async def before(self, request: M) -> M:
         """Copy of a request as a provider may see it. Errors: GuardrailTriggered."""
-        if request.ByteSize() > INLINE_BYTES:
-            return await asyncio.to_thread(self._before, request)
-        return self._before(request)
+        is_long = request.ByteSize() > INLINE_BYTES
+        found = await asyncio.to_thread(self._before, request) if is_long else self._before(request)
+        await self._ask_webhook(BEFORE, self._seen)
+        return found
 
-    def after(self, answer: M, request: Message) -> M:
+    async def after(self, answer: M, request: Message) -> M:
         """Copy of an answer with the values of all tokens. Errors: GuardrailTriggered."""
+        await self._ask_webhook(AFTER, [(ANSWER, text) for text in _texts_of(answer)])
         found = type(answer)()
         found.CopyFrom(answer)
         restore(found, self._mapping, is_json=_wants_json(request))
@@ -66,14 +78,30 @@ class CallGuard:
     async def during(self, chunks: Chunks, request: Message) -> Chunks:
         """Chunks of an answer with the values of all tokens. Errors: GuardrailTriggered."""
         restorer = AnswerRestorer(self._mapping, is_json=_wants_json(request))
+        written: list[str] = []
         async with aclosing(chunks):
             async for chunk in chunks:
+                written += _texts_of(chunk) if self._rules.webhook_url else ()
                 if (found := restorer.feed(chunk)) is not None:
                     self._look(found)
                     yield found
         if (rest := restorer.end()) is not None:
             self._look(rest)
             yield rest
+        await self._ask_webhook(AFTER, [(ANSWER, "".join(written))] if written else [])
+
+    async def _ask_webhook(self, phase: str, texts: Texts) -> None:
+        """Asks the webhook of the rules. One that gives no answer refuses, unless the rules let it pass."""
+        if not self._rules.webhook_url or not texts:
+            return
+        try:
+            if self._webhook is None:
+                raise WebhookUnclear("there is no client")
+            await self._webhook.ask(self._rules, phase, texts, self._call)
+        except WebhookUnclear as error:
+            log.warning("guard_webhook_failed", phase=phase, cause=str(error))
+            if not self._rules.fail_open:
+                raise _cannot_tell(WEBHOOK, f"{phase} the call") from None
 
     def _look(self, answer: Message) -> None:
         for text in _texts_of(answer):
@@ -83,7 +111,13 @@ class CallGuard:
         found = type(request)()
         found.CopyFrom(request)
         roles = _trusted_places(request)
-        fields.rewrite(found, lambda place, text: self._change(place, text, roles), self._unreadable)
+        fields.rewrite(found, lambda place, text: self._noted(place, text, roles), self._unreadable)
+        return found
+
+    def _noted(self, place: str, text: str, trusted: Sequence[str]) -> str:
+        found = self._change(place, text, trusted)
+        if self._rules.webhook_url:
+            self._seen.append((place, found))
         return found
 
     def _change(self, place: str, text: str, trusted: Sequence[str]) -> str:
@@ -112,9 +146,7 @@ class CallGuard:
             except Exception as error:
                 log.error("guardrail_failed", guardrail=guardrail.NAME, cause=type(error).__name__)
                 if not self._rules.fail_open:
-                    raise GuardrailTriggered(
-                        guardrail=guardrail.NAME, what="that it cannot tell", where=place
-                    ) from None
+                    raise _cannot_tell(guardrail.NAME, place) from None
 
 
 def _trusted_places(request: Any) -> list[str]:

@@ -35,6 +35,7 @@ from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.security.fetch import Fetcher
 from genai_spine.server import access, outbound, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
+from genai_spine.server.schedules import guard_webhook
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -183,7 +184,9 @@ def _inferences(
     once = GuardedInference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     # A step of a pipeline also has fallbacks of its own.
     bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
-    return inference, once, GuardedInference(router, upstreams, accounting, foundation.delivery, bare)
+    plain = GuardedInference(router, upstreams, accounting, foundation.delivery, bare)
+    inference.webhook = once.webhook = plain.webhook = guard_webhook(settings)
+    return inference, once, plain
 
 
 def attach(

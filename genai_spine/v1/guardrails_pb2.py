@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from genai_spine.v1 import field_rules_pb2 as genai__spine_dot_v1_dot_field__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_spine/v1/guardrails.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\xe1\x05\n\nGuardrails\x12;\n\x03pii\x18\x01 \x01(\tB$\xa2\xbb\x18 B\x1eredact_reversible|redact|blockH\x00R\x03pii\x88\x01\x01\x12\x39\n\tpii_types\x18\x02 \x03(\tB\x1c\xa2\xbb\x18\x18(2B\x14[A-Z][A-Z0-9_]{0,63}R\x08piiTypes\x12q\n\x0cpii_patterns\x18\x03 \x03(\x0b\x32+.genai_spine.v1.Guardrails.PiiPatternsEntryB!\xa2\xbb\x18\x1d( 0\x01\x38\xe8\x07\x62\x14[A-Z][A-Z0-9_]{0,63}R\x0bpiiPatterns\x12:\n\x0fmax_input_chars\x18\x04 \x01(\rB\r\xa2\xbb\x18\t\x11\x00\x00\x00\x00\x00\x00\xf0?H\x01R\rmaxInputChars\x88\x01\x01\x12<\n\x10max_output_chars\x18\x05 \x01(\rB\r\xa2\xbb\x18\t\x11\x00\x00\x00\x00\x00\x00\xf0?H\x02R\x0emaxOutputChars\x88\x01\x01\x12t\n\rdenied_topics\x18\x06 \x03(\x0b\x32,.genai_spine.v1.Guardrails.DeniedTopicsEntryB!\xa2\xbb\x18\x1d(@0\x01\x38\xe8\x07\x62\x14[a-zA-Z0-9_.-]{1,64}R\x0c\x64\x65niedTopics\x12)\n\x10\x62lock_injections\x18\x07 \x01(\x08R\x0f\x62lockInjections\x12\x1b\n\tfail_open\x18\x08 \x01(\x08R\x08\x66\x61ilOpen\x1a>\n\x10PiiPatternsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a?\n\x11\x44\x65niedTopicsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_piiB\x12\n\x10_max_input_charsB\x13\n\x11_max_output_charsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_spine/v1/guardrails.proto\x12\x0egenai_spine.v1\x1a genai_spine/v1/field_rules.proto\"\x8f\x07\n\nGuardrails\x12;\n\x03pii\x18\x01 \x01(\tB$\xa2\xbb\x18 B\x1eredact_reversible|redact|blockH\x00R\x03pii\x88\x01\x01\x12\x39\n\tpii_types\x18\x02 \x03(\tB\x1c\xa2\xbb\x18\x18(2B\x14[A-Z][A-Z0-9_]{0,63}R\x08piiTypes\x12q\n\x0cpii_patterns\x18\x03 \x03(\x0b\x32+.genai_spine.v1.Guardrails.PiiPatternsEntryB!\xa2\xbb\x18\x1d( 0\x01\x38\xe8\x07\x62\x14[A-Z][A-Z0-9_]{0,63}R\x0bpiiPatterns\x12:\n\x0fmax_input_chars\x18\x04 \x01(\rB\r\xa2\xbb\x18\t\x11\x00\x00\x00\x00\x00\x00\xf0?H\x01R\rmaxInputChars\x88\x01\x01\x12<\n\x10max_output_chars\x18\x05 \x01(\rB\r\xa2\xbb\x18\t\x11\x00\x00\x00\x00\x00\x00\xf0?H\x02R\x0emaxOutputChars\x88\x01\x01\x12t\n\rdenied_topics\x18\x06 \x03(\x0b\x32,.genai_spine.v1.Guardrails.DeniedTopicsEntryB!\xa2\xbb\x18\x1d(@0\x01\x38\xe8\x07\x62\x14[a-zA-Z0-9_.-]{1,64}R\x0c\x64\x65niedTopics\x12)\n\x10\x62lock_injections\x18\x07 \x01(\x08R\x0f\x62lockInjections\x12\x1b\n\tfail_open\x18\x08 \x01(\x08R\x08\x66\x61ilOpen\x12:\n\x0bwebhook_url\x18\t \x01(\tB\x14\xa2\xbb\x18\x10\x38\x80\x10\x42\x0bhttps?://.*H\x03R\nwebhookUrl\x88\x01\x01\x12I\n\x12webhook_timeout_ms\x18\n \x01(\rB\x16\xa2\xbb\x18\x12\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00L\xdd@H\x04R\x10webhookTimeoutMs\x88\x01\x01\x1a>\n\x10PiiPatternsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a?\n\x11\x44\x65niedTopicsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_piiB\x12\n\x10_max_input_charsB\x13\n\x11_max_output_charsB\x0e\n\x0c_webhook_urlB\x15\n\x13_webhook_timeout_msb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GUARDRAILS'].fields_by_name['max_output_chars']._serialized_options = b'\242\273\030\t\021\000\000\000\000\000\000\360?'
   _globals['_GUARDRAILS'].fields_by_name['denied_topics']._loaded_options = None
   _globals['_GUARDRAILS'].fields_by_name['denied_topics']._serialized_options = b'\242\273\030\035(@0\0018\350\007b\024[a-zA-Z0-9_.-]{1,64}'
+  _globals['_GUARDRAILS'].fields_by_name['webhook_url']._loaded_options = None
+  _globals['_GUARDRAILS'].fields_by_name['webhook_url']._serialized_options = b'\242\273\030\0208\200\020B\013https?://.*'
+  _globals['_GUARDRAILS'].fields_by_name['webhook_timeout_ms']._loaded_options = None
+  _globals['_GUARDRAILS'].fields_by_name['webhook_timeout_ms']._serialized_options = b'\242\273\030\022\021\000\000\000\000\000\000\360?\031\000\000\000\000\000L\335@'
   _globals['_GUARDRAILS']._serialized_start=86
-  _globals['_GUARDRAILS']._serialized_end=823
-  _globals['_GUARDRAILS_PIIPATTERNSENTRY']._serialized_start=647
-  _globals['_GUARDRAILS_PIIPATTERNSENTRY']._serialized_end=709
-  _globals['_GUARDRAILS_DENIEDTOPICSENTRY']._serialized_start=711
-  _globals['_GUARDRAILS_DENIEDTOPICSENTRY']._serialized_end=774
+  _globals['_GUARDRAILS']._serialized_end=997
+  _globals['_GUARDRAILS_PIIPATTERNSENTRY']._serialized_start=782
+  _globals['_GUARDRAILS_PIIPATTERNSENTRY']._serialized_end=844
+  _globals['_GUARDRAILS_DENIEDTOPICSENTRY']._serialized_start=846
+  _globals['_GUARDRAILS_DENIEDTOPICSENTRY']._serialized_end=909
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Guardrails(_message.Message):
-    __slots__ = ("pii", "pii_types", "pii_patterns", "max_input_chars", "max_output_chars", "denied_topics", "block_injections", "fail_open")
+    __slots__ = ("pii", "pii_types", "pii_patterns", "max_input_chars", "max_output_chars", "denied_topics", "block_injections", "fail_open", "webhook_url", "webhook_timeout_ms")
     class PiiPatternsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,8 @@ class Guardrails(_message.Message):
     DENIED_TOPICS_FIELD_NUMBER: _ClassVar[int]
     BLOCK_INJECTIONS_FIELD_NUMBER: _ClassVar[int]
     FAIL_OPEN_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     pii: str
     pii_types: _containers.RepeatedScalarFieldContainer[str]
     pii_patterns: _containers.ScalarMap[str, str]
@@ -39,4 +41,6 @@ class Guardrails(_message.Message):
     denied_topics: _containers.ScalarMap[str, str]
     block_injections: bool
     fail_open: bool
-    def __init__(self, pii: _Optional[str] = ..., pii_types: _Optional[_Iterable[str]] = ..., pii_patterns: _Optional[_Mapping[str, str]] = ..., max_input_chars: _Optional[int] = ..., max_output_chars: _Optional[int] = ..., denied_topics: _Optional[_Mapping[str, str]] = ..., block_injections: _Optional[bool] = ..., fail_open: _Optional[bool] = ...) -> None: ...
+    webhook_url: str
+    webhook_timeout_ms: int
+    def __init__(self, pii: _Optional[str] = ..., pii_types: _Optional[_Iterable[str]] = ..., pii_patterns: _Optional[_Mapping[str, str]] = ..., max_input_chars: _Optional[int] = ..., max_output_chars: _Optional[int] = ..., denied_topics: _Optional[_Mapping[str, str]] = ..., block_injections: _Optional[bool] = ..., fail_open: _Optional[bool] = ..., webhook_url: _Optional[str] = ..., webhook_timeout_ms: _Optional[int] = ...) -> None: ...

@@ -1,5 +1,6 @@
 """Guardrails of keys and requests, through the channel: what is refused, what is hidden, and by whom."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +15,9 @@ from genai_spine.v1 import message_pb2
 from genai_spine.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from genai_spine.v1.guardrails_pb2 import Guardrails
 from tests.service.keyed import Keyed, bearer, keyed
-from tests.service.running import Failure, Upstreams, asked, failure
+from tests.service.running import Failure, Upstreams, asked, failure, text_of
 from tests.service.stored_values import stored
+from tests.unit.providers.http.raw_server import RawServer, Then, response
 from tests.upstreams.reply import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,7 +26,7 @@ ADDRESS = "ann@mail.example"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(module_sqlite_url: str, all_upstreams: Upstreams) -> AsyncIterator[Keyed]:
-    async with keyed(all_upstreams, module_sqlite_url) as found:
+    async with keyed(all_upstreams, module_sqlite_url, run_webhook_private=True) as found:
         yield found
 
 
@@ -183,6 +185,65 @@ async def test_kept_answers_are_sealed_and_come_back(server: Keyed, is_stream: b
         assert 0 < len(await said(request)) < len(first)
         assert first.endswith(await said(request))
     assert hidden not in await stored(service.database)
+
+
+def verdict(**answer: Any) -> bytes:
+    return response(json.dumps(answer).encode())
+
+
+async def test_webhook_is_asked_before_and_after_and_sees_no_value(server: Keyed) -> None:
+    async with RawServer(verdict(allow=True)) as guard:
+        key = await secret(server, pii="redact_reversible", webhook_url=f"{guard.url}/guard")
+        request = asked(f"I am {ADDRESS}")
+        completions = server.service.completions
+        answer = await completions.CreateCompletion(request, metadata=bearer(key))
+        assert answer.choices[0].message.content[0].text == f"You said: I am {ADDRESS}"
+        stream = completions.StreamCompletion(request, metadata=bearer(key))
+        assert text_of([chunk async for chunk in stream]) == f"You said: I am {ADDRESS}"
+        bodies = [json.loads(raw.partition(b"\r\n\r\n")[2]) for raw in guard.requests]
+        assert [body["phase"] for body in bodies] == ["before", "after"] * 2
+        hidden = {"where": "messages[0].content[0].text", "text": "I am <EMAIL_ADDRESS_1>"}
+        assert bodies[0]["texts"] == [hidden]
+        assert (
+            bodies[1]["texts"]
+            == bodies[3]["texts"]
+            == [{"where": "the answer", "text": "You said: I am <EMAIL_ADDRESS_1>"}]
+        )
+        assert b"webhook-signature: v1," in guard.requests[0]
+        assert all(ADDRESS.encode() not in raw for raw in guard.requests)
+
+
+async def test_webhook_refuses_before_the_call_and_after_it(server: Keyed) -> None:
+    no = verdict(allow=False, what="politics", where="messages[0]")
+    async with RawServer(no) as guard:
+        key = await secret(server, webhook_url=guard.url)
+        failed = await refused(server, key, asked("Vote!"))
+        assert failed.metadata == {"guardrail": "webhook", "what": "politics", "where": "messages[0]"}
+        assert server.service.openai.bill.entries == []
+    async with RawServer(verdict(allow=True), no) as guard:
+        key = await secret(server, webhook_url=guard.url)
+        call = server.service.completions.CreateCompletion(asked("Vote!"), metadata=bearer(key))
+        assert (await failure(call)).metadata["what"] == "politics"
+        assert len(server.service.openai.bill.entries) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [response(b"{}"), response(b"[]"), response(b"no JSON"), response(b"", status="500 x")]
+)
+async def test_webhook_without_an_answer_refuses_unless_the_rules_let_it_pass(
+    server: Keyed, answer: bytes
+) -> None:
+    async with RawServer(answer) as guard:
+        failed = await refused(server, await secret(server, webhook_url=guard.url), asked("Hi"))
+        assert (failed.metadata["guardrail"], failed.metadata["what"]) == ("webhook", "that it cannot tell")
+        key = await secret(server, webhook_url=guard.url, fail_open=True)
+        assert (await server.service.completions.CreateCompletion(asked("Hi"), metadata=bearer(key))).choices
+
+
+async def test_webhook_that_hangs_is_not_waited_for(server: Keyed) -> None:
+    async with RawServer([Then.STALL]) as guard:
+        key = await secret(server, webhook_url=guard.url, webhook_timeout_ms=100)
+        assert (await refused(server, key, asked("Hi"))).metadata["guardrail"] == "webhook"
 
 
 async def test_rules_that_cannot_be_kept_are_refused_with_the_key(server: Keyed) -> None:

@@ -11062,6 +11062,18 @@ class Guardrails(betterproto2.Message):
     Default: it refuses it.
     """
 
+    webhook_url: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
+    """
+    Service that is asked about the texts of a request, as the provider would see them, and about its answer: a POST
+    of {"phase", "request_id", "tenant_id", "texts": [{"where", "text"}]}, signed as other webhooks are. It answers
+    with {"allow", "what", "where"}. Default: none.
+    """
+
+    webhook_timeout_ms: "int | None" = betterproto2.field(10, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Milliseconds that it is waited for. Default 2000.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Guardrails", Guardrails)
 

@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/guardrails.proto.
  */
 export const file_genai_spine_v1_guardrails: GenFile = /*@__PURE__*/
-  fileDesc("Ch9nZW5haV9zcGluZS92MS9ndWFyZHJhaWxzLnByb3RvEg5nZW5haV9zcGluZS52MSLlBAoKR3VhcmRyYWlscxI2CgNwaWkYASABKAlCJKK7GCBCHnJlZGFjdF9yZXZlcnNpYmxlfHJlZGFjdHxibG9ja0gAiAEBEi8KCXBpaV90eXBlcxgCIAMoCUIcorsYGCgyQhRbQS1aXVtBLVowLTlfXXswLDYzfRJkCgxwaWlfcGF0dGVybnMYAyADKAsyKy5nZW5haV9zcGluZS52MS5HdWFyZHJhaWxzLlBpaVBhdHRlcm5zRW50cnlCIaK7GB0oIDABOOgHYhRbQS1aXVtBLVowLTlfXXswLDYzfRIrCg9tYXhfaW5wdXRfY2hhcnMYBCABKA1CDaK7GAkRAAAAAAAA8D9IAYgBARIsChBtYXhfb3V0cHV0X2NoYXJzGAUgASgNQg2iuxgJEQAAAAAAAPA/SAKIAQESZgoNZGVuaWVkX3RvcGljcxgGIAMoCzIsLmdlbmFpX3NwaW5lLnYxLkd1YXJkcmFpbHMuRGVuaWVkVG9waWNzRW50cnlCIaK7GB0oQDABOOgHYhRbYS16QS1aMC05Xy4tXXsxLDY0fRIYChBibG9ja19pbmplY3Rpb25zGAcgASgIEhEKCWZhaWxfb3BlbhgIIAEoCBoyChBQaWlQYXR0ZXJuc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMwoRRGVuaWVkVG9waWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRfcGlpQhIKEF9tYXhfaW5wdXRfY2hhcnNCEwoRX21heF9vdXRwdXRfY2hhcnNiBnByb3RvMw", [file_genai_spine_v1_field_rules]);
+  fileDesc("Ch9nZW5haV9zcGluZS92MS9ndWFyZHJhaWxzLnByb3RvEg5nZW5haV9zcGluZS52MSL1BQoKR3VhcmRyYWlscxI2CgNwaWkYASABKAlCJKK7GCBCHnJlZGFjdF9yZXZlcnNpYmxlfHJlZGFjdHxibG9ja0gAiAEBEi8KCXBpaV90eXBlcxgCIAMoCUIcorsYGCgyQhRbQS1aXVtBLVowLTlfXXswLDYzfRJkCgxwaWlfcGF0dGVybnMYAyADKAsyKy5nZW5haV9zcGluZS52MS5HdWFyZHJhaWxzLlBpaVBhdHRlcm5zRW50cnlCIaK7GB0oIDABOOgHYhRbQS1aXVtBLVowLTlfXXswLDYzfRIrCg9tYXhfaW5wdXRfY2hhcnMYBCABKA1CDaK7GAkRAAAAAAAA8D9IAYgBARIsChBtYXhfb3V0cHV0X2NoYXJzGAUgASgNQg2iuxgJEQAAAAAAAPA/SAKIAQESZgoNZGVuaWVkX3RvcGljcxgGIAMoCzIsLmdlbmFpX3NwaW5lLnYxLkd1YXJkcmFpbHMuRGVuaWVkVG9waWNzRW50cnlCIaK7GB0oQDABOOgHYhRbYS16QS1aMC05Xy4tXXsxLDY0fRIYChBibG9ja19pbmplY3Rpb25zGAcgASgIEhEKCWZhaWxfb3BlbhgIIAEoCBIuCgt3ZWJob29rX3VybBgJIAEoCUIUorsYEDiAEEILaHR0cHM/Oi8vLipIA4gBARI3ChJ3ZWJob29rX3RpbWVvdXRfbXMYCiABKA1CFqK7GBIRAAAAAAAA8D8ZAAAAAABM3UBIBIgBARoyChBQaWlQYXR0ZXJuc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMwoRRGVuaWVkVG9waWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRfcGlpQhIKEF9tYXhfaW5wdXRfY2hhcnNCEwoRX21heF9vdXRwdXRfY2hhcnNCDgoMX3dlYmhvb2tfdXJsQhUKE193ZWJob29rX3RpbWVvdXRfbXNiBnByb3RvMw", [file_genai_spine_v1_field_rules]);
 
 /**
  * Guardrails are what is looked at before a provider is called, while it answers, and behind it. What they find
@@ -81,6 +81,22 @@ export type Guardrails = Message<"genai_spine.v1.Guardrails"> & {
    * @generated from field: bool fail_open = 8;
    */
   failOpen: boolean;
+
+  /**
+   * Service that is asked about the texts of a request, as the provider would see them, and about its answer: a POST
+   * of {"phase", "request_id", "tenant_id", "texts": [{"where", "text"}]}, signed as other webhooks are. It answers
+   * with {"allow", "what", "where"}. Default: none.
+   *
+   * @generated from field: optional string webhook_url = 9;
+   */
+  webhookUrl?: string | undefined;
+
+  /**
+   * Milliseconds that it is waited for. Default 2000.
+   *
+   * @generated from field: optional uint32 webhook_timeout_ms = 10;
+   */
+  webhookTimeoutMs?: number | undefined;
 };
 
 /**
