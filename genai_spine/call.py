@@ -204,6 +204,7 @@ class Call:
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
+    pii: str | None = None  # the x-genai-pii header: what becomes of personal data in it
     is_log_declined: bool = False  # the caller wants no entry in the request log
     recording: Recording | None = None  # None: the request log has no entry of it
     pass_through: PassThrough | None = None  # None: nothing may be passed on as it came
