@@ -31,11 +31,18 @@ BY_OPTION = {
 PRIORITIES: Mapping[str, Mapping[int | None, int]] = {
     "openai": {None: 50, pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 60},
     "anthropic": {pb.CAPABILITY_SUMMARIZATION: 5},
-    "builtin": {None: 1000},
+    "builtin": {None: 1000, pb.CAPABILITY_PII_DETECTION: 1, pb.CAPABILITY_PII_REDACTION: 1},
     "deepgram": {
         pb.CAPABILITY_TRANSCRIPTION: 10,
         pb.CAPABILITY_TRANSCRIPTION_DIARIZATION: 5,
         pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 5,
+    },
+}
+# Offers of models that are no provider's default: the best that there is for their work.
+FURTHER: Mapping[str, Mapping["pb.Capability", str]] = {
+    "builtin": {
+        pb.CAPABILITY_PII_DETECTION: "pii-patterns",
+        pb.CAPABILITY_PII_REDACTION: "pii-patterns",
     },
 }
 STANDARD = routing_pb2.QUALITY_TIER_STANDARD
@@ -184,13 +191,17 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         info.capabilities.append(_offer(provider, capability, chat, prices, tiers))
     if embedding:
         info.capabilities.append(_offer(provider, pb.CAPABILITY_EMBEDDING, embedding, prices, tiers))
+    for capability, model in FURTHER.get(provider.endpoint.registry_name, {}).items():
+        offer = _offer(provider, capability, model, prices, tiers)
+        offer.quality_tier = routing_pb2.QUALITY_TIER_PREMIUM
+        info.capabilities.append(offer)
     for capability, usd in PER_MINUTE.get(provider.endpoint.registry_name, {}).items():
         offer = info.capabilities.add(capability=capability, provider_name=provider.name)
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
         offer.quality_tier = SOUND_TIERS.get(provider.endpoint.registry_name, STANDARD)
         offer.priority = _priority(provider, capability)
-        if model := endpoint.default_media_models.get("transcription"):
-            offer.model_name = model
+        if heard_by := endpoint.default_media_models.get("transcription"):
+            offer.model_name = heard_by
     return info
 
 

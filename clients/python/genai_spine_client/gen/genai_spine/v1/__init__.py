@@ -7,6 +7,8 @@ __all__ = (
     "AggregateCostsRequest",
     "AggregateCostsResponse",
     "AggregatedCost",
+    "AnalyzeCoachingRequest",
+    "AnalyzeCoachingResponse",
     "AnalyzeSentimentRequest",
     "AnalyzeSentimentResponse",
     "AnswerQuestionRequest",
@@ -62,6 +64,7 @@ __all__ = (
     "Classification",
     "ClassifyRequest",
     "ClassifyResponse",
+    "CoachingPoint",
     "CompareRequest",
     "CompareResponse",
     "Completion",
@@ -118,6 +121,8 @@ __all__ = (
     "DetectDriftResponse",
     "DetectLanguageRequest",
     "DetectLanguageResponse",
+    "DetectPiiRequest",
+    "DetectPiiResponse",
     "DiffPromptVersionsRequest",
     "DiffPromptVersionsResponse",
     "DisconnectPolicy",
@@ -318,6 +323,7 @@ __all__ = (
     "ParaphraseRequest",
     "ParaphraseResponse",
     "PauseScheduleRequest",
+    "PiiEntity",
     "Pipeline",
     "PipelineAction",
     "PipelineCapability",
@@ -368,6 +374,9 @@ __all__ = (
     "RateLimits",
     "ReadRunEventsRequest",
     "ReasoningEffort",
+    "RedactRequest",
+    "RedactResponse",
+    "RedactedEntity",
     "RegenerateMessageRequest",
     "RenderPromptRequest",
     "RenderedPrompt",
@@ -2954,6 +2963,126 @@ default_message_pool.register_message("genai_spine.v1", "AggregatedCost", Aggreg
 
 
 @dataclass(eq=False, repr=False)
+class AnalyzeCoachingRequest(betterproto2.Message):
+    """
+    AnalyzeCoachingRequest is a conversation, and what is known of it.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The conversation, a line a turn. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    agent: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Who is coached, such as Speaker 0. Default: whoever works for the company that is called or calls.
+    """
+
+    summary: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    What was found before: a summary of the conversation. Default: nothing.
+    """
+
+    sentiment: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    What was found before: how the parties feel. Default: nothing.
+    """
+
+    focus: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    What to look at above all, such as de-escalation. Default: everything.
+    """
+
+    model: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: the server's.
+    """
+
+    provider: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: found from the model.
+    """
+
+    domain: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        10, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    long_input: "LongInput" = betterproto2.field(
+        11, betterproto2.TYPE_ENUM, default_factory=lambda: LongInput(0)
+    )
+    """
+    What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        12,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "AnalyzeCoachingRequest", AnalyzeCoachingRequest)
+
+
+@dataclass(eq=False, repr=False)
+class AnalyzeCoachingResponse(betterproto2.Message):
+    """
+    AnalyzeCoachingResponse is what a conversation teaches.
+    """
+
+    score: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    How good it was, from 0 to 100.
+    """
+
+    strengths: "list[CoachingPoint]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What was done well, the weightiest first.
+    """
+
+    improvements: "list[CoachingPoint]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What would have been better, the weightiest first.
+    """
+
+    advice: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Advice in a few sentences.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "AnalyzeCoachingResponse", AnalyzeCoachingResponse)
+
+
+@dataclass(eq=False, repr=False)
 class AnalyzeSentimentRequest(betterproto2.Message):
     """
     AnalyzeSentimentRequest is a text whose mood is wanted.
@@ -2971,7 +3100,8 @@ class AnalyzeSentimentRequest(betterproto2.Message):
 
     granularity: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    document, sentence or aspect. Default document.
+    document, sentence or aspect; speaker or channel of a dialogue, whose lines begin as those of a transcription's:
+    `Speaker 0: ...`. Default document.
     """
 
     aspects: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
@@ -3041,7 +3171,8 @@ class AnalyzeSentimentResponse(betterproto2.Message):
 
     aspects: "list[AspectSentiment]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    With aspect: of each thing.
+    With speaker or channel: of each, as aspect its label. Empty: no line of the text says who speaks. With aspect: of
+    each thing.
     """
 
     sentences: "list[SentenceSentiment]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
@@ -4622,6 +4753,27 @@ class CapabilityEvent(betterproto2.Message):
     The result of Synthesize; the last event.
     """
 
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        32, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of AnalyzeCoaching; the last event.
+    """
+
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        30, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of DetectPii; the last event.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        31, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of Redact; the last event.
+    """
+
     error: "CapabilityError | None" = betterproto2.field(
         20, betterproto2.TYPE_MESSAGE, optional=True, group="event"
     )
@@ -5240,6 +5392,31 @@ class ClassifyResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "ClassifyResponse", ClassifyResponse)
+
+
+@dataclass(eq=False, repr=False)
+class CoachingPoint(betterproto2.Message):
+    """
+    CoachingPoint is one thing that was done.
+    """
+
+    point: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    What was done.
+    """
+
+    suggestion: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    What would be better. Unset: it was good.
+    """
+
+    evidence: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    The words that show it, as they stand in the content. Unset: the model named none.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "CoachingPoint", CoachingPoint)
 
 
 @dataclass(eq=False, repr=False)
@@ -7614,6 +7791,168 @@ default_message_pool.register_message("genai_spine.v1", "DetectLanguageResponse"
 
 
 @dataclass(eq=False, repr=False)
+class DetectPiiRequest(betterproto2.Message):
+    """
+    DetectPiiRequest is a text, and what is looked for in it.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The text. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    entity_types: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Types to find: EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, US_SSN, IBAN_CODE, IP_ADDRESS, those of patterns,
+    and with a language model any others, such as PERSON. Default: all that is found.
+    """
+
+    patterns: "dict[str, str]" = betterproto2.field(
+        4,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The caller's own regular expressions, in the syntax of RE2, by the type of what they find. Default: none.
+    """
+
+    min_confidence: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What is less sure is left out, 0 to 1. Default 0: nothing is.
+    """
+
+    model: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: pii-patterns of the provider builtin, which asks no network.
+    """
+
+    provider: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: builtin; with a model: found from it.
+    """
+
+    domain: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "DetectPiiRequest", DetectPiiRequest)
+
+
+@dataclass(eq=False, repr=False)
+class DetectPiiResponse(betterproto2.Message):
+    """
+    DetectPiiResponse is the personal data in a text.
+    """
+
+    entities: "list[PiiEntity]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    In the order of the text; none overlaps another.
+    """
+
+    entity_count: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    How many.
+    """
+
+    usage: "CapabilityUsage | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What it took, in the numbers of result.
+    """
+
+    provider: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    The same as result.provider.
+    """
+
+    model: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The same as result.model.
+    """
+
+    request_id: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    The same as result.request_id.
+    """
+
+    execution_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    The same as result.execution_id.
+    """
+
+    cost_usd: "float" = betterproto2.field(8, betterproto2.TYPE_DOUBLE)
+    """
+    The same as result.cost.cost_usd.
+    """
+
+    latency_ms: "int" = betterproto2.field(9, betterproto2.TYPE_UINT32)
+    """
+    The same as result.latency_ms.
+    """
+
+    context: "CapabilityContext | None" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The same as result.context.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("usage"):
+            warnings.warn("DetectPiiResponse.usage is deprecated", DeprecationWarning)
+        if self.is_set("provider"):
+            warnings.warn("DetectPiiResponse.provider is deprecated", DeprecationWarning)
+        if self.is_set("model"):
+            warnings.warn("DetectPiiResponse.model is deprecated", DeprecationWarning)
+        if self.is_set("request_id"):
+            warnings.warn("DetectPiiResponse.request_id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("DetectPiiResponse.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("DetectPiiResponse.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("latency_ms"):
+            warnings.warn("DetectPiiResponse.latency_ms is deprecated", DeprecationWarning)
+        if self.is_set("context"):
+            warnings.warn("DetectPiiResponse.context is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "DetectPiiResponse", DetectPiiResponse)
+
+
+@dataclass(eq=False, repr=False)
 class DiffPromptVersionsRequest(betterproto2.Message):
     """
     DiffPromptVersionsRequest names two versions.
@@ -8184,6 +8523,13 @@ class EstimatePipelineRequest(betterproto2.Message):
     Entries that the context would begin with.
     """
 
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "EstimatePipelineRequest", EstimatePipelineRequest)
 
@@ -8310,6 +8656,13 @@ class ExecutePipelineRequest(betterproto2.Message):
     budget_limit_usd: "float | None" = betterproto2.field(8, betterproto2.TYPE_DOUBLE, optional=True)
     """
     The same as options.budget_limit_usd.
+    """
+
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
 
@@ -11317,6 +11670,27 @@ class ItemResponse(betterproto2.Message):
     Of synthesize.
     """
 
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of detect_pii.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of analyze_coaching.
+    """
+
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="response"
     )
@@ -11490,6 +11864,27 @@ class ItemWork(betterproto2.Message):
     )
     """
     As CapabilityService.Synthesize.
+    """
+
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.Redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.AnalyzeCoaching.
     """
 
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
@@ -14415,6 +14810,41 @@ default_message_pool.register_message("genai_spine.v1", "PauseScheduleRequest", 
 
 
 @dataclass(eq=False, repr=False)
+class PiiEntity(betterproto2.Message):
+    """
+    PiiEntity is personal data in a text.
+    """
+
+    type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its type, such as EMAIL_ADDRESS.
+    """
+
+    start: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Characters (Unicode code points) before it.
+    """
+
+    end: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Characters before its end.
+    """
+
+    confidence: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    How sure it is, 0 to 1; 1: a checksum holds.
+    """
+
+    text: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    As it stands in the content.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "PiiEntity", PiiEntity)
+
+
+@dataclass(eq=False, repr=False)
 class Pipeline(betterproto2.Message):
     """
     Pipeline is a definition as it stands now. Fields that the server sets are ignored in a request.
@@ -15393,6 +15823,13 @@ class PipelineWork(betterproto2.Message):
     )
     """
     Entries that the context begins with.
+    """
+
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
 
@@ -16446,6 +16883,229 @@ class ReadRunEventsRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "ReadRunEventsRequest", ReadRunEventsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RedactedEntity(betterproto2.Message):
+    """
+    RedactedEntity is the place of personal data that was redacted. It does not have the value.
+    """
+
+    type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its type, such as EMAIL_ADDRESS.
+    """
+
+    start: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Characters (Unicode code points) of the content before it.
+    """
+
+    end: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Characters of the content before its end.
+    """
+
+    confidence: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    How sure it is, 0 to 1; 1: a checksum holds.
+    """
+
+    method: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    How it was redacted: mask, replace, hash or remove.
+    """
+
+    replacement: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    What stands in its place.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactedEntity", RedactedEntity)
+
+
+@dataclass(eq=False, repr=False)
+class RedactRequest(betterproto2.Message):
+    """
+    RedactRequest is a text, what is looked for in it, and what stands in its place.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The text. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    entity_types: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Types to find: EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, US_SSN, IBAN_CODE, IP_ADDRESS, those of patterns,
+    and with a language model any others, such as PERSON. Default: all that is found.
+    """
+
+    patterns: "dict[str, str]" = betterproto2.field(
+        4,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The caller's own regular expressions, in the syntax of RE2, by the type of what they find. Default: none.
+    """
+
+    min_confidence: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What is less sure is left out, 0 to 1. Default 0: nothing is.
+    """
+
+    model: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: pii-patterns of the provider builtin, which asks no network.
+    """
+
+    provider: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: builtin; with a model: found from it.
+    """
+
+    domain: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    method: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
+    """
+    What stands in the place of a value: mask (an asterisk for each character that is no white space), replace
+    (its type in brackets), hash (its type and 64 bits of HMAC-SHA256 by a random key that nobody keeps: equal
+    values of a text have equal ones), remove (nothing).
+    """
+
+    methods: "dict[str, str]" = betterproto2.field(
+        12,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The same by types, for those that differ. Default: none does.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactRequest", RedactRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RedactResponse(betterproto2.Message):
+    """
+    RedactResponse is a redacted text.
+    """
+
+    redacted: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The text, without the personal data.
+    """
+
+    entities: "list[RedactedEntity]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What was redacted, in the order of the text.
+    """
+
+    entity_count: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    How many.
+    """
+
+    usage: "CapabilityUsage | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What it took, in the numbers of result.
+    """
+
+    provider: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The same as result.provider.
+    """
+
+    model: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    The same as result.model.
+    """
+
+    request_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    The same as result.request_id.
+    """
+
+    execution_id: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    The same as result.execution_id.
+    """
+
+    cost_usd: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
+    """
+    The same as result.cost.cost_usd.
+    """
+
+    latency_ms: "int" = betterproto2.field(10, betterproto2.TYPE_UINT32)
+    """
+    The same as result.latency_ms.
+    """
+
+    context: "CapabilityContext | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The same as result.context.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("usage"):
+            warnings.warn("RedactResponse.usage is deprecated", DeprecationWarning)
+        if self.is_set("provider"):
+            warnings.warn("RedactResponse.provider is deprecated", DeprecationWarning)
+        if self.is_set("model"):
+            warnings.warn("RedactResponse.model is deprecated", DeprecationWarning)
+        if self.is_set("request_id"):
+            warnings.warn("RedactResponse.request_id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("RedactResponse.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("RedactResponse.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("latency_ms"):
+            warnings.warn("RedactResponse.latency_ms is deprecated", DeprecationWarning)
+        if self.is_set("context"):
+            warnings.warn("RedactResponse.context is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactResponse", RedactResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -19139,6 +19799,27 @@ class StreamCapabilityRequest(betterproto2.Message):
     As for Synthesize.
     """
 
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        32, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for AnalyzeCoaching.
+    """
+
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        30, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        31, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for Redact.
+    """
+
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
     """
     Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
@@ -19289,6 +19970,11 @@ class SummarizeRequest(betterproto2.Message):
     max_tokens: "int | None" = betterproto2.field(12, betterproto2.TYPE_UINT32, optional=True)
     """
     Most tokens of the model's answer; a summary that is longer is cut there. Default: no limit of its own.
+    """
+
+    max_words: "int | None" = betterproto2.field(13, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Most words of it. Default: none.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -21523,6 +22209,27 @@ class Work(betterproto2.Message):
     As CapabilityService.Synthesize.
     """
 
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.Redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.AnalyzeCoaching.
+    """
+
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="request"
     )
@@ -21788,6 +22495,27 @@ class WorkResponse(betterproto2.Message):
     )
     """
     Of synthesize.
+    """
+
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of detect_pii.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of analyze_coaching.
     """
 
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
@@ -22188,13 +22916,35 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AnalyzeSentimentResponse":
         """
-        AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects.
+        AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it.
         """
 
         return await self._unary_unary(
             "/genai_spine.v1.CapabilityService/AnalyzeSentiment",
             message,
             AnalyzeSentimentResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def analyze_coaching(
+        self,
+        message: "AnalyzeCoachingRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AnalyzeCoachingResponse":
+        """
+        AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/AnalyzeCoaching",
+            message,
+            AnalyzeCoachingResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -22363,6 +23113,53 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
             "/genai_spine.v1.CapabilityService/Synthesize",
             message,
             SynthesizeResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def detect_pii(
+        self,
+        message: "DetectPiiRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "DetectPiiResponse":
+        """
+        DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+        IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+        language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+        refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+        patterns).
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/DetectPii",
+            message,
+            DetectPiiResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def redact(
+        self,
+        message: "RedactRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "RedactResponse":
+        """
+        Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+        are those of DetectPii.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/Redact",
+            message,
+            RedactResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
