@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from random import getrandbits
 from time import monotonic, time_ns
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
@@ -97,6 +97,27 @@ class RunNodes:
     has_reservation: bool = False  # it holds what it is expected to cost, and its calls draw on that
 
 
+class PaidAnswer(NamedTuple):
+    """Answer of a call of a run, as it is written with the settlement of that."""
+
+    run_id: str
+    attempt: int  # of the run
+    executor_id: str  # process that makes it
+    step_id: str
+    request_hash: bytes
+    body: bytes  # message of the answer
+
+
+class PaidAnswers(Protocol):
+    """Answers of the calls of a run, each of which is paid once, whoever makes the run."""
+
+    def find(self, call: "Call", request: Message) -> bytes | None:
+        """Answer of an equal request that is paid already, once for each; None: the call is to be made."""
+
+    def written(self, call: "Call", request: Message, answer: Message) -> PaidAnswer | None:
+        """Answer as the ledger takes it; None: it is too large to be kept."""
+
+
 class Recording(Protocol):
     """Record of a call for the request log."""
 
@@ -148,6 +169,7 @@ class Call:
     run_id: str | None = None  # of the run that the call is part of
     step_id: str | None = None  # of that run
     run_nodes: RunNodes | None = None  # that run, as budgets see it
+    paid_answers: PaidAnswers | None = None  # of that run; None: no process takes the call over
     end_user: str | None = None  # who asked, where the request does not say so
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=partial(count, 1), compare=False)

@@ -191,8 +191,8 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         info.capabilities.append(_offer(provider, capability, chat, prices, tiers))
     if embedding:
         info.capabilities.append(_offer(provider, pb.CAPABILITY_EMBEDDING, embedding, prices, tiers))
-    for capability, model in FURTHER.get(provider.endpoint.registry_name, {}).items():
-        offer = _offer(provider, capability, model, prices, tiers)
+    for capability, best in FURTHER.get(provider.endpoint.registry_name, {}).items():
+        offer = _offer(provider, capability, best, prices, tiers)
         offer.quality_tier = routing_pb2.QUALITY_TIER_PREMIUM
         info.capabilities.append(offer)
     for capability, usd in PER_MINUTE.get(provider.endpoint.registry_name, {}).items():

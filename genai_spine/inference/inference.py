@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from genai_spine.access.object_references import MODEL, references
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder, unfold
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import budget_fallback, choices, hedging, schema_repair
@@ -36,6 +37,12 @@ from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
 
 Chunks = AsyncGenerator[pb.CompletionChunk]
+ANSWERS: Mapping[str, type[Any]] = {
+    "completion": pb.Completion,
+    "embeddings": pb.CreateEmbeddingsResponse,
+    "image": media.CreateImagesResponse,
+    "transcription": media.Transcription,
+}
 D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 
@@ -129,14 +136,22 @@ class Inference:
         """Sound as it comes; one more chunk at the end has units and cost."""
         plan = self._media_plan("speech", request, call)
         operation = Operation("speech", request, call, plan, streamed=True)
-        failover = self._failover(operation)
+        if (paid := operation.paid_before(media.SpeechChunk)) is not None:
+            yield paid
+            return
+        failover, whole, sound = self._failover(operation), media.SpeechChunk(), bytearray()
+        is_kept = call.paid_answers is not None
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 speech = attempt.provider.create_speech(attempt.request, attempt.route, call)
                 async with aclosing(attempt.stream_speech(speech)) as chunks:
                     async for chunk in chunks:
+                        if is_kept:
+                            sound += chunk.data
+                            whole.MergeFrom(chunk)
                         yield chunk
-                yield await attempt.finish_speech()
+                whole.data = bytes(sound)
+                yield await attempt.finish_speech(whole if is_kept else None)
                 return
 
     def planned(
@@ -224,7 +239,9 @@ class Inference:
             raise error from None
 
     async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
-        """Answer of the first attempt that ends well."""
+        """Answer of the first attempt that ends well, or one that its run has paid for before."""
+        if (paid := operation.paid_before(ANSWERS[operation.kind])) is not None:
+            return cast(T, paid)
         failover = self._failover(operation)
         while True:
             async with await self._attempt(operation, failover) as attempt:
@@ -255,7 +272,12 @@ class Inference:
 
     async def _stream(self, operation: Completing) -> Chunks:
         """Chunks of the first attempt that delivers any; no other attempt follows after the first chunk."""
+        if (paid := operation.paid_before(pb.Completion)) is not None:
+            for chunk in unfold(paid):
+                yield chunk
+            return
         failover = self._failover(operation)
+        whole = ChunkBuilder() if operation.call.paid_answers is not None else None
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 collected = _collected(attempt)
@@ -263,10 +285,15 @@ class Inference:
                 async with aclosing(attempt.stream_chunks(stream)) as chunks:
                     async for chunk in chunks:
                         if collected is None or collected.take(chunk):
+                            if whole is not None:
+                                whole.add(chunk)
                             yield chunk
                 if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
-                    yield attempt.stamp(pb.CompletionChunk(choices=deltas))
-                yield await attempt.finish_stream()
+                    last = attempt.stamp(pb.CompletionChunk(choices=deltas))
+                    if whole is not None:
+                        whole.add(last)
+                    yield last
+                yield await attempt.finish_stream(whole)
                 return
 
     def _failover(self, operation: Operation[Any]) -> Failover:

@@ -220,7 +220,7 @@ class RunWorker:
             await self._made_by_engine(owner, is_orphan=is_orphan)
             return
         try:
-            await self.executor.execute(owner)
+            await self.executor.execute(owner, is_first=not is_orphan)
         except Exception:  # a fault of ours: the run is found again as one that nothing makes, so many times
             log.exception("run_not_made", run_id=owner.run_id)
 

@@ -44,6 +44,7 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
@@ -101,7 +102,7 @@ class Runs:
         events, letters = EventRows(database), DeadLetterRows(database)
         pools = Pools(WorkerRows(database), lambda: settings.lane_fallback == "refuse")
         callers = RunCallers(rows, budgets, access.key_limits, settings.lane)
-        executor = RunExecutor(rows, transitions, steps, EventWriter(events), callers)
+        executor = RunExecutor(rows, transitions, steps, RunAnswers(database), EventWriter(events), callers)
         worker = RunWorker(
             database,
             Engine(database.engine_url, executor.execute),

@@ -63,7 +63,7 @@ async def test_no_provider_of_a_capability_fails_the_step_by_name(booked: Runnin
         RunCalls(booked.channel), work({"name": "a", "capability": "embedding_multimodal"})
     )
     assert (result.error_code, result.step_results["a"].status) == ("NO_PROVIDERS", "failed")
-    assert "pii_redaction" in result.error
+    assert "embedding_multimodal" in result.error
 
 
 async def test_only_providers_of_the_required_tier_are_asked(booked: Running) -> None:

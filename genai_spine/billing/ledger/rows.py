@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 from google.protobuf.json_format import MessageToDict
 
+from genai_spine.call import PaidAnswer
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.booking.rates import RateRefusal, RateReservation
@@ -36,6 +37,7 @@ class Row:
     ends_rates: bool = False  # a settlement whose intent had one
     draws: bool = False  # on what its run has reserved
     is_soft: bool = False  # no budget refuses it while there is anything left of that
+    answer: PaidAnswer | None = None  # of a settlement: written with it
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
     recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
@@ -45,7 +47,8 @@ class Row:
     @property
     def is_counted(self) -> bool:
         """Whether more is written for it than the row."""
-        return bool(self.rates or self.ends_rates or self.draws or self.execution.budget_counters)
+        more = self.rates or self.ends_rates or self.draws or self.answer
+        return bool(more or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -58,6 +61,7 @@ class Row:
             ends_rates=self.ends_rates,
             draws=self.draws,
             is_soft=self.is_soft,
+            answer=self.answer if self.settled else None,
         )
 
     def resolve(self, recorded: Recorded) -> None:

@@ -205,6 +205,32 @@ async def test_intent_that_nobody_waits_for_is_written_with_its_settlement(ledge
     assert executions.batches == [1]
 
 
+async def test_settlement_is_durable_when_it_is_finished(ledger, executions, database):
+    execution = call()
+    await ledger.reserve(execution)
+    await ledger.finish(succeed(execution))
+    assert await states(database) == {"SUCCEEDED": 1}
+    assert executions.batches == [1, 1]
+
+
+async def test_caller_that_goes_away_while_it_writes_loses_no_row(ledger, executions, database):
+    go = asyncio.Event()
+    executions.before = go.wait
+    first, second = call(), call()
+    ledger.begin(first)
+    finishing = asyncio.create_task(ledger.finish(succeed(first)))
+    reserving = asyncio.create_task(ledger.reserve(second))
+    await asyncio.sleep(0.05)
+    finishing.cancel()
+    reserving.cancel()
+    await asyncio.gather(finishing, reserving, return_exceptions=True)
+    go.set()
+    await ledger.stop()
+    found = await states(database)
+    assert found.pop("SUCCEEDED") == 1
+    assert found in ({}, {"CANCELLED": 1})
+
+
 async def test_intent_that_nobody_waits_for_is_written_in_time(ledger, executions, database):
     ledger.begin(call())
     for _ in range(200):
