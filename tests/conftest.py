@@ -10,7 +10,7 @@ from hypothesis import settings
 # can crash the child. Set before grpc is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
-pytest_plugins = ["tests.hang_guard", "tests.databases", "tests.aws_credentials"]
+pytest_plugins = ["tests.hang_guard", "tests.databases", "tests.periods", "tests.aws_credentials"]
 
 # How long an example takes depends on the machine and on what else runs there: no property has a deadline.
 settings.register_profile("spine", deadline=None)
