@@ -26,6 +26,7 @@ from genai_spine.v1 import capability_service_pb2 as capabilities
 from genai_spine.v1 import completion_service_pb2 as pb
 
 MAX_PROBLEMS = 20
+MAX_NAME, NAME = 128, re.compile(r"[^\x00]*")  # characters of an id or a name that has no pattern
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999, Unix time
 
 Problem = tuple[str, str]
@@ -305,7 +306,8 @@ def _text_check(rules: Rules, unit: str) -> Check | None:
     """unit: what the length of the value counts, characters or bytes."""
     least = rules.min_length
     most = rules.max_length if rules.HasField("max_length") else float("inf")
-    pattern = re.compile(rules.pattern) if rules.HasField("pattern") else None
+    is_name = unit == "characters" and most <= MAX_NAME  # PostgreSQL has no zero byte in a text
+    pattern = re.compile(rules.pattern) if rules.HasField("pattern") else NAME if is_name else None
     is_json = rules.json_object
     if not (least or rules.HasField("max_length") or pattern or is_json):
         return None
