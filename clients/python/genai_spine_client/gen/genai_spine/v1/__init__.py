@@ -7,6 +7,8 @@ __all__ = (
     "AggregateCostsRequest",
     "AggregateCostsResponse",
     "AggregatedCost",
+    "AnalyzeCoachingRequest",
+    "AnalyzeCoachingResponse",
     "AnalyzeSentimentRequest",
     "AnalyzeSentimentResponse",
     "AnswerQuestionRequest",
@@ -62,6 +64,7 @@ __all__ = (
     "Classification",
     "ClassifyRequest",
     "ClassifyResponse",
+    "CoachingPoint",
     "CompareRequest",
     "CompareResponse",
     "Completion",
@@ -2971,6 +2974,126 @@ default_message_pool.register_message("genai_spine.v1", "AggregatedCost", Aggreg
 
 
 @dataclass(eq=False, repr=False)
+class AnalyzeCoachingRequest(betterproto2.Message):
+    """
+    AnalyzeCoachingRequest is a conversation, and what is known of it.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The conversation, a line a turn. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    agent: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Who is coached, such as Speaker 0. Default: whoever works for the company that is called or calls.
+    """
+
+    summary: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
+    """
+    What was found before: a summary of the conversation. Default: nothing.
+    """
+
+    sentiment: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    What was found before: how the parties feel. Default: nothing.
+    """
+
+    focus: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    What to look at above all, such as de-escalation. Default: everything.
+    """
+
+    model: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: the server's.
+    """
+
+    provider: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: found from the model.
+    """
+
+    domain: "str | None" = betterproto2.field(9, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        10, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    long_input: "LongInput" = betterproto2.field(
+        11, betterproto2.TYPE_ENUM, default_factory=lambda: LongInput(0)
+    )
+    """
+    What is done with content that does not fit. Default: it is refused.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        12,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "AnalyzeCoachingRequest", AnalyzeCoachingRequest)
+
+
+@dataclass(eq=False, repr=False)
+class AnalyzeCoachingResponse(betterproto2.Message):
+    """
+    AnalyzeCoachingResponse is what a conversation teaches.
+    """
+
+    score: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    How good it was, from 0 to 100.
+    """
+
+    strengths: "list[CoachingPoint]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What was done well, the weightiest first.
+    """
+
+    improvements: "list[CoachingPoint]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What would have been better, the weightiest first.
+    """
+
+    advice: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Advice in a few sentences.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "AnalyzeCoachingResponse", AnalyzeCoachingResponse)
+
+
+@dataclass(eq=False, repr=False)
 class AnalyzeSentimentRequest(betterproto2.Message):
     """
     AnalyzeSentimentRequest is a text whose mood is wanted.
@@ -2988,7 +3111,8 @@ class AnalyzeSentimentRequest(betterproto2.Message):
 
     granularity: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
     """
-    document, sentence or aspect. Default document.
+    document, sentence or aspect; speaker or channel of a dialogue, whose lines begin as those of a transcription's:
+    `Speaker 0: ...`. Default document.
     """
 
     aspects: "list[str]" = betterproto2.field(4, betterproto2.TYPE_STRING, repeated=True)
@@ -3058,7 +3182,8 @@ class AnalyzeSentimentResponse(betterproto2.Message):
 
     aspects: "list[AspectSentiment]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    With aspect: of each thing.
+    With speaker or channel: of each, as aspect its label. Empty: no line of the text says who speaks. With aspect: of
+    each thing.
     """
 
     sentences: "list[SentenceSentiment]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
@@ -4639,6 +4764,13 @@ class CapabilityEvent(betterproto2.Message):
     The result of Synthesize; the last event.
     """
 
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        32, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of AnalyzeCoaching; the last event.
+    """
+
     detect_pii: "DetectPiiResponse | None" = betterproto2.field(
         30, betterproto2.TYPE_MESSAGE, optional=True, group="event"
     )
@@ -5271,6 +5403,31 @@ class ClassifyResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "ClassifyResponse", ClassifyResponse)
+
+
+@dataclass(eq=False, repr=False)
+class CoachingPoint(betterproto2.Message):
+    """
+    CoachingPoint is one thing that was done.
+    """
+
+    point: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    What was done.
+    """
+
+    suggestion: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    What would be better. Unset: it was good.
+    """
+
+    evidence: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    The words that show it, as they stand in the content. Unset: the model named none.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "CoachingPoint", CoachingPoint)
 
 
 @dataclass(eq=False, repr=False)
@@ -8377,6 +8534,13 @@ class EstimatePipelineRequest(betterproto2.Message):
     Entries that the context would begin with.
     """
 
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "EstimatePipelineRequest", EstimatePipelineRequest)
 
@@ -8503,6 +8667,13 @@ class ExecutePipelineRequest(betterproto2.Message):
     budget_limit_usd: "float | None" = betterproto2.field(8, betterproto2.TYPE_DOUBLE, optional=True)
     """
     The same as options.budget_limit_usd.
+    """
+
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
 
@@ -11601,6 +11772,13 @@ class ItemResponse(betterproto2.Message):
     Of redact.
     """
 
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of analyze_coaching.
+    """
+
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="response"
     )
@@ -11788,6 +11966,13 @@ class ItemWork(betterproto2.Message):
     )
     """
     As CapabilityService.Redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.AnalyzeCoaching.
     """
 
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
@@ -15731,6 +15916,13 @@ class PipelineWork(betterproto2.Message):
     )
     """
     Entries that the context begins with.
+    """
+
+    arguments: "__google__protobuf__.Struct | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
 
@@ -19700,6 +19892,13 @@ class StreamCapabilityRequest(betterproto2.Message):
     As for Synthesize.
     """
 
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        32, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for AnalyzeCoaching.
+    """
+
     detect_pii: "DetectPiiRequest | None" = betterproto2.field(
         30, betterproto2.TYPE_MESSAGE, optional=True, group="request"
     )
@@ -19864,6 +20063,11 @@ class SummarizeRequest(betterproto2.Message):
     max_tokens: "int | None" = betterproto2.field(12, betterproto2.TYPE_UINT32, optional=True)
     """
     Most tokens of the model's answer; a summary that is longer is cut there. Default: no limit of its own.
+    """
+
+    max_words: "int | None" = betterproto2.field(13, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Most words of it. Default: none.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -22112,6 +22316,13 @@ class Work(betterproto2.Message):
     As CapabilityService.Redact.
     """
 
+    analyze_coaching: "AnalyzeCoachingRequest | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.AnalyzeCoaching.
+    """
+
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="request"
     )
@@ -22391,6 +22602,13 @@ class WorkResponse(betterproto2.Message):
     )
     """
     Of redact.
+    """
+
+    analyze_coaching: "AnalyzeCoachingResponse | None" = betterproto2.field(
+        43, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of analyze_coaching.
     """
 
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
@@ -22791,13 +23009,35 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AnalyzeSentimentResponse":
         """
-        AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects.
+        AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it.
         """
 
         return await self._unary_unary(
             "/genai_spine.v1.CapabilityService/AnalyzeSentiment",
             message,
             AnalyzeSentimentResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def analyze_coaching(
+        self,
+        message: "AnalyzeCoachingRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AnalyzeCoachingResponse":
+        """
+        AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/AnalyzeCoaching",
+            message,
+            AnalyzeCoachingResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
