@@ -59,11 +59,12 @@ class CallGuard:
         self._detector = Detector(rules.pii_types, rules.pii_patterns) if hides else None
         self._mapping = TokenMapping()
 
-    async def before(self, request: M) -> M:
+    async def before(self, request: M, *, asks_webhook: bool = True) -> M:
         """Copy of a request as a provider may see it. Errors: GuardrailTriggered."""
         is_long = request.ByteSize() > INLINE_BYTES
         found = await asyncio.to_thread(self._before, request) if is_long else self._before(request)
-        await self._ask_webhook(BEFORE, self._seen)
+        if asks_webhook:
+            await self._ask_webhook(BEFORE, self._seen)
         return found
 
     async def after(self, answer: M, request: Message) -> M:

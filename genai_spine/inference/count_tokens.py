@@ -24,7 +24,7 @@ class TokenCounter:
         """
         guard = guard_of(call)
         if guard is not None:
-            request = await guard.before(request)
+            request = await guard.before(request, asks_webhook=False)  # it is asked about calls
         router = self.catalog.router
         route = router.permitted(router.routes(request.provider, request.model), request.model, call)[0]
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)

@@ -240,6 +240,19 @@ async def test_webhook_without_an_answer_refuses_unless_the_rules_let_it_pass(
         assert (await server.service.completions.CreateCompletion(asked("Hi"), metadata=bearer(key))).choices
 
 
+def counted(text: str) -> pb.CountTokensRequest:
+    return pb.CountTokensRequest(request=asked(text))
+
+
+async def test_tokens_are_counted_of_what_a_provider_may_see_and_no_webhook_is_asked(server: Keyed) -> None:
+    async with RawServer(verdict(allow=False)) as guard:
+        key = await secret(server, pii="block", webhook_url=guard.url)
+        count = server.service.completions.CountTokens
+        assert (await count(counted("Hi"), metadata=bearer(key))).input_tokens > 0
+        assert (await failure(count(counted(ADDRESS), metadata=bearer(key)))).reason == "GUARDRAIL_TRIGGERED"
+        assert guard.requests == []
+
+
 async def test_webhook_that_hangs_is_not_waited_for(server: Keyed) -> None:
     async with RawServer([Then.STALL]) as guard:
         key = await secret(server, webhook_url=guard.url, webhook_timeout_ms=100)
