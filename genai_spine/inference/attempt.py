@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.access.rate_limits import RateLimiter
@@ -40,7 +40,7 @@ from genai_spine.inference.estimate import (
     most_ticks,
 )
 from genai_spine.inference.failover import Failover, Slot
-from genai_spine.inference.operation import Answer, Operation, R
+from genai_spine.inference.operation import OPERATIONS, Answer, Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
 from genai_spine.inference.stream_reserve import StreamReserve
 from genai_spine.inference.streamed_text import StreamedText
@@ -48,22 +48,15 @@ from genai_spine.store.booking.rates import RateReservation
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2, operation_pb2, usage_pb2
+from genai_spine.v1 import execution_pb2, usage_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
-OPERATIONS: dict[str, Any] = {  # by the kind of an Operation
-    name.removeprefix("OPERATION_").lower(): value for name, value in operation_pb2.Operation.items()
-}
 TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
 # Errors after which the upstream may have worked, and billed it, although no answer came of it.
 MAY_HAVE_BILLED = (
-    ProviderError,
-    ProviderTimeout,
-    DeadlineExceeded,
-    InternalError,
-    ServiceUnavailable,
-    SchemaMismatch,
+    *(ProviderError, ProviderTimeout, DeadlineExceeded, InternalError),
+    *(ServiceUnavailable, SchemaMismatch),
 )
 
 # Answers by what they have; made once, since each `A | B` makes a type.

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from genai_spine.call import Call, PaidAnswer
 from genai_spine.errors import BudgetExceeded
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import execution_pb2, operation_pb2
 from genai_spine.v1 import media_service_pb2 as media
 
 Request = (
@@ -27,6 +27,10 @@ Answer = (
     | media.SpeechChunk  # the whole sound
 )
 A = TypeVar("A", bound=Answer)
+
+OPERATIONS: dict[str, Any] = {  # of the ledger, by the kind of an Operation
+    name.removeprefix("OPERATION_").lower(): value for name, value in operation_pb2.Operation.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
