@@ -103,6 +103,7 @@ class RunLibrary:
     lanes: Lanes
     results: Results
     pipelines: PipelineSource
+    provider_of: Callable[[Message], str] = lambda request: ""  # that is called first for a request
     check_options: Callable[[pb.RunOptions], None] = lambda options: None  # beyond the rules of their fields
 
     async def create(self, request: service_pb.CreateRunRequest, call: Call) -> pb.Run:
@@ -371,6 +372,7 @@ class RunLibrary:
             project_id=principal.project_id,
             priority=options.priority,
             lane=options.lane or self.lanes.default_lane(work),
+            provider=self._provider(work),
         )
         _check_lane(run.lane, principal.permissions)
         submitter = submitter_of(principal)
@@ -381,6 +383,11 @@ class RunLibrary:
         if options.HasField("parent_run_id"):
             submitter = await self._inherit(run, submitter, call)
         return run, submitter
+
+    def _provider(self, work: Work) -> str:
+        """Provider that work of a single request calls first; empty: it is not known."""
+        is_one = work.WhichOneof("request") not in (names.BATCH, names.PIPELINE)
+        return self.provider_of(names.request_of(work)) if is_one else ""
 
     async def _inherit(self, run: pb.Run, submitter: Submitter, call: Call) -> Submitter:
         """Writes what a child has of its parent; returns on whose behalf it is made. Errors: RunNotFound.

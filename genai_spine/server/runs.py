@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from genai_spine.errors import PermissionDenied
 from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
 from genai_spine.pipelines.library import PipelineLibrary
+from genai_spine.routing.first_provider import first_provider
 from genai_spine.runs import names
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
@@ -51,7 +53,7 @@ from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import RunNews
-from genai_spine.store.runs.plain.limits import lane_limits
+from genai_spine.store.runs.plain.limits import run_limits
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
@@ -162,6 +164,7 @@ class Runs:
         """
         executor = self.worker.executor
         self.provider_batches.configured = PooledCalls(inference)
+        self.library.provider_of = partial(first_provider, inference.planner)
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),
@@ -217,7 +220,7 @@ def worker_rules(settings: Settings) -> WorkerRules:
         settings.run_lanes or (settings.lane,),
         settings.lane == "cpu" and not settings.run_lanes if others is None else others,
         settings.run_concurrency,
-        lane_limits(settings.run_lane_limits),
+        run_limits(settings.run_lane_limits, settings.run_provider_limits),
     )
 
 
