@@ -463,7 +463,7 @@ WITH_LIMIT = (
 # Requests of capabilities that take their text as content or as text.
 WITH_CONTENT = (
     *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
-    *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured"),
+    *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured", "DetectPii", "Redact"),
 )
 
 TOGETHER: dict[str, Check] = {

@@ -1,14 +1,13 @@
 """A process whose calls have rate limits: `python -m tests.limiting URL '{"calls": 300}'`.
 
 It says {"ready"}, waits for a line, makes its calls at once, and prints what became of them. `used` is the
-number of tokens that a call uses in the end; null: no call ends.
+number of tokens that a call uses in the end; null: no call ends. `ahead_s`: see tests.minutes.
 """
 
 import asyncio
 import json
 import random
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +26,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_SUCCEEDED, Execution
 from genai_spine.v1.rate_limits_pb2 import RateLimits
+from tests import minutes
 
 
 @dataclass(slots=True)
@@ -90,15 +90,14 @@ async def main(url: str, seed: int, calls: int, tokens: int = 0, used: int | Non
     await limited.ledger.start()
     print(json.dumps({"ready": True}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    chance, start = random.Random(seed), time.time()
+    chance = random.Random(seed)
 
     async def one() -> None:
         await asyncio.sleep(chance.random() / 2)
         await limited.call(tokens, used=used)
 
     await asyncio.gather(*(one() for _ in range(calls)))
-    said = {"admitted": limited.admitted, "refused": dict(limited.refused)}
-    print(json.dumps({**said, "start": start, "end": time.time()}), flush=True)
+    print(json.dumps({"admitted": limited.admitted, "refused": dict(limited.refused)}), flush=True)
     if used is None:
         await asyncio.sleep(60)
     await limited.ledger.stop()
@@ -106,4 +105,6 @@ async def main(url: str, seed: int, calls: int, tokens: int = 0, used: int | Non
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], **json.loads(sys.argv[2])))
+    asked = json.loads(sys.argv[2])
+    minutes.move_ahead(asked.pop("ahead_s", 0.0))
+    asyncio.run(main(sys.argv[1], **asked))

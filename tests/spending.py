@@ -53,6 +53,11 @@ class Spender:
         alerts = BudgetAlerts(AlertRows(database))
         return cls(ledger, Budgets(BudgetRows(database), ledger, alerts), actual)
 
+    async def stop(self) -> None:
+        """Ends: alerts that are being written use the database, too."""
+        await self.budgets.alerts.stop()
+        await self.ledger.stop()
+
     async def call(self, ticks: int, **fields: Any) -> Execution | None:
         """One call; None: a budget refused it."""
         execution = Execution(request_id=str(random.getrandbits(64)), provider="openai", model="m", **fields)
@@ -98,7 +103,7 @@ async def main(url: str, seed: int, calls: int, actual: float | None = 1.0, leas
     print(json.dumps({**said, "took_s": time.monotonic() - start}), flush=True)
     if actual is None:
         await asyncio.sleep(60)
-    await spender.ledger.stop()
+    await spender.stop()
     await database.close()
 
 

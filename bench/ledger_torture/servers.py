@@ -19,6 +19,7 @@ from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.acceptance.stack import environment
 
 START_S = 180.0
+LOGGED = 20  # last lines, of a server that did not start
 STOP_S = 30.0
 # Each server has connections of its own; grpc would share them between channels of one address.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
@@ -129,6 +130,9 @@ class Servers:
         await asyncio.sleep(1)  # calls that it was answering see that it is gone
         await server.channel.close()
 
+    def _last_lines(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOGGED:])
+
     async def _start(self) -> None:
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -140,9 +144,13 @@ class Servers:
             )
         assert process.stdout
         try:
-            said = json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))
+            line = await asyncio.wait_for(process.stdout.readline(), START_S)
+            if not line:
+                raise RuntimeError(f"a server ended with {await process.wait()}:\n{self._last_lines()}")
+            said = json.loads(line)
         except BaseException:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             raise
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}", OPTIONS)
         self._alive.append(ServerProcess(process, channel, said["server_id"]))

@@ -123,7 +123,8 @@ class RateLimiter:
             wait_s = known.until - time.monotonic()
         call.headers.update(headers(reservation, {counter: level}, call))
         of, _, id = subject.partition(":")
-        said = {"of": of, "id": id, "limit": limit, "used": math.floor(level.used(refusal.kind))}
+        # Rounded up: what is left of the minute before is no whole number, and with less there would be room.
+        said = {"of": of, "id": id, "limit": limit, "used": math.ceil(level.used(refusal.kind))}
         if refusal.kind == "running":
             return ConcurrentLimitExceeded(**said, retry_after_s=RETRY_S)
         retry_s = None if wait_s is None else max(RETRY_S, wait_s)

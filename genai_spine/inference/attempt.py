@@ -264,7 +264,7 @@ class Attempt(Generic[R]):
         self._add_terms(last)
         if whole is not None:
             whole.add(last)
-        await self._close(None if whole is None else whole.completion())
+        await self._book(None if whole is None else whole.completion())
         last.latency_ms = self.call.latency_ms
         return last
 
@@ -297,7 +297,7 @@ class Attempt(Generic[R]):
         last.request_id, last.execution_id = self.call.request_id, execution.id
         if whole is not None:
             whole.MergeFrom(last)
-        await self._close(whole)
+        await self._book(whole)
         return last
 
     async def settle(self, answer: T) -> T:
@@ -311,7 +311,7 @@ class Attempt(Generic[R]):
                 self._set_header()
             if (cutter := self._cutter()) is not None:
                 cutter.completion(answer)
-        elif isinstance(answer, MEASURED):
+        elif isinstance(answer, MEASURED) and answer.HasField("units"):  # else nobody knows what it costs
             execution.units.CopyFrom(answer.units)
         if isinstance(answer, DATED) and not answer.create_time.seconds:
             answer.create_time.seconds = int(time())
@@ -320,7 +320,7 @@ class Attempt(Generic[R]):
         answer.cost.CopyFrom(self._price(answer.usage))
         self._record_latency()
         self._succeed()
-        await self._close(answer)
+        await self._book(answer)
         answer.latency_ms = self.call.latency_ms
         return answer
 
@@ -488,11 +488,18 @@ class Attempt(Generic[R]):
         execution.resolution = execution_pb2.LOSS_RESOLUTION_RESERVE
         return cost_of(most, price_known=not is_counted, price_book=cost.price_book)
 
-    def _close(self, answer: Answer | None = None) -> "asyncio.Future[None]":
-        """Settles; a caller that goes away takes only the future along. answer: of a call that ended well."""
-        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
+    def _close(self) -> "asyncio.Future[None]":
+        self._clock()
+        return self.accounting.ledger.settle(self.execution)
+
+    async def _book(self, answer: Answer | None) -> None:
+        """Settles a call that ended well, whatever becomes of the caller that waits for it."""
+        self._clock()
         paid = None if answer is None else self.operation.paid(answer)
-        return self.accounting.ledger.settle(self.execution, paid)
+        await self.accounting.ledger.finish(self.execution, paid)
+
+    def _clock(self) -> None:
+        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
 
 
 def _nothing() -> usage_pb2.Usage:

@@ -6,6 +6,7 @@ from typing import Any
 from genai_spine.billing import upper_bound
 from genai_spine.billing.price_book import Listing, PriceBook
 from genai_spine.billing.upper_bound import CallSize
+from genai_spine.media import wav
 from genai_spine.providers.base import Route
 from genai_spine.tokens import counts, images
 from genai_spine.tokens.tokenizer import Tokenizer
@@ -15,6 +16,7 @@ from genai_spine.v1 import usage_pb2
 
 COUNT_MARGIN = 1.02  # a count is a little off
 AUDIO_BYTES_PER_S = 1000  # of sound at the lowest bit rate in use
+CHANNELS = 2  # of sound whose header is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,16 @@ def call_size(request: Any, model: str, rules: ReserveRules, count: InputCount |
         case media.CreateSpeechRequest():
             return CallSize(len(request.input), units=usage_pb2.UnitUsage(characters=len(request.input)))
         case media.CreateTranscriptionRequest():
-            seconds = len(request.data) // AUDIO_BYTES_PER_S + 1
-            return CallSize(units=usage_pb2.UnitUsage(audio_ms=seconds * 1000))
+            return CallSize(units=usage_pb2.UnitUsage(audio_ms=_sound_ms(request)))
     raise TypeError(f"{type(request).__name__} is no call of a provider")
+
+
+def _sound_ms(request: media.CreateTranscriptionRequest) -> int:
+    """Most milliseconds of sound that are billed: those of a WAV file by its header, else by its bytes."""
+    known = wav.read(request.data)
+    ms = (len(request.data) // AUDIO_BYTES_PER_S + 1) * 1000 if known is None else known.ms + 1000
+    heard = (known.channels if known else CHANNELS) if request.multichannel else 1
+    return min(ms * heard, 2**32 - 1)
 
 
 def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:

@@ -22,6 +22,7 @@ from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
+from genai_spine.media.audio_url import AudioUrls
 from genai_spine.providers.base import Route
 from genai_spine.routing.candidates import CandidatePlanner, MediaRequest
 from genai_spine.routing.default_options import completed
@@ -47,13 +48,14 @@ D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """Retry and fallback rules: how often calls are repeated, and who is asked last."""
+    """Rules of calls: how often they are repeated, who is asked last, and from where sound is fetched."""
 
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of one model each
     strict_options: bool = False  # of requests that do not say themselves
     tiers: Tiers = field(default_factory=Tiers)
+    audio_urls: AudioUrls = field(default_factory=AudioUrls)
 
 
 class Inference:
@@ -78,6 +80,7 @@ class Inference:
         self.ledger, self.prices = accounting.ledger, accounting.prices
         self.delivery = delivery
         self.retries = rules.retries
+        self.audio_urls = rules.audio_urls
         context = RoutingContext(self.prices, upstreams, rules.tiers)
         self.planner = CandidatePlanner(
             router, context, rules.fallback_chain, rules.fallbacks, strict_options=rules.strict_options
@@ -122,7 +125,8 @@ class Inference:
         return await self._call(Operation("image", request, call, plan), _create_images)
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
-        """Text of a recording."""
+        """Text of a recording, which is fetched where the request has its address."""
+        request = await self.audio_urls.with_sound(request)
         plan = self._media_plan("transcription", request, call)
         return await self._call(Operation("transcription", request, call, plan), _transcribe)
 
@@ -405,7 +409,9 @@ async def _create_images(attempt: Attempt[media.CreateImagesRequest]) -> media.C
 
 
 async def _transcribe(attempt: Attempt[media.CreateTranscriptionRequest]) -> media.Transcription:
-    return await attempt.provider.transcribe(attempt.request, attempt.route, attempt.call)
+    answer = await attempt.provider.transcribe(attempt.request, attempt.route, attempt.call)
+    attempt.execution.provider_response_id = answer.provider_response_id
+    return answer
 
 
 def _estimated(request: pb.CreateCompletionRequest, model: str, completion: pb.Completion) -> usage_pb2.Usage:

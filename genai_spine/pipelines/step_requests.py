@@ -39,6 +39,8 @@ _MEMBERS = {
     "sentiment_analysis": "analyze_sentiment",
     "embedding": "embeddings",
     "transcription": "transcription",
+    "pii_detection": "detect_pii",
+    "pii_redaction": "redact",
 }
 _ITEMS = tuple(field.name for field in ItemWork.DESCRIPTOR.oneofs[0].fields)
 _OF_MEMBERS = {
@@ -46,6 +48,8 @@ _OF_MEMBERS = {
     "analyze_sentiment": providers.CAPABILITY_SENTIMENT_ANALYSIS,
     "embeddings": providers.CAPABILITY_EMBEDDING,
     "transcription": providers.CAPABILITY_TRANSCRIPTION,
+    "detect_pii": providers.CAPABILITY_PII_DETECTION,
+    "redact": providers.CAPABILITY_PII_REDACTION,
     "speech": providers.CAPABILITY_UNSPECIFIED,
     "images": providers.CAPABILITY_UNSPECIFIED,
     "document_symbols": providers.CAPABILITY_UNSPECIFIED,
@@ -79,6 +83,7 @@ ANSWERS = {  # fields that hold the text of an answer
     "execute_prompt": "content",
     "extract_structured": "data_json",
     "detect_language": "language",
+    "redact": "redacted",
 }
 # Fields of requests that say who is asked, and for whom: never taken from an input.
 CALLERS = frozenset(

@@ -1,6 +1,7 @@
 """Detection of PII: all that the patterns find, in the order of the text and without overlaps."""
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 from genai_spine.errors import InvalidFields
 from genai_spine.privacy.own_patterns import OwnPatterns
@@ -8,8 +9,16 @@ from genai_spine.privacy.patterns import FINDERS
 from genai_spine.privacy.spans import Span, merged
 
 
-def detect(text: str, types: Collection[str] = (), patterns: Mapping[str, str] | None = None) -> list[Span]:
+def detect(
+    text: str,
+    types: Collection[str] = (),
+    patterns: Mapping[str, str] | None = None,
+    *,
+    most: int | None = None,
+) -> list[Span]:
     """PII in a text. types: of FINDERS, none means all; patterns: further ones, of RE2, by their own types.
+
+    most: finds of a text; above it the text is refused, for a pattern may find every character.
 
     A type that nothing here finds is refused, for a text that nobody searched would look clean.
     Errors: InvalidFields.
@@ -23,7 +32,10 @@ def detect(text: str, types: Collection[str] = (), patterns: Mapping[str, str] |
                 yield from finder(text)
         yield from own.find(text)
 
-    return merged(found())
+    spans = list(islice(found(), None if most is None else most + 1))
+    if most is not None and len(spans) > most:
+        raise InvalidFields([("content", f"must have at most {most} entities")])
+    return merged(spans)
 
 
 def check_types(types: Collection[str], patterns: Collection[str]) -> None:

@@ -1,6 +1,5 @@
 """Schedules of a server, and the webhooks of runs."""
 
-import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from genai_spine.schedules.makers import Makers
 from genai_spine.schedules.scheduler import Scheduler
 from genai_spine.security.fetch import Fetcher
 from genai_spine.server.access import root_secret
+from genai_spine.server.outbound import trust
 from genai_spine.services.schedule import ScheduleService
 from genai_spine.settings import Settings
 from genai_spine.store.access.keys import KeyRows
@@ -46,8 +46,7 @@ class Schedules:
 
 def webhooks_of(settings: Settings, database: Database) -> RunWebhooks:
     """Webhooks of runs, as the settings allow. Errors: those of root_secret(), OSError (the CA file)."""
-    trust = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
-    fetcher = Fetcher(limits(is_private=settings.run_webhook_private), trust)
+    fetcher = Fetcher(limits(is_private=settings.run_webhook_private), trust(settings))
     root = root_secret(settings)
 
     def secrets(tenant_id: str) -> list[bytes]:

@@ -99,6 +99,14 @@ class CapabilityService:
     async def Synthesize(self, request: pb.SynthesizeRequest, call: Call) -> Message:
         return await self._run("synthesize", request, call)
 
+    async def DetectPii(self, request: pb.DetectPiiRequest, call: Call) -> Message:
+        """Personal data in a text."""
+        return await self._run("detect-pii", request, call)
+
+    async def Redact(self, request: pb.RedactRequest, call: Call) -> Message:
+        """Text without the personal data in it."""
+        return await self._run("redact", request, call)
+
     async def StreamCapability(
         self, request: pb.StreamCapabilityRequest, call: Call
     ) -> AsyncGenerator[pb.CapabilityEvent]:

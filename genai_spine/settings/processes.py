@@ -53,6 +53,11 @@ class Processes(BaseModel):
     run_webhook_private: bool = Field(
         False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
     )
+    audio_url_private: bool = Field(
+        False,
+        description="`audio_url` of a transcription may be in a private network, or on this machine, and "
+        "over http.",
+    )
     debug: bool = Field(False, description="Log level DEBUG.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
     drain_delay: float = Field(

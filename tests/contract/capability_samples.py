@@ -133,6 +133,22 @@ SAMPLES: dict[str, Sample] = {
         '{"name": "Anne Lindboe", "city": "Oslo"}',
         {"data_json": '{"name": "Anne Lindboe", "city": "Oslo"}'},
     ),
+    "detect-pii": Sample(
+        pb.DetectPiiRequest(content="Ann Lee: ann@example.org"),
+        json.dumps({"entities": [{"text": "Ann Lee", "type": "PERSON", "start": 0, "confidence": 0.9}]}),
+        {
+            "entities": [
+                pb.PiiEntity(type="PERSON", start=0, end=7, confidence=0.9, text="Ann Lee"),
+                pb.PiiEntity(type="EMAIL_ADDRESS", start=9, end=24, confidence=0.95, text="ann@example.org"),
+            ],
+            "entity_count": 2,
+        },
+    ),
+    "redact": Sample(
+        pb.RedactRequest(content="Ann Lee: ann@example.org", methods={"PERSON": "replace"}),
+        json.dumps({"entities": [{"text": "Ann Lee", "type": "PERSON", "start": 0, "confidence": 0.9}]}),
+        {"redacted": "[PERSON]: ***************", "entity_count": 2},
+    ),
     "synthesize": Sample(
         pb.SynthesizeRequest(documents=[pb.SourceDocument(content=OSLO)], query="What does the tram cost?"),
         json.dumps(

@@ -55,7 +55,7 @@ async def spending(database: Database, **fields: Any) -> AsyncIterator[Spender]:
     try:
         yield spender
     finally:
-        await spender.ledger.stop()
+        await spender.stop()
 
 
 async def counter(database: Database, id: int) -> pb.BudgetCounter:

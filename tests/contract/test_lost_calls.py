@@ -38,7 +38,7 @@ async def lose(database: Database, count: int = 1, model: str = "gpt-4o") -> lis
         await connection.exec_driver_sql(f"UPDATE executions SET model = '{model}'")
     await Leases(database).release(spender.ledger.server_id)
     assert len(await chained(database).sweep()) == count
-    await spender.ledger.stop()
+    await spender.stop()
     return [call.id for call in calls]
 
 

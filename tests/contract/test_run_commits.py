@@ -4,12 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
+import pytest
 import sqlalchemy as sa
 
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
-from genai_spine.store.runs.news import END, Output, RunNews, changing
+from genai_spine.store.runs.news import CHANNEL, END, QUEUE, TEXT_CHANNEL, Output, RunNews, changing
 from genai_spine.store.runs.plain import statements
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
 from genai_spine.store.runs.plain.text import write_text
@@ -116,6 +118,7 @@ async def test_claims_and_ends_are_the_owners_alone_and_are_told(database: Datab
     with news.subscribed(END + ids[0]) as told:
         assert await asyncio.gather(*map(commits.complete, ends)) == [True, True, True, False, False]
         assert told.is_set()
+    await news.close()
     assert [(await row_of(database, id))["status"] for id in ids] == ["completed"] * 3 + ["running", "queued"]
     for id in ids[:3]:
         log = await EventRows(database).after(id, 0, 9)
@@ -170,3 +173,30 @@ async def test_text_reaches_readers_of_other_processes_and_stays_for_late_ones(d
         for opened in (writing, watching):
             await RunNews.of(opened).close()
             await opened.close()
+
+
+@pytest.mark.parametrize("channel", [CHANNEL, TEXT_CHANNEL, ""])
+async def test_listener_leaves_no_connection_whatever_ends_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, channel: str
+) -> None:
+    opened, connect, listen = [], asyncpg.connect, asyncpg.Connection.add_listener
+
+    async def remembered(*args: Any, **named: Any) -> asyncpg.Connection:
+        opened.append(await connect(*args, **named))
+        return opened[-1]
+
+    async def failing(self: asyncpg.Connection, name: str, tell: Any) -> None:
+        if name == channel:
+            raise asyncpg.TooManyConnectionsError("no")
+        await listen(self, name, tell)
+
+    monkeypatch.setattr(asyncpg, "connect", remembered)
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", failing)
+    database = Database(postgres_url)
+    news = RunNews.of(database)
+    with news.subscribed(QUEUE) as told:
+        await until(lambda: bool(opened))
+        await until(lambda: opened[0].is_closed() if channel else told.is_set())
+    await news.close()
+    await database.close()
+    assert [connection.is_closed() for connection in opened] == [True]

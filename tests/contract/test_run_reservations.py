@@ -210,7 +210,7 @@ async def test_random_histories_leave_no_tick_behind_and_pass_no_limit(database,
             await release(database, run_id)
 
         async def others() -> None:
-            for _ in range(20):
+            for _ in range(60):  # which spend more than the limit
                 found = await spender.call(chance.randrange(1, 1500))
                 if found is not None:
                     await spender.settle(found, chance.randrange(found.reserved_ticks + 1))
@@ -228,4 +228,4 @@ async def test_random_histories_leave_no_tick_behind_and_pass_no_limit(database,
         assert 0 < most <= 12_000
         assert await violations(database, besides=HELD) == {}
         assert spender.refused
-        await spender.ledger.stop()
+        await spender.stop()

@@ -145,7 +145,7 @@ class Ledger:
         For calls that cost nothing; of others reserve() is awaited. Raises ServiceUnavailable when the ledger
         does not run or too much waits for the database.
         """
-        self._begin(execution)
+        self._begin(execution, is_lazy=True)
 
     async def reserve(
         self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE
@@ -215,7 +215,10 @@ class Ledger:
         Raises ServiceUnavailable when that takes longer than timeouts.row_s.
         """
         row = self.writer.rows.get(execution.id)
-        if row is not None and await self._wait(row) is not True:
+        if row is None:
+            return
+        self.writer.hurry(row)
+        if await self._wait(row) is not True:
             raise ServiceUnavailable(cause="its ledger cannot be written")
 
     async def booked(self, ids: Iterable[str]) -> None:
@@ -242,6 +245,13 @@ class Ledger:
             booked.set_result(None)
         return booked
 
+    async def finish(self, execution: Execution, answer: PaidAnswer | None = None) -> None:
+        """As settle(), and returns when its future is done. A caller that goes away changes nothing."""
+        booked = self.settle(execution, answer)
+        if not booked.done():
+            await self.writer.write_now()
+        await booked
+
     def _settle(
         self, execution: Execution, answer: PaidAnswer | None = None, *, has_intent: bool
     ) -> "asyncio.Future[None]":
@@ -259,7 +269,7 @@ class Ledger:
             self.writer.drop(row, "execution_not_booked", "the ledger is stopped")
         return booked
 
-    def _begin(self, execution: Execution) -> Row:
+    def _begin(self, execution: Execution, *, is_lazy: bool = False) -> Row:
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
         if len(self.writer.rows) >= MAX_WAITING:
@@ -269,7 +279,7 @@ class Ledger:
         execution.lane, execution.server_id = self._row_lane, self.server_id
         if not execution.HasField("create_time"):  # its budgets' periods are those of this time
             set_now(execution.create_time)
-        row = Row(copied(execution))
+        row = Row(copied(execution), is_lazy=is_lazy)
         self.writer.put(row)
         return row
 
@@ -277,6 +287,7 @@ class Ledger:
         """What became of the intent; False: it is not durable, or not yet."""
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
+        await self.writer.write_now()
         return await future  # _show_overdue() ends it in time
 
     def _withdraw(self, row: Row, why: str) -> None:
@@ -299,7 +310,7 @@ class Ledger:
             row = Row(copied(execution), is_recorded=has_intent)
         else:
             row.execution, row.since = copied(execution), time.monotonic()
-        row.settled = True
+        row.settled, row.is_lazy = True, False
         if execution.id in self._limited:
             self._limited.discard(execution.id)
             row.ends_rates = True

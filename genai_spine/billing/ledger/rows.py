@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ class Row:
     is_recorded: bool = False  # its intent was written, and left the queue
     is_guarded: bool = False  # an intent that a budget may refuse
     is_repeated: bool = False  # some version may be written already, for a write failed
+    is_lazy: bool = False  # an intent that nobody waits for
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
@@ -68,7 +70,7 @@ class Row:
         self.recorded.clear()
 
 
-def resolve(futures: "list[asyncio.Future[T]]", result: T) -> None:
+def resolve(futures: "Iterable[asyncio.Future[T]]", result: T) -> None:
     for future in futures:
         if not future.done():  # a caller that was cancelled took its future along
             future.set_result(result)

@@ -41,7 +41,8 @@ class Recorder(Provider):
         self.provider = provider
         self.folder = folder
         self.options, self.local, self.schema = provider.options, provider.local, provider.schema
-        self.batch_api = provider.batch_api
+        self.batch_api, self.completes = provider.batch_api, provider.completes
+        self.transcription_options = provider.transcription_options
         self._secrets = secrets_of(provider.endpoint)
 
     async def stream(

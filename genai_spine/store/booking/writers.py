@@ -9,7 +9,7 @@ flush over another session would say nothing about what the first one lost.
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -214,13 +214,21 @@ class PostgresqlWriter:
             self._terminate()
             barrier = await self._connect()
             try:
-                connection = await self._connect()
-                for name, value in SESSION.items():
-                    await connection.execute(f"SET {name} = '{value}'")
+                connection = await self._configured(SESSION)
             except BaseException:
                 barrier.terminate()
                 raise
             self._connection, self._barrier = connection, barrier
+        return connection
+
+    async def _configured(self, session: Mapping[str, str]) -> asyncpg.Connection:
+        connection = await self._connect()
+        try:
+            for name, value in session.items():
+                await connection.execute(f"SET {name} = '{value}'")
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _terminate(self) -> None:
@@ -235,9 +243,6 @@ class DurableWriter(PostgresqlWriter):
 
     async def _session(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            connection = await self._connect()
-            for name, value in SESSION.items():
-                if name != "synchronous_commit":
-                    await connection.execute(f"SET {name} = '{value}'")
-            self._connection = connection
+            session = {name: value for name, value in SESSION.items() if name != "synchronous_commit"}
+            self._connection = await self._configured(session)
         return self._connection

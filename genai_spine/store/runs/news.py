@@ -125,7 +125,7 @@ class RunNews:
         self._database = database
         self._waiting: dict[str, set[Waiter]] = {}
         self._readers: dict[str, set[Reader]] = {}
-        self._connection: Any = None
+        self._has_connection = False
         self._keeper: asyncio.Task[None] | None = None
         self._version = 0  # of an SQLite file: grows with every commit of another connection
         self._has_version = False
@@ -136,7 +136,7 @@ class RunNews:
     def _is_listening(self) -> bool:
         if self._database.dialect == "sqlite":
             return self.is_alone or self._has_version
-        return self._connection is not None
+        return self._has_connection
 
     @contextmanager
     def subscribed(self, topic: str) -> Iterator[asyncio.Event]:
@@ -203,9 +203,6 @@ class RunNews:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
 
     async def _keep_looking(self) -> None:
         """Looks whether another process has written to the SQLite file: microseconds, and no lock."""
@@ -222,14 +219,20 @@ class RunNews:
         """Holds a connection that listens; while there is none, waiters look by themselves."""
         while True:
             try:
-                connection = await self._database.listen(CHANNEL, self._heard)
-                self._connection = connection
-                await connection.add_listener(TEXT_CHANNEL, self._heard_text)
-                self.tell(ALL)  # of what was told before
-                await self._closed(self._connection)
+                await self._listen(await self._database.listen(CHANNEL, self._heard))
             except Exception:  # the database is away, or has no connection to spare
                 await asyncio.sleep(QUIET_S)
-            self._connection = None
+
+    async def _listen(self, connection: Any) -> None:
+        """Returns once the connection is lost; none is left open."""
+        try:
+            await connection.add_listener(TEXT_CHANNEL, self._heard_text)
+            self._has_connection = True
+            self.tell(ALL)  # of what was told before
+            await self._closed(connection)
+        finally:
+            self._has_connection = False
+            connection.terminate()
 
     async def _closed(self, connection: Any) -> None:
         """Returns once the connection is lost."""

@@ -2,9 +2,10 @@
 
 import pytest
 
-from genai_spine.access.rate_limits import TIERS, headers, in_force, subjects
-from genai_spine.call import Call, Principal
-from genai_spine.store.booking.rates import RateLevel, RateReservation
+from genai_spine.access.rate_limits import TIERS, RateLimiter, headers, in_force, subjects
+from genai_spine.call import Call, Principal, RateAdmission
+from genai_spine.errors import RateLimited
+from genai_spine.store.booking.rates import RateExceeded, RateLevel, RateRefusal, RateReservation
 from genai_spine.v1.rate_limits_pb2 import RateLimits
 
 FREE = RateLimits(requests_per_minute=60, tokens_per_minute=40_000)
@@ -76,3 +77,24 @@ def test_what_is_left_is_never_below_nothing():
     reservation = _reservation(_1=RateLimits(requests_per_minute=2))
     assert headers(reservation, {1: _level(5)}, Call())["x-ratelimit-remaining"] == "0"
     assert headers(_reservation(_1=RateLimits(concurrent_calls=2)), {1: _level(5)}, Call()) == {}
+
+
+@pytest.mark.parametrize(("elapsed_s", "used"), [(0.0, "2"), (0.6, "2"), (29.0, "2"), (30.0, "1")])
+async def test_a_refusal_says_numbers_that_leave_no_room(elapsed_s, used):
+    class Rows:
+        async def open(self, subjects):
+            return dict.fromkeys(subjects, 1)
+
+    async def full(reservation):
+        level = RateLevel(100, elapsed_s, 0, 0, 2, 0, 0)
+        raise RateExceeded(RateRefusal(1, "requests", level))
+
+    limits = RateLimits(requests_per_minute=2 if elapsed_s < 30 else 1)
+    call = Call(principal=Principal("key:k", "acme", None, "k", key_limits=limits))
+    call.rate_admission = RateAdmission()
+    with pytest.raises(RateLimited) as error:
+        await RateLimiter(Rows()).book(call, 0, full)
+    told = error.value.metadata
+    assert told["used"] == used
+    assert int(told["used"]) + int(told["asked"]) > int(told["limit"])
+    assert call.headers["x-ratelimit-remaining"] == "0"

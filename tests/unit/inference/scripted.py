@@ -145,6 +145,9 @@ class Rows:
         future.set_result(None)
         return future
 
+    async def finish(self, execution: execution_pb2.Execution, answer: PaidAnswer | None = None) -> None:
+        await self.settle(execution, answer)
+
     def book(self, execution: execution_pb2.Execution) -> "asyncio.Future[None]":
         return self.settle(execution)
 

@@ -53,6 +53,7 @@ __all__ = (
     "CapabilityUsage",
     "Change",
     "ChangedFile",
+    "Channel",
     "ChatLine",
     "Choice",
     "ChoiceDelta",
@@ -117,6 +118,8 @@ __all__ = (
     "DetectDriftResponse",
     "DetectLanguageRequest",
     "DetectLanguageResponse",
+    "DetectPiiRequest",
+    "DetectPiiResponse",
     "DiffPromptVersionsRequest",
     "DiffPromptVersionsResponse",
     "DisconnectPolicy",
@@ -317,6 +320,7 @@ __all__ = (
     "ParaphraseRequest",
     "ParaphraseResponse",
     "PauseScheduleRequest",
+    "PiiEntity",
     "Pipeline",
     "PipelineAction",
     "PipelineCapability",
@@ -368,6 +372,9 @@ __all__ = (
     "RateLimits",
     "ReadRunEventsRequest",
     "ReasoningEffort",
+    "RedactRequest",
+    "RedactResponse",
+    "RedactedEntity",
     "RegenerateMessageRequest",
     "RenderPromptRequest",
     "RenderedPrompt",
@@ -4622,6 +4629,20 @@ class CapabilityEvent(betterproto2.Message):
     The result of Synthesize; the last event.
     """
 
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        30, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of DetectPii; the last event.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        31, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The result of Redact; the last event.
+    """
+
     error: "CapabilityError | None" = betterproto2.field(
         20, betterproto2.TYPE_MESSAGE, optional=True, group="event"
     )
@@ -4866,6 +4887,36 @@ class ChangedFile(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "ChangedFile", ChangedFile)
+
+
+@dataclass(eq=False, repr=False)
+class Channel(betterproto2.Message):
+    """
+    Channel is what was heard in one channel.
+    """
+
+    index: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Number, from 0.
+    """
+
+    text: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    What was said.
+    """
+
+    language: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    Language that was heard. Unset: the provider does not say.
+    """
+
+    confidence: "float | None" = betterproto2.field(4, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is, from 0 to 1. Unset: it does not say.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "Channel", Channel)
 
 
 @dataclass(eq=False, repr=False)
@@ -6812,12 +6863,12 @@ class CreateTranscriptionRequest(betterproto2.Message):
 
     data: "bytes" = betterproto2.field(3, betterproto2.TYPE_BYTES)
     """
-    The encoded sound. Required.
+    The encoded sound. Either this or audio_url.
     """
 
     filename: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
-    Name of the file; its ending says how the sound is encoded. Required.
+    Name of the file; its ending says how the sound is encoded. Required with data. Default: what audio_url ends with.
     """
 
     language: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
@@ -6837,7 +6888,7 @@ class CreateTranscriptionRequest(betterproto2.Message):
 
     segments: "bool | None" = betterproto2.field(8, betterproto2.TYPE_BOOL, optional=True)
     """
-    Say when each segment was spoken. Default false.
+    Say when each segment was spoken, which is a sentence or what one speaker says in one go. Default false.
     """
 
     translate: "bool | None" = betterproto2.field(9, betterproto2.TYPE_BOOL, optional=True)
@@ -6868,6 +6919,31 @@ class CreateTranscriptionRequest(betterproto2.Message):
     """
     What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
     Default: nothing.
+    """
+
+    audio_url: "str | None" = betterproto2.field(14, betterproto2.TYPE_STRING, optional=True)
+    """
+    Address of the sound, which the server fetches: https, on the public internet, at most 100 MiB.
+    """
+
+    diarize: "bool | None" = betterproto2.field(15, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Tell the speakers apart; segments and words then say who spoke them. Default false.
+    """
+
+    diarization_model: "str | None" = betterproto2.field(16, betterproto2.TYPE_STRING, optional=True)
+    """
+    What tells them apart, in the provider's words, such as latest. Default: the provider's.
+    """
+
+    multichannel: "bool | None" = betterproto2.field(17, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Hear each channel by itself, as of a call with one party on each. It costs as much for each channel. Default false.
+    """
+
+    smart_format: "bool | None" = betterproto2.field(18, betterproto2.TYPE_BOOL, optional=True)
+    """
+    Write numbers, dates, amounts and the like as people write them, with punctuation. Default: the provider's.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -7556,6 +7632,168 @@ class DetectLanguageResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "DetectLanguageResponse", DetectLanguageResponse)
+
+
+@dataclass(eq=False, repr=False)
+class DetectPiiRequest(betterproto2.Message):
+    """
+    DetectPiiRequest is a text, and what is looked for in it.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The text. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    entity_types: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Types to find: EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, US_SSN, IBAN_CODE, IP_ADDRESS, those of patterns,
+    and with a language model any others, such as PERSON. Default: all that is found.
+    """
+
+    patterns: "dict[str, str]" = betterproto2.field(
+        4,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The caller's own regular expressions, in the syntax of RE2, by the type of what they find. Default: none.
+    """
+
+    min_confidence: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What is less sure is left out, 0 to 1. Default 0: nothing is.
+    """
+
+    model: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: pii-patterns of the provider builtin, which asks no network.
+    """
+
+    provider: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: builtin; with a model: found from it.
+    """
+
+    domain: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "DetectPiiRequest", DetectPiiRequest)
+
+
+@dataclass(eq=False, repr=False)
+class DetectPiiResponse(betterproto2.Message):
+    """
+    DetectPiiResponse is the personal data in a text.
+    """
+
+    entities: "list[PiiEntity]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    In the order of the text; none overlaps another.
+    """
+
+    entity_count: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    How many.
+    """
+
+    usage: "CapabilityUsage | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What it took, in the numbers of result.
+    """
+
+    provider: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    The same as result.provider.
+    """
+
+    model: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The same as result.model.
+    """
+
+    request_id: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    The same as result.request_id.
+    """
+
+    execution_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    The same as result.execution_id.
+    """
+
+    cost_usd: "float" = betterproto2.field(8, betterproto2.TYPE_DOUBLE)
+    """
+    The same as result.cost.cost_usd.
+    """
+
+    latency_ms: "int" = betterproto2.field(9, betterproto2.TYPE_UINT32)
+    """
+    The same as result.latency_ms.
+    """
+
+    context: "CapabilityContext | None" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The same as result.context.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("usage"):
+            warnings.warn("DetectPiiResponse.usage is deprecated", DeprecationWarning)
+        if self.is_set("provider"):
+            warnings.warn("DetectPiiResponse.provider is deprecated", DeprecationWarning)
+        if self.is_set("model"):
+            warnings.warn("DetectPiiResponse.model is deprecated", DeprecationWarning)
+        if self.is_set("request_id"):
+            warnings.warn("DetectPiiResponse.request_id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("DetectPiiResponse.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("DetectPiiResponse.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("latency_ms"):
+            warnings.warn("DetectPiiResponse.latency_ms is deprecated", DeprecationWarning)
+        if self.is_set("context"):
+            warnings.warn("DetectPiiResponse.context is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "DetectPiiResponse", DetectPiiResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -11262,6 +11500,20 @@ class ItemResponse(betterproto2.Message):
     Of synthesize.
     """
 
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of detect_pii.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of redact.
+    """
+
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="response"
     )
@@ -11435,6 +11687,20 @@ class ItemWork(betterproto2.Message):
     )
     """
     As CapabilityService.Synthesize.
+    """
+
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.Redact.
     """
 
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
@@ -14360,6 +14626,41 @@ default_message_pool.register_message("genai_spine.v1", "PauseScheduleRequest", 
 
 
 @dataclass(eq=False, repr=False)
+class PiiEntity(betterproto2.Message):
+    """
+    PiiEntity is personal data in a text.
+    """
+
+    type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its type, such as EMAIL_ADDRESS.
+    """
+
+    start: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Characters (Unicode code points) before it.
+    """
+
+    end: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Characters before its end.
+    """
+
+    confidence: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    How sure it is, 0 to 1; 1: a checksum holds.
+    """
+
+    text: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    As it stands in the content.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "PiiEntity", PiiEntity)
+
+
+@dataclass(eq=False, repr=False)
 class Pipeline(betterproto2.Message):
     """
     Pipeline is a definition as it stands now. Fields that the server sets are ignored in a request.
@@ -16434,6 +16735,229 @@ default_message_pool.register_message("genai_spine.v1", "ReadRunEventsRequest", 
 
 
 @dataclass(eq=False, repr=False)
+class RedactedEntity(betterproto2.Message):
+    """
+    RedactedEntity is the place of personal data that was redacted. It does not have the value.
+    """
+
+    type: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its type, such as EMAIL_ADDRESS.
+    """
+
+    start: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Characters (Unicode code points) of the content before it.
+    """
+
+    end: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Characters of the content before its end.
+    """
+
+    confidence: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    How sure it is, 0 to 1; 1: a checksum holds.
+    """
+
+    method: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    How it was redacted: mask, replace, hash or remove.
+    """
+
+    replacement: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    What stands in its place.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactedEntity", RedactedEntity)
+
+
+@dataclass(eq=False, repr=False)
+class RedactRequest(betterproto2.Message):
+    """
+    RedactRequest is a text, what is looked for in it, and what stands in its place.
+    """
+
+    content: "str | None" = betterproto2.field(1, betterproto2.TYPE_STRING, optional=True)
+    """
+    The text. One of content and text is required.
+    """
+
+    text: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
+    """
+    The same as content.
+    """
+
+    entity_types: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Types to find: EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, US_SSN, IBAN_CODE, IP_ADDRESS, those of patterns,
+    and with a language model any others, such as PERSON. Default: all that is found.
+    """
+
+    patterns: "dict[str, str]" = betterproto2.field(
+        4,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The caller's own regular expressions, in the syntax of RE2, by the type of what they find. Default: none.
+    """
+
+    min_confidence: "float | None" = betterproto2.field(5, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What is less sure is left out, 0 to 1. Default 0: nothing is.
+    """
+
+    model: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model, as in a completion request. Default: pii-patterns of the provider builtin, which asks no network.
+    """
+
+    provider: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider. Default: builtin; with a model: found from it.
+    """
+
+    domain: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    What kind of text it is, as a hint. Default: none.
+    """
+
+    options: "__google__protobuf__.Struct | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Any optional field of this request. A field of its own wins. Default: none.
+    """
+
+    cost_labels: "dict[str, str]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    What the call is for, such as a team or a feature: the ledger keeps it with every call of a provider.
+    Default: nothing.
+    """
+
+    method: "str | None" = betterproto2.field(11, betterproto2.TYPE_STRING, optional=True)
+    """
+    What stands in the place of a value: mask (an asterisk for each character that is no white space), replace
+    (its type in brackets), hash (its type and 64 bits of HMAC-SHA256 by a random key that nobody keeps: equal
+    values of a text have equal ones), remove (nothing).
+    """
+
+    methods: "dict[str, str]" = betterproto2.field(
+        12,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(betterproto2.TYPE_STRING, betterproto2.TYPE_STRING),
+    )
+    """
+    The same by types, for those that differ. Default: none does.
+    """
+
+    idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
+    """
+    Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
+    same answer. The same as the header Idempotency-Key. Default: every call is a new one.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactRequest", RedactRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RedactResponse(betterproto2.Message):
+    """
+    RedactResponse is a redacted text.
+    """
+
+    redacted: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The text, without the personal data.
+    """
+
+    entities: "list[RedactedEntity]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What was redacted, in the order of the text.
+    """
+
+    entity_count: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    How many.
+    """
+
+    usage: "CapabilityUsage | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What it took, in the numbers of result.
+    """
+
+    provider: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The same as result.provider.
+    """
+
+    model: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    The same as result.model.
+    """
+
+    request_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    The same as result.request_id.
+    """
+
+    execution_id: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    The same as result.execution_id.
+    """
+
+    cost_usd: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
+    """
+    The same as result.cost.cost_usd.
+    """
+
+    latency_ms: "int" = betterproto2.field(10, betterproto2.TYPE_UINT32)
+    """
+    The same as result.latency_ms.
+    """
+
+    context: "CapabilityContext | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The same as result.context.
+    """
+
+    result: "CapabilityResult | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Who answered, and what it took.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("usage"):
+            warnings.warn("RedactResponse.usage is deprecated", DeprecationWarning)
+        if self.is_set("provider"):
+            warnings.warn("RedactResponse.provider is deprecated", DeprecationWarning)
+        if self.is_set("model"):
+            warnings.warn("RedactResponse.model is deprecated", DeprecationWarning)
+        if self.is_set("request_id"):
+            warnings.warn("RedactResponse.request_id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("RedactResponse.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("cost_usd"):
+            warnings.warn("RedactResponse.cost_usd is deprecated", DeprecationWarning)
+        if self.is_set("latency_ms"):
+            warnings.warn("RedactResponse.latency_ms is deprecated", DeprecationWarning)
+        if self.is_set("context"):
+            warnings.warn("RedactResponse.context is deprecated", DeprecationWarning)
+
+
+default_message_pool.register_message("genai_spine.v1", "RedactResponse", RedactResponse)
+
+
+@dataclass(eq=False, repr=False)
 class RegenerateMessageRequest(betterproto2.Message):
     """
     RegenerateMessageRequest asks again.
@@ -18228,7 +18752,22 @@ class Segment(betterproto2.Message):
 
     details_json: "str | None" = betterproto2.field(4, betterproto2.TYPE_STRING, optional=True)
     """
-    What else the provider says of it, such as how sure it is, as a JSON object. Unset: nothing.
+    What else the provider says of it, as a JSON object. Unset: nothing.
+    """
+
+    speaker: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    Label of who spoke, such as 0 or A; equal labels are one person. Unset: not known.
+    """
+
+    channel: "int | None" = betterproto2.field(6, betterproto2.TYPE_UINT32, optional=True)
+    """
+    Number of the channel that it was heard in, from 0. Unset: the channels were not heard by themselves.
+    """
+
+    confidence: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is, from 0 to 1. Unset: it does not say.
     """
 
 
@@ -19113,6 +19652,20 @@ class StreamCapabilityRequest(betterproto2.Message):
     )
     """
     As for Synthesize.
+    """
+
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        30, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        31, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As for Redact.
     """
 
     idempotency_key: "str | None" = betterproto2.field(60, betterproto2.TYPE_STRING, optional=True)
@@ -20352,6 +20905,32 @@ class Transcription(betterproto2.Message):
     The words, when asked for.
     """
 
+    confidence: "float | None" = betterproto2.field(14, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    How sure the provider is of the whole, from 0 to 1. Unset: it does not say.
+    """
+
+    channels: "list[Channel]" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The channels, with multichannel.
+    """
+
+    speakers: "list[str]" = betterproto2.field(16, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Labels of the speakers, in the order in which they speak first; with diarize.
+    """
+
+    dialogue: "str" = betterproto2.field(17, betterproto2.TYPE_STRING)
+    """
+    The text turn by turn, a line each: `Speaker 0: ...`, or with multichannel `Channel 0: ...`. Empty: nobody was told
+    apart.
+    """
+
+    provider_response_id: "str | None" = betterproto2.field(18, betterproto2.TYPE_STRING, optional=True)
+    """
+    Id that the provider gave it. Unset: none.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Transcription", Transcription)
 
@@ -21473,6 +22052,20 @@ class Work(betterproto2.Message):
     As CapabilityService.Synthesize.
     """
 
+    detect_pii: "DetectPiiRequest | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.DetectPii.
+    """
+
+    redact: "RedactRequest | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    As CapabilityService.Redact.
+    """
+
     document_symbols: "DocumentSymbolsRequest | None" = betterproto2.field(
         23, betterproto2.TYPE_MESSAGE, optional=True, group="request"
     )
@@ -21738,6 +22331,20 @@ class WorkResponse(betterproto2.Message):
     )
     """
     Of synthesize.
+    """
+
+    detect_pii: "DetectPiiResponse | None" = betterproto2.field(
+        41, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of detect_pii.
+    """
+
+    redact: "RedactResponse | None" = betterproto2.field(
+        42, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of redact.
     """
 
     document_symbols: "DocumentSymbolsResponse | None" = betterproto2.field(
@@ -22313,6 +22920,53 @@ class CapabilityServiceStub(betterproto2_grpclib.ServiceStub):
             "/genai_spine.v1.CapabilityService/Synthesize",
             message,
             SynthesizeResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def detect_pii(
+        self,
+        message: "DetectPiiRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "DetectPiiResponse":
+        """
+        DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+        IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+        language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+        refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+        patterns).
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/DetectPii",
+            message,
+            DetectPiiResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def redact(
+        self,
+        message: "RedactRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "RedactResponse":
+        """
+        Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+        are those of DetectPii.
+        """
+
+        return await self._unary_unary(
+            "/genai_spine.v1.CapabilityService/Redact",
+            message,
+            RedactResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -22940,7 +23594,8 @@ class MediaServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Transcription":
         """
         CreateTranscription turns speech into text.
-        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+        cannot be fetched.
         """
 
         return await self._unary_unary(
