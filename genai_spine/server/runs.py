@@ -33,6 +33,7 @@ from genai_spine.runs.pools import Pools
 from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
 from genai_spine.runs.results import Results
+from genai_spine.runs.submissions import RunSubmissions
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
@@ -123,17 +124,23 @@ class Runs:
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
+        submissions = RunSubmissions(
+            database=database,
+            rows=rows,
+            admission=RunAdmission(rows, budgets),
+            lanes=pools,
+            pipelines=library_of_pipelines,
+            check_options=webhooks.check,
+        )
         library = RunLibrary(
             database=database,
             rows=rows,
             transitions=transitions,
             spending=RunSpending(database),
             letters=letters,
-            admission=RunAdmission(rows, budgets),
+            submissions=submissions,
             lanes=pools,
             results=Results(items, rest_aliases.fill),
-            pipelines=library_of_pipelines,
-            check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
         counts = QueueCounts(database, worker.rules.limits)
@@ -164,7 +171,7 @@ class Runs:
         """
         executor = self.worker.executor
         self.provider_batches.configured = PooledCalls(inference)
-        self.library.provider_of = partial(first_provider, inference.planner)
+        self.library.submissions.provider_of = partial(first_provider, inference.planner)
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),
