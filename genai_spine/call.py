@@ -129,6 +129,29 @@ class Recording(Protocol):
 
 
 @dataclass(slots=True)
+class PassThrough:
+    """Bytes of a request and of its answer that caller and upstream have in one form, beside the messages.
+
+    They hold for the very messages that they stand beside: who changes a request, or answers it by other
+    means, has another message. So they are taken only where nothing was changed on the way.
+    """
+
+    request: Message  # made of the caller's bytes
+    content: bytes  # of those: JSON of what it asks about
+    is_base64: bool = False  # wanted of vectors
+    # Made of an upstream's bytes without their content, and that in JSON; one for each attempt that had some.
+    answers: list[tuple[Message, bytes]] = field(default_factory=list)
+
+    def content_for(self, request: Message) -> bytes | None:
+        """The caller's own bytes for a request; None: they do not stand for it."""
+        return self.content if request is self.request else None
+
+    def content_of(self, answer: Message) -> bytes | None:
+        """The upstream's own bytes of an answer; None: it has its content itself."""
+        return next((content for made, content in self.answers if made is answer), None)
+
+
+@dataclass(slots=True)
 class Call:
     """Context of one request: identity, deadline, attribution, and the headers of its answer.
 
@@ -181,8 +204,10 @@ class Call:
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
+    pii: str | None = None  # the x-genai-pii header: what becomes of personal data in it
     is_log_declined: bool = False  # the caller wants no entry in the request log
     recording: Recording | None = None  # None: the request log has no entry of it
+    pass_through: PassThrough | None = None  # None: nothing may be passed on as it came
     # What ended a stream after its first byte, when the status could no longer say it; for the log.
     failure: Exception | None = None
 

@@ -464,6 +464,7 @@ WITH_LIMIT = (
 WITH_CONTENT = (
     *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
     *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured", "DetectPii", "Redact"),
+    "AnalyzeCoaching",
 )
 
 TOGETHER: dict[str, Check] = {

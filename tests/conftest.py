@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import gc
 import os
 
 import pytest
@@ -9,11 +10,23 @@ from hypothesis import settings
 # can crash the child. Set before grpc is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
-pytest_plugins = ["tests.hang_guard", "tests.databases", "tests.aws_credentials"]
+pytest_plugins = ["tests.hang_guard", "tests.databases", "tests.periods", "tests.aws_credentials"]
 
 # How long an example takes depends on the machine and on what else runs there: no property has a deadline.
 settings.register_profile("spine", deadline=None)
 settings.load_profile("spine")
+
+# Nothing that the collection of tests makes is garbage: to look through it took two fifths of its CPU time,
+# and then half a second in each full run of the garbage collector: 16,000 tests, Python 3.11, 2026-11-30.
+gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """From here on the garbage collector looks at what tests make, and at nothing before it."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,7 +1,7 @@
 """A process whose calls have rate limits: `python -m tests.limiting URL '{"calls": 300}'`.
 
 It says {"ready"}, waits for a line, makes its calls at once, and prints what became of them. `used` is the
-number of tokens that a call uses in the end; null: no call ends. `ahead_s`: see tests.minutes.
+number of tokens that a call uses in the end; null: no call ends. `ahead_s`: see tests.periods.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1.execution_pb2 import EXECUTION_STATE_SUCCEEDED, Execution
 from genai_spine.v1.rate_limits_pb2 import RateLimits
-from tests import minutes
+from tests import periods
 
 
 @dataclass(slots=True)
@@ -106,5 +106,5 @@ async def main(url: str, seed: int, calls: int, tokens: int = 0, used: int | Non
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[2])
-    minutes.move_ahead(asked.pop("ahead_s", 0.0))
+    periods.move_ahead(asked.pop("ahead_s", 0.0))
     asyncio.run(main(sys.argv[1], **asked))

@@ -19,6 +19,7 @@ from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.acceptance.stack import environment
 
 START_S = 180.0
+STARTS = 5  # tries, as a supervisor makes them: a frozen process may hold SQLite's lock meanwhile
 LOGGED = 20  # last lines, of a server that did not start
 STOP_S = 30.0
 # Each server has connections of its own; grpc would share them between channels of one address.
@@ -122,11 +123,14 @@ class Servers:
 
     async def _replace(self, server: ServerProcess) -> None:
         await server.process.wait()
-        try:
-            await self._start()
-        except Exception as error:
-            self._failure = error
-            self._ready.set()
+        for left in reversed(range(STARTS)):
+            try:
+                await self._start()
+                break
+            except Exception as error:
+                if not left:
+                    self._failure = error
+                    self._ready.set()
         await asyncio.sleep(1)  # calls that it was answering see that it is gone
         await server.channel.close()
 

@@ -140,6 +140,7 @@ async def _kills(report: Report, servers: Servers, upstream: ItemUpstream, losse
     most = int(options.items * 0.95)
     moments = sorted(drawn.sample(range(1, most), options.kills + options.freezes))
     freezes = set(drawn.sample(moments, options.freezes))
+    ended = -1
     for moment in moments:
         upstream.hold()  # so that the batch does not end before the dead are replaced
         try:
@@ -147,6 +148,7 @@ async def _kills(report: Report, servers: Servers, upstream: ItemUpstream, losse
         finally:
             upstream.release()
         await upstream.bill.until(partial(_came, upstream, moment), MOMENT_S)
+        ended = await _more_than(ended, losses)
         server = await losses.maker(servers) or servers.pick(drawn.randrange(100))
         if moment in freezes:
             await _freeze(server, losses, options.lease_s)
@@ -159,6 +161,18 @@ async def _kills(report: Report, servers: Servers, upstream: ItemUpstream, losse
 def _came(upstream: ItemUpstream, count: int, bill: Bill) -> bool:
     """Whether so many items were sent: repeats do not count, so that work is done between two kills."""
     return len(upstream.seen) >= count
+
+
+async def _more_than(ended: int, losses: Losses) -> int:
+    """Number of items that have ended, once it is larger.
+
+    A run whose workers die again and again with nothing done between is a dead letter, as it should be.
+    """
+    async with asyncio.timeout(MOMENT_S):
+        while True:
+            if (now := await losses.ended()) > ended:
+                return now
+            await asyncio.sleep(LOOK_S)
 
 
 async def _freeze(server: ServerProcess, losses: Losses, lease_s: float) -> None:

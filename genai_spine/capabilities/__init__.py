@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genai_spine.capabilities.analyze_coaching import AnalyzeCoaching
 from genai_spine.capabilities.analyze_sentiment import AnalyzeSentiment
 from genai_spine.capabilities.answer_question import AnswerQuestion
 from genai_spine.capabilities.base import Capability
@@ -23,6 +24,7 @@ from genai_spine.capabilities.tag import Tag
 from genai_spine.capabilities.translate import Translate
 
 CAPABILITIES: dict[str, Capability[Any, Any]] = {
+    "analyze-coaching": AnalyzeCoaching(),
     "analyze-sentiment": AnalyzeSentiment(),
     "answer-question": AnswerQuestion(),
     "classify": Classify(),

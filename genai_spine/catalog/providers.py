@@ -200,8 +200,8 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
         offer.quality_tier = SOUND_TIERS.get(provider.endpoint.registry_name, STANDARD)
         offer.priority = _priority(provider, capability)
-        if model := endpoint.default_media_models.get("transcription"):
-            offer.model_name = model
+        if heard_by := endpoint.default_media_models.get("transcription"):
+            offer.model_name = heard_by
     return info
 
 

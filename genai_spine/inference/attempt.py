@@ -21,7 +21,6 @@ from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.chunks import ChunkBuilder
-from genai_spine.costs import cost_of
 from genai_spine.errors import (
     DeadlineExceeded,
     InternalError,
@@ -33,7 +32,13 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.inference import budget_fallback
-from genai_spine.inference.estimate import InputCount, ReserveRules, call_size, most_ticks
+from genai_spine.inference.estimate import (
+    InputCount,
+    ReserveRules,
+    at_least_reserve,
+    call_size,
+    most_ticks,
+)
 from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Answer, Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
@@ -471,22 +476,9 @@ class Attempt(Generic[R]):
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
         if execution.reserved_ticks and execution.budget_counters and not cost.is_free:
-            cost = self._at_least_reserve(cost)
+            cost = at_least_reserve(execution, cost)
         execution.cost.CopyFrom(cost)
         return cost
-
-    def _at_least_reserve(self, cost: usage_pb2.Cost) -> usage_pb2.Cost:
-        """The cost, or the reserve where it is not known: a budget counts what may have been billed."""
-        execution, used = self.execution, self.execution.usage
-        is_counted = used.output_provenance != usage_pb2.PROVENANCE_UNKNOWN
-        is_used = used.total_tokens or execution.HasField("units")
-        if is_counted and (cost.price_known or not is_used):
-            return cost
-        most = max(cost.cost_ticks, execution.reserved_ticks)
-        if is_counted:  # and its price is not known
-            used.output_provenance = usage_pb2.PROVENANCE_ESTIMATED
-        execution.resolution = execution_pb2.LOSS_RESOLUTION_RESERVE
-        return cost_of(most, price_known=not is_counted, price_book=cost.price_book)
 
     def _close(self) -> "asyncio.Future[None]":
         self._clock()

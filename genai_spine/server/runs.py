@@ -118,7 +118,9 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        batches = ProviderBatches(
+            ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
+        )
         worker.sweeps.append(ProviderBatchSweep(batches).sweep)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))

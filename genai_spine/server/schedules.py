@@ -1,9 +1,11 @@
 """Schedules of a server, and the webhooks of runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from genai_spine.access.secrets import of_webhooks
+from genai_spine.guardrails.webhook import GuardWebhook
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.schedules.library import ScheduleLibrary
@@ -46,10 +48,19 @@ class Schedules:
 
 def webhooks_of(settings: Settings, database: Database) -> RunWebhooks:
     """Webhooks of runs, as the settings allow. Errors: those of root_secret(), OSError (the CA file)."""
-    fetcher = Fetcher(limits(is_private=settings.run_webhook_private), trust(settings))
+    return RunWebhooks(database, *_posting(settings))
+
+
+def guard_webhook(settings: Settings) -> GuardWebhook:
+    """Client of guard webhooks, as the settings allow those of runs. Errors: as webhooks_of()."""
+    return GuardWebhook(*_posting(settings))
+
+
+def _posting(settings: Settings) -> tuple[Fetcher, Callable[[str], list[bytes]]]:
+    """Fetcher of webhooks, and the keys of a tenant that messages are signed with."""
     root = root_secret(settings)
 
     def secrets(tenant_id: str) -> list[bytes]:
         return [] if root is None else of_webhooks(root, tenant_id)
 
-    return RunWebhooks(database, fetcher, secrets)
+    return Fetcher(limits(is_private=settings.run_webhook_private), trust(settings)), secrets

@@ -16,6 +16,7 @@ from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
+from genai_spine.inference.guarded import GuardedInference
 from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.media.audio_url import AudioUrls
 from genai_spine.media.audio_url import limits as audio_limits
@@ -34,6 +35,7 @@ from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.security.fetch import Fetcher
 from genai_spine.server import access, outbound, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
+from genai_spine.server.schedules import guard_webhook
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -177,12 +179,14 @@ def _inferences(
         reserve=reserve,
         limits=foundation.limits,
     )
-    inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
+    inference = GuardedInference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
+    once = GuardedInference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     # A step of a pipeline also has fallbacks of its own.
     bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
-    return inference, once, Inference(router, upstreams, accounting, foundation.delivery, bare)
+    plain = GuardedInference(router, upstreams, accounting, foundation.delivery, bare)
+    inference.webhook = once.webhook = plain.webhook = guard_webhook(settings)
+    return inference, once, plain
 
 
 def attach(

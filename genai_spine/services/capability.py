@@ -71,6 +71,10 @@ class CapabilityService:
         """Commit message for changed files."""
         return await self._run("generate-commit", request, call)
 
+    async def AnalyzeCoaching(self, request: pb.AnalyzeCoachingRequest, call: Call) -> Message:
+        """Coaching of a conversation."""
+        return await self._run("analyze-coaching", request, call)
+
     async def AnalyzeSentiment(self, request: pb.AnalyzeSentimentRequest, call: Call) -> Message:
         """Sentiment of a text."""
         return await self._run("analyze-sentiment", request, call)

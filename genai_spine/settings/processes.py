@@ -50,6 +50,13 @@ class Processes(BaseModel):
         le=600,
         description="Seconds between two looks at a provider's batch that items of a run were sent in.",
     )
+    provider_batch_grace_s: float = Field(
+        300.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds in which a batch whose making nobody heard of is looked for at its provider, "
+        "which may list it late, before its items are sent again.",
+    )
     run_webhook_private: bool = Field(
         False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
     )

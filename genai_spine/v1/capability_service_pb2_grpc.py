@@ -80,6 +80,11 @@ class CapabilityServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeCoaching = channel.unary_unary(
+                '/genai_spine.v1.CapabilityService/AnalyzeCoaching',
+                request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.FromString,
+                _registered_method=True)
         self.AnswerQuestion = channel.unary_unary(
                 '/genai_spine.v1.CapabilityService/AnswerQuestion',
                 request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnswerQuestionRequest.SerializeToString,
@@ -201,7 +206,15 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnalyzeSentiment(self, request, context):
-        """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects.
+        """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeCoaching(self, request, context):
+        """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -341,6 +354,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     servicer.AnalyzeSentiment,
                     request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentResponse.SerializeToString,
+            ),
+            'AnalyzeCoaching': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnalyzeCoaching,
+                    request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.SerializeToString,
             ),
             'AnswerQuestion': grpc.unary_unary_rpc_method_handler(
                     servicer.AnswerQuestion,
@@ -625,6 +643,33 @@ class CapabilityService:
             '/genai_spine.v1.CapabilityService/AnalyzeSentiment',
             genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentRequest.SerializeToString,
             genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeCoaching(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CapabilityService/AnalyzeCoaching',
+            genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.SerializeToString,
+            genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.FromString,
             options,
             channel_credentials,
             insecure,

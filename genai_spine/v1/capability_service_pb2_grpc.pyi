@@ -54,7 +54,11 @@ class CapabilityServiceStub:
     GenerateCommit: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.GenerateCommitRequest, _capability_service_pb2.GenerateCommitResponse]
     """GenerateCommit writes a commit message for changed files."""
     AnalyzeSentiment: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeSentimentRequest, _capability_service_pb2.AnalyzeSentimentResponse]
-    """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+    """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+    AnalyzeCoaching: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeCoachingRequest, _capability_service_pb2.AnalyzeCoachingResponse]
+    """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+    what is said, and knows nothing of how it sounded.
+    """
     AnswerQuestion: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnswerQuestionRequest, _capability_service_pb2.AnswerQuestionResponse]
     """AnswerQuestion answers from a given context, with the passage that proves it."""
     Tag: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.TagRequest, _capability_service_pb2.TagResponse]
@@ -118,7 +122,11 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     GenerateCommit: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.GenerateCommitRequest, _capability_service_pb2.GenerateCommitResponse]  # type: ignore[assignment]
     """GenerateCommit writes a commit message for changed files."""
     AnalyzeSentiment: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeSentimentRequest, _capability_service_pb2.AnalyzeSentimentResponse]  # type: ignore[assignment]
-    """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+    """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+    AnalyzeCoaching: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeCoachingRequest, _capability_service_pb2.AnalyzeCoachingResponse]  # type: ignore[assignment]
+    """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+    what is said, and knows nothing of how it sounded.
+    """
     AnswerQuestion: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnswerQuestionRequest, _capability_service_pb2.AnswerQuestionResponse]  # type: ignore[assignment]
     """AnswerQuestion answers from a given context, with the passage that proves it."""
     Tag: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.TagRequest, _capability_service_pb2.TagResponse]  # type: ignore[assignment]
@@ -227,7 +235,17 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.AnalyzeSentimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capability_service_pb2.AnalyzeSentimentResponse, _abc.Awaitable[_capability_service_pb2.AnalyzeSentimentResponse]]:
-        """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+        """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+
+    @_abc_1.abstractmethod
+    def AnalyzeCoaching(
+        self,
+        request: _capability_service_pb2.AnalyzeCoachingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_service_pb2.AnalyzeCoachingResponse, _abc.Awaitable[_capability_service_pb2.AnalyzeCoachingResponse]]:
+        """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
+        """
 
     @_abc_1.abstractmethod
     def AnswerQuestion(

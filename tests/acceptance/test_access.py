@@ -19,6 +19,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from genai_spine.access.scopes import PUBLIC, scope_of
 from genai_spine.services.openapi import _rules
+from tests.acceptance.edge import free_port
 from tests.acceptance.listeners import listeners_of
 from tests.acceptance.stack import Stack, environment, finished, up
 from tests.service.keyed import methods
@@ -74,12 +75,6 @@ class Keyed:
         finally:
             connection.close()
         return answer.status, data
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

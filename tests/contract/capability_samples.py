@@ -77,6 +77,11 @@ SAMPLES: dict[str, Sample] = {
         ),
         {"summary": "The work starts later.", "similarity_score": 0.95, "key_differences": ["Start in July"]},
     ),
+    "analyze-coaching": Sample(
+        pb.AnalyzeCoachingRequest(content="Speaker 0: Hello."),
+        json.dumps({"score": 70, "strengths": [], "improvements": [], "advice": "Say more."}),
+        {"score": 70, "advice": "Say more."},
+    ),
     "analyze-sentiment": Sample(
         pb.AnalyzeSentimentRequest(content="I love this tram."),
         json.dumps({"sentiment": {"label": "positive", "score": 0.9, "confidence": 0.95}}),

@@ -26,6 +26,10 @@ MONO = wav(TURNS, 3.0)
 STEREO = wav([turn._replace(channel=number % 2) for number, turn in enumerate(TURNS)], 3.0, 2)
 
 
+def base64_of(sound: bytes) -> str:
+    return deepgram.base64.b64encode(sound).decode()
+
+
 @pytest.fixture
 async def upstream() -> AsyncIterator[DeepgramUpstream]:
     async with DeepgramUpstream() as found:
@@ -61,7 +65,7 @@ class TestRequests:
         (entry,) = upstream.bill.calls
         assert entry.headers["authorization"] == "Token dg-test-1"
         assert entry.headers["content-type"] == "application/octet-stream"
-        assert entry.body == {"base64": deepgram.base64.b64encode(MONO).decode()}
+        assert entry.body == {"base64": base64_of(MONO)}
         assert entry.query == {
             "model": "nova-2",
             "language": "en-GB",

@@ -17,7 +17,7 @@ from genai_spine.store.access.rate_limits import RateRows
 from genai_spine.store.database import Database
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.rate_limits_pb2 import RateLimits
-from tests import minutes
+from tests import periods
 from tests.contract.test_budgets import budget, ended, said
 from tests.limiting import Limited
 from tests.spending import Spender
@@ -27,12 +27,12 @@ from tests.waiting import until
 @pytest.fixture(autouse=True)
 async def ahead_s(database_url: str) -> AsyncIterator[float]:
     """The minute begins with the test. Seconds by which the clock of rate limits is ahead of the real one."""
-    seconds = minutes.until_next_minute_s()
+    seconds = periods.until_next_minute_s()
     if database_url.startswith("postgresql"):
-        await minutes.move_database_ahead(database_url, seconds)
-    minutes.move_ahead(seconds)
+        await periods.move_database_ahead(database_url, seconds)
+    periods.move_ahead(seconds)
     yield seconds
-    minutes.move_back()
+    periods.move_back()
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 OSLO = "The council of Oslo voted for a tram line. It costs 40 million euros. Work starts in June."
 GPT = "gpt-4o"
 VERBS = {"detect-language": ":detect", "detect-pii": ":detect", "redact": ":redact"}
+VERBS |= {"analyze-coaching": ":analyze"}
 
 
 def stub(service: Running) -> Any:

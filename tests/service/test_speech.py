@@ -81,7 +81,7 @@ async def test_an_option_that_it_lacks_is_refused_unpaid(
     assert not upstream.bill
 
 
-@pytest.mark.parametrize("field", ["diarize", "multichannel", "smart_format"])
+@pytest.mark.parametrize("field", ["diarize", "multichannel"])
 async def test_what_openai_lacks_is_refused_unpaid(
     listening: tuple[Running, DeepgramUpstream], field: str
 ) -> None:

@@ -10,13 +10,14 @@ import json
 import wave
 from typing import Any
 
+import uvloop
 from aiohttp import web
 
 from tests.upstreams import sounds
 from tests.upstreams.bill import Entry
 from tests.upstreams.delivery import Answer, Event
 from tests.upstreams.reply import Reply
-from tests.upstreams.server import Refused, Upstream
+from tests.upstreams.server import Refused, Upstream, arguments, default_reply, serve
 
 KEY = "dg-test-1"
 MODELS = ("nova-2", "nova-2-phonecall", "nova-3", "base")
@@ -221,3 +222,14 @@ def _models(body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
     live = stt[0] | {"canonical_name": "flux-general-en", "batch": False}
     tts = [{"name": "asteria", "canonical_name": "aura-2-asteria-en"}]
     return Answer([Event(json.dumps({"stt": [*stt, live], "tts": tts}).encode())])
+
+
+def main() -> None:
+    options = arguments("deepgram").parse_args()
+    reply = default_reply(options)
+    upstream = DeepgramUpstream(strict=not options.lenient, port=options.port, default=reply)
+    uvloop.run(serve(upstream))
+
+
+if __name__ == "__main__":
+    main()

@@ -47,9 +47,17 @@ NOTICE = (
 )
 
 # Capabilities that follow instructions, and so need a language model; of "rewrite-" all but one.
-NEED_A_MODEL = {"extract", "classify", "compare", "generate-commit", "analyze-sentiment", "answer-question"}
+NEED_A_MODEL = {
+    "analyze-coaching",
+    "extract",
+    "classify",
+    "compare",
+    "generate-commit",
+    "analyze-sentiment",
+    "answer-question",
+}
 NEED_A_MODEL |= {"tag", "detect-language", "translate", "paraphrase", "correct", "extract-structured"}
-NEED_A_MODEL |= {"synthesize"}
+NEED_A_MODEL |= {"synthesize", "analyze-coaching"}
 
 SAME = Option("accepted, without effect: there is one answer, and it is always the same")
 OPTIONS = {

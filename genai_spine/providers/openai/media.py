@@ -31,6 +31,7 @@ HEARS = {name: Option(upstream) for name, upstream in TRANSCRIPTION.items()} | {
     "segments": Option("timestamp_granularities"),
     "words": Option("timestamp_granularities"),
     "translate": Option("/audio/translations"),
+    "smart_format": Option("always"),  # its models write no other way
 }
 SPEECH = {"speed": "speed", "instructions": "instructions"}
 VOICE = "alloy"

@@ -88,6 +88,7 @@ class RunExecutor:
     combinators: Mapping[str, Combinator] = field(default_factory=dict)  # by the member: batch
     running: dict[str, RunningRun] = field(default_factory=dict)  # by run id
     claimed: dict[str, tuple[pb.Run, Submitter]] = field(default_factory=dict)  # as claims read them, by id
+    taken_over: set[str] = field(default_factory=set)  # runs that begin here in the middle
     is_leaving: bool = False  # its process retires: runs of several steps are left to others between two
     completed: int = 0
     failed: int = 0
@@ -113,6 +114,8 @@ class RunExecutor:
         entry = self.running[owner.run_id] = RunningRun(owner, task, is_first=is_first and owner.attempt == 1)
         try:
             try:
+                if owner.run_id in self.taken_over:
+                    await self._resume_cancel(entry)
                 found = self.claimed.pop(owner.run_id, None)
                 if found is None:
                     found = await patiently(lambda: self.rows.with_submitter(owner.run_id))
@@ -129,7 +132,19 @@ class RunExecutor:
             if self.running.get(owner.run_id) is entry:
                 del self.running[owner.run_id]
 
+<<<<<<< HEAD
     async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun) -> None:
+=======
+    async def _resume_cancel(self, entry: RunningRun) -> None:
+        """Cancels a run that was taken over, where whoever made it before was asked to and died."""
+        owner = entry.owner
+        self.taken_over.discard(owner.run_id)
+        asked = await patiently(lambda: self.transitions.cancelling(owner.executor_id))
+        if owner.run_id in asked:
+            entry.cancel(*asked[owner.run_id])
+
+    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun, *, is_first: bool) -> None:
+>>>>>>> main
         run, submitter = of
         left_s = remaining_s(run)
         until = None if left_s is None else time.monotonic() + left_s

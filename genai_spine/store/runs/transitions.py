@@ -122,6 +122,16 @@ class Transitions:
             change.topics.add(ORPHANS)
             return bool(left.rowcount)
 
+    async def leave_all(self, executor_id: str) -> int:
+        """Leaves all runs of a process that stops; how many."""
+        columns = runs.c
+        async with changing(self._database) as change:
+            mine = update(runs).where(columns.executor_id == executor_id, columns.status == "running")
+            left = await change.execute(mine.values(executor_id=NOBODY))
+            if left.rowcount:
+                change.topics.add(ORPHANS)
+            return int(left.rowcount)
+
     async def expire(self) -> int:
         """Fails runs that still wait when their deadline passes; returns how many.
 

@@ -153,7 +153,7 @@ async def test_attempt_that_has_waited_for_the_ledger_in_vain_does_not_wait_agai
     one = world()
     attempt = await one.attempt(one.operation())
     never = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(attempt.accounting.ledger, "settle", lambda row, answer: never)
+    monkeypatch.setattr(attempt.accounting.ledger, "settle", lambda row: never)
     await attempt.fail(errors.ServiceUnavailable(cause="its ledger cannot be written"))
     assert not never.done()
 

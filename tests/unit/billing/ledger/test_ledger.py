@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -328,12 +329,13 @@ async def test_memory_stays_flat(executions, database):
 
     async with running(executions, database) as ledger:
         blocks = []
-        for _ in range(2):
+        for _ in range(4):
             for _ in range(10):
                 await asyncio.gather(*(one() for _ in range(100)))
             gc.collect()
             blocks.append(sys.getallocatedblocks())
-    assert blocks[1] - blocks[0] < 500  # for 1,000 calls
+    # For 1,000 calls; a batch of a size that is new brings statements that are kept.
+    assert min(later - earlier for earlier, later in pairwise(blocks)) < 500
 
 
 async def test_stopped_ledger_begins_nothing_and_logs_what_settles_too_late(ledger, database):

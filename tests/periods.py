@@ -1,13 +1,19 @@
-"""The minute of rate limits begins with a test, so that none of what it counts fades away while it runs."""
+"""Tests of what is counted in a minute or a day begin where that does not end while they run.
+
+For rate limits the clock is moved to the beginning of a minute: nothing that a test counts fades away.
+"""
 
 import time
 from types import SimpleNamespace
 
 import asyncpg
+import pytest
 
 from genai_spine.store.booking import rate_statements
 from genai_spine.store.booking.rates import MINUTE_S
 
+DAY_S = 86_400.0
+LAST_S = 30.0  # of a day, in which no test begins
 # All that asks the database for the time is told this one: a name in public comes first.
 _AHEAD = (
     "CREATE FUNCTION public.now() RETURNS timestamptz STABLE LANGUAGE sql"
@@ -39,3 +45,11 @@ async def move_database_ahead(url: str, seconds: float) -> None:
             await connection.execute(statement.replace("{ahead_s}", str(seconds)))
     finally:
         await connection.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test ends on the day, by UTC, on which it begins: budgets, usage and schedules go by days."""
+    left_s = DAY_S - time.time() % DAY_S
+    if left_s < LAST_S:
+        time.sleep(left_s + 0.01)
