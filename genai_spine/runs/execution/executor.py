@@ -132,9 +132,6 @@ class RunExecutor:
             if self.running.get(owner.run_id) is entry:
                 del self.running[owner.run_id]
 
-<<<<<<< HEAD
-    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun) -> None:
-=======
     async def _resume_cancel(self, entry: RunningRun) -> None:
         """Cancels a run that was taken over, where whoever made it before was asked to and died."""
         owner = entry.owner
@@ -143,8 +140,7 @@ class RunExecutor:
         if owner.run_id in asked:
             entry.cancel(*asked[owner.run_id])
 
-    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun, *, is_first: bool) -> None:
->>>>>>> main
+    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun) -> None:
         run, submitter = of
         left_s = remaining_s(run)
         until = None if left_s is None else time.monotonic() + left_s
