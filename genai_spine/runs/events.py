@@ -48,7 +48,8 @@ class EventWriter:
     def output(self, run_id: str, output: Output) -> None:
         """Queues a piece of text; pieces of one step are joined."""
         waiting = self._output[run_id]
-        if waiting and (last := waiting[-1]).step_id == output.step_id and last.begun == output.begun:
+        last = waiting[-1] if waiting else None
+        if last is not None and last.place >= 0 and last[:2] == output[:2]:
             waiting[-1] = Output(last.step_id, last.begun, last.place, last.text + output.text)
         elif len(waiting) < MAX_WAITING:
             waiting.append(output)

@@ -1,7 +1,7 @@
 """Watching of runs: events from a sequence number on, first what is there, then what comes, until the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -74,9 +74,25 @@ class RunWatcher:
                 break
             await asyncio.sleep(0)
         if place.with_output:
-            for output in await self._events.output(run_id):
+            for output in _newest(await self._events.output(run_id), place):
                 if (piece := _unseen(output, place)) is not None:
                     yield _event(run_id, place, piece)
+
+
+def _newest(outputs: Sequence[Output], place: Place) -> list[Output]:
+    """Text of the newest beginning of each step: that of a process that was lost, or of an attempt that
+    failed, is void.
+
+    A watcher that says how much it has, and not of which beginning, has that of an older one.
+    """
+    begun: dict[str, list[int]] = {}
+    for output in outputs:
+        if output.begun not in (numbers := begun.setdefault(output.step_id, [])):
+            numbers.append(output.begun)
+    for step_id, numbers in begun.items():
+        if len(numbers) > 1 and place.offsets.get(step_id):
+            place.begun.setdefault(step_id, min(numbers))
+    return [output for output in outputs if output.begun == max(begun[output.step_id])]
 
 
 def _taken(reader: Reader, place: Place) -> list[pb.RunOutput]:
@@ -112,7 +128,7 @@ def _unseen(output: Output, place: Place) -> pb.RunOutput | None:
     place.begun[output.step_id] = output.begun
     seen = place.offsets.get(output.step_id, 0)
     text = output.text[max(0, seen - output.place) :]
-    if not text or output.place > seen:
+    if output.place > seen or not (text or is_reset):
         return None
     place.offsets[output.step_id] = seen + len(text)
     return pb.RunOutput(step_id=output.step_id, text=text, offset=seen, is_reset=is_reset)

@@ -112,11 +112,11 @@ class ScheduleLibrary:
         params = json_format.MessageToDict(request.params)
         asked = submissions.of_trigger(stored.schedule, datetime.now(UTC), params, call.idempotency_key)
         if params:  # which may be another work than the maker wanted
-            await self.runs.prepared(asked, _plain(call, call.principal))
-        run, submitter = await self.runs.prepared(asked, _plain(call, principal))
+            await self.runs.submissions.prepared(asked, _plain(call, call.principal))
+        run, submitter = await self.runs.submissions.prepared(asked, _plain(call, principal))
         run.schedule_id = stored.id
         async with changing(self.runs.database) as change:
-            run_id = await self.runs.submit_in(change, run, submitter)
+            run_id = await self.runs.submissions.submit_in(change, run, submitter)
         found = await self.runs.get(run_id, call)
         found.is_existing = run_id != run.run_id
         return found
@@ -143,7 +143,7 @@ class ScheduleLibrary:
     async def _check_work(self, schedule: Schedule, call: Call) -> None:
         """Errors: InvalidFields, WorkNotFound, PermissionDenied (the caller may not do the work at once)."""
         asked = submissions.of_due_time(schedule, datetime.now(UTC))
-        await self.runs.prepared(asked, _plain(call, call.principal))
+        await self.runs.submissions.prepared(asked, _plain(call, call.principal))
 
     async def _changed(
         self, stored: StoredSchedule, given: Schedule, names: list[str], call: Call

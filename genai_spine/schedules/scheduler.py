@@ -113,9 +113,9 @@ class Scheduler:
                 await self._submit(change, stored, made)
 
     async def _prepared(self, stored: StoredSchedule, due: datetime, principal: Principal) -> Made:
-        """Run of a due time. Errors: those of RunLibrary.prepared()."""
+        """Run of a due time. Errors: those of RunSubmissions.prepared()."""
         request = submissions.of_due_time(stored.schedule, due)
-        run, submitter = await self.runs.prepared(request, Call(principal=principal))
+        run, submitter = await self.runs.submissions.prepared(request, Call(principal=principal))
         run.schedule_id = stored.id
         return run, submitter
 
@@ -126,7 +126,7 @@ class Scheduler:
             await self.rows.add_tick(change, stored, "skipped")
             return
         try:
-            run_id = await self.runs.submit_in(change, *made)
+            run_id = await self.runs.submissions.submit_in(change, *made)
         except SpineError as error:  # its idempotency key stands for other work
             if isinstance(error, ServiceUnavailable):
                 raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from genai_spine.errors import PermissionDenied
 from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
 from genai_spine.pipelines.library import PipelineLibrary
+from genai_spine.routing.first_provider import first_provider
 from genai_spine.runs import names
 from genai_spine.runs.batches.batch import BatchWork
 from genai_spine.runs.budgets import RunAdmission
@@ -31,6 +33,7 @@ from genai_spine.runs.pools import Pools
 from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
 from genai_spine.runs.results import Results
+from genai_spine.runs.submissions import RunSubmissions
 from genai_spine.runs.watching import RunWatcher
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
@@ -51,7 +54,7 @@ from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.news import RunNews
-from genai_spine.store.runs.plain.limits import lane_limits
+from genai_spine.store.runs.plain.limits import run_limits
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.runs import RunRows
@@ -123,17 +126,23 @@ class Runs:
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
+        submissions = RunSubmissions(
+            database=database,
+            rows=rows,
+            admission=RunAdmission(rows, budgets),
+            lanes=pools,
+            pipelines=library_of_pipelines,
+            check_options=webhooks.check,
+        )
         library = RunLibrary(
             database=database,
             rows=rows,
             transitions=transitions,
             spending=RunSpending(database),
             letters=letters,
-            admission=RunAdmission(rows, budgets),
+            submissions=submissions,
             lanes=pools,
             results=Results(items, rest_aliases.fill),
-            pipelines=library_of_pipelines,
-            check_options=webhooks.check,
         )
         access.keys.cancel_runs = library.cancel_of_key
         counts = QueueCounts(database, worker.rules.limits)
@@ -164,6 +173,7 @@ class Runs:
         """
         executor = self.worker.executor
         self.provider_batches.configured = PooledCalls(inference)
+        self.library.submissions.provider_of = partial(first_provider, inference.planner)
         executor.handlers = {
             **handlers(methods, inference),
             "aggregate_costs": _aggregate_costs(DailyCosts(Rollups(self.database))),
@@ -219,7 +229,7 @@ def worker_rules(settings: Settings) -> WorkerRules:
         settings.run_lanes or (settings.lane,),
         settings.lane == "cpu" and not settings.run_lanes if others is None else others,
         settings.run_concurrency,
-        lane_limits(settings.run_lane_limits),
+        run_limits(settings.run_lane_limits, settings.run_provider_limits),
     )
 
 

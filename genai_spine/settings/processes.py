@@ -38,6 +38,12 @@ class Processes(BaseModel):
         description="Most runs of a lane that run at once, of all processes that share the database: "
         "`gpu=2,batch=16`, or JSON; further ones wait. Lanes that are not named have no limit.",
     )
+    run_provider_limits: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="Most runs that call a provider first and run at once, of all processes that share "
+        "the database: `openai=20,ollama=2`, or JSON; further ones wait. Providers that are not named have "
+        "no limit.",
+    )
     provider_batch_poll_s: float = Field(
         15.0,
         ge=0.05,
@@ -82,6 +88,19 @@ class Processes(BaseModel):
     @classmethod
     def _lanes_apart(cls, value: Any) -> Any:
         return names(value)
+
+    @field_validator("run_provider_limits", mode="before")
+    @classmethod
+    def _limits_by_provider(cls, value: Any) -> Any:
+        return named(value, "provider=number,provider=number")
+
+    @field_validator("run_provider_limits")
+    @classmethod
+    def _limits_of_providers(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, most in value.items():
+            if not name or most < 1:
+                raise ValueError(f"{name}={most}: the least is 1")
+        return value
 
     @field_validator("run_lane_limits", mode="before")
     @classmethod

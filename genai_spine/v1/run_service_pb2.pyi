@@ -368,20 +368,36 @@ class GetQueueStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueStats(_message.Message):
-    __slots__ = ("depths", "completed_24h", "failed_24h", "cancelled_24h", "stale", "dead_letters")
+    __slots__ = ("depths", "completed_24h", "failed_24h", "cancelled_24h", "stale", "dead_letters", "providers")
     DEPTHS_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_24H_FIELD_NUMBER: _ClassVar[int]
     FAILED_24H_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_24H_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     depths: _containers.RepeatedCompositeFieldContainer[QueueDepth]
     completed_24h: int
     failed_24h: int
     cancelled_24h: int
     stale: int
     dead_letters: int
-    def __init__(self, depths: _Optional[_Iterable[_Union[QueueDepth, _Mapping]]] = ..., completed_24h: _Optional[int] = ..., failed_24h: _Optional[int] = ..., cancelled_24h: _Optional[int] = ..., stale: _Optional[int] = ..., dead_letters: _Optional[int] = ...) -> None: ...
+    providers: _containers.RepeatedCompositeFieldContainer[ProviderDepth]
+    def __init__(self, depths: _Optional[_Iterable[_Union[QueueDepth, _Mapping]]] = ..., completed_24h: _Optional[int] = ..., failed_24h: _Optional[int] = ..., cancelled_24h: _Optional[int] = ..., stale: _Optional[int] = ..., dead_letters: _Optional[int] = ..., providers: _Optional[_Iterable[_Union[ProviderDepth, _Mapping]]] = ...) -> None: ...
+
+class ProviderDepth(_message.Message):
+    __slots__ = ("provider", "queued", "running", "provider_limit", "is_at_limit")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    IS_AT_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    queued: int
+    running: int
+    provider_limit: int
+    is_at_limit: bool
+    def __init__(self, provider: _Optional[str] = ..., queued: _Optional[int] = ..., running: _Optional[int] = ..., provider_limit: _Optional[int] = ..., is_at_limit: _Optional[bool] = ...) -> None: ...
 
 class QueueDepth(_message.Message):
     __slots__ = ("lane", "priority", "queued", "pending", "running", "oldest_wait_s", "workers", "lane_limit", "is_at_limit")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,55 @@ async def recoveries(url: str) -> list[int]:
         found = list((await connection.execute(sa.select(runs.c.recoveries))).scalars())
     await database.close()
     return found
+
+
+async def test_watcher_never_sees_the_texts_of_two_makers_mixed(
+    variables: dict[str, str], database_url: str, tmp_path: Path, openai_upstream: UpstreamProcess
+) -> None:
+    """One that was there all the time, one that comes back with what it has, and one that comes late."""
+    first, second = [f"old{number} " for number in range(20)], [f"new{number} " for number in range(20)]
+    openai_upstream.script(Reply(first, interval_s=0.25), Reply(second, interval_s=0.1))
+    async with servers(2, tmp_path, variables, database_url) as found:
+        run_id = await found[0].submit()
+        making, other = await maker(found, run_id)
+        steady, returning, late = Text(), Text(), Text()
+        watching = asyncio.create_task(steady.watch(other, run_id))
+        away = asyncio.create_task(returning.watch(other, run_id))
+        await until(lambda: "old3 " in steady.text and "old3 " in returning.text)
+        away.cancel()
+        making.process.kill()
+        await until(lambda: "new3 " in steady.text)
+        await asyncio.gather(returning.watch(other, run_id), late.watch(other, run_id), watching)
+        assert (await other.wait(run_id)).status == "completed"
+        assert [one.resets for one in (steady, returning, late)] == [1, 1, 0]
+        for one in (steady, returning, late):
+            assert "".join(second).startswith(one.text)
+            assert one.text
+            assert all("old" not in text or "new" not in text for text in one.seen)
+
+
+@dataclass(slots=True)
+class Text:
+    """Text of a run as a watcher shows it."""
+
+    text: str = ""
+    resets: int = 0
+    seen: list[str] = field(default_factory=list)
+    offsets: dict[str, int] = field(default_factory=dict)
+
+    async def watch(self, server: Server, run_id: str) -> None:
+        """To its end, from where it has come."""
+        request = pb.WatchRunRequest(run_id=run_id, output_offsets=self.offsets)
+        async for event in server.runs.WatchRun(request):
+            if event.event_type != "output":
+                continue
+            output = event.output
+            if output.is_reset:
+                self.text, self.resets = "", self.resets + 1
+            assert output.offset == len(self.text)
+            self.text += output.text
+            self.offsets[output.step_id] = len(self.text)
+            self.seen.append(self.text)
 
 
 async def _watched(server: Server, run_id: str) -> list[int]:

@@ -8,6 +8,7 @@ from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.pools import Pools
 from genai_spine.runs.results import Results
+from genai_spine.runs.submissions import RunSubmissions
 from genai_spine.schedules.makers import Makers
 from genai_spine.schedules.scheduler import Scheduler
 from genai_spine.store.access.keys import KeyRows
@@ -38,16 +39,17 @@ class Unlimited:
 def scheduler_of(database: Database) -> Scheduler:
     """Scheduler over a database."""
     admission: Any = Unlimited()
+    lanes, pipelines = Pools(WorkerRows(database), lambda: False), PipelineLibrary(PipelineRows(database))
+    submissions = RunSubmissions(database, RunRows(database), admission, lanes, pipelines)
     runs = RunLibrary(
         database=database,
         rows=RunRows(database),
         transitions=Transitions(database),
         spending=RunSpending(database),
         letters=DeadLetterRows(database),
-        admission=admission,
-        lanes=Pools(WorkerRows(database), lambda: False),
+        submissions=submissions,
+        lanes=lanes,
         results=Results(ItemRows(database), lambda message: None),
-        pipelines=PipelineLibrary(PipelineRows(database)),
     )
     makers = Makers(KeyRows(database), TenantRows(database), ProjectRows(database))
     return Scheduler(ScheduleRows(database), runs, makers)

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, text, update
 from genai_spine.store.database import Database
 from genai_spine.store.runs import queue
 from genai_spine.store.runs.events import EventRows
-from genai_spine.store.runs.plain.limits import Limits, lane_limits
+from genai_spine.store.runs.plain.limits import Limits, run_limits
 from genai_spine.store.runs.queue import MAX_CLAIMED, RunQueue, Waiting, in_order
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.tables import PRIORITIES, runs
@@ -60,7 +60,7 @@ async def claimed(database: Database, most: int, **options: Any) -> list[str]:
 
 
 def waiting(run_id: str, tenant: str = "a", priority: str = "normal", waits_s: float = 0.0) -> Waiting:
-    return Waiting("cpu", PRIORITIES.index(priority), tenant, NOW - timedelta(seconds=waits_s), run_id)
+    return Waiting("cpu", PRIORITIES.index(priority), tenant, "", NOW - timedelta(seconds=waits_s), run_id)
 
 
 def order(*given: Waiting, running: dict[str, int] | None = None) -> list[str]:
@@ -101,11 +101,11 @@ def test_single_run_of_a_tenant_starts_within_three_starts_behind_ten_thousand_o
 def test_low_run_starts_within_180_s_under_endless_normal_load() -> None:
     """One place, runs of 1 s, and two new normal runs each second: simulated time."""
     now, number = NOW, 0
-    low = Waiting("cpu", PRIORITIES.index("low"), "a", NOW, "low")
+    low = Waiting("cpu", PRIORITIES.index("low"), "a", "", NOW, "low")
     queue = [low]
     while low in queue:
         for _ in range(2):
-            queue.append(Waiting("cpu", PRIORITIES.index("normal"), "a", now, f"n{number}"))
+            queue.append(Waiting("cpu", PRIORITIES.index("normal"), "a", "", now, f"n{number}"))
             number += 1
         [started] = in_order(queue, Counter(), 1, now)
         queue.remove(started)
@@ -189,7 +189,7 @@ async def test_lane_at_its_limit_waits_and_holds_up_no_other(database: Database)
     now = datetime.now(UTC)
     old = [row(f"g{n}", lane="gpu", queued_at=now - timedelta(seconds=90 - n)) for n in range(5)]
     await put(database, *old, row("c0"), row("c1", "b"))
-    limits = lane_limits({"gpu": 2})
+    limits = run_limits({"gpu": 2})
     assert sorted(await claimed_within(database, limits, 10)) == ["c0", "c1", "g0", "g1"]
     assert await claimed_within(database, limits, 10) == []
     await ended(database, "g0")
@@ -197,19 +197,44 @@ async def test_lane_at_its_limit_waits_and_holds_up_no_other(database: Database)
     assert await claimed(database, 10) == ["g3", "g4"]  # by a worker that knows of no limit
 
 
+async def test_provider_at_its_limit_waits_in_every_lane_and_holds_up_no_other(database: Database) -> None:
+    now = datetime.now(UTC)
+    slow = [
+        row(f"o{n}", lane=lane, provider="ollama", queued_at=now - timedelta(seconds=50 - n))
+        for n, lane in enumerate(("cpu", "gpu", "cpu", "gpu"))
+    ]
+    await put(database, *slow, row("free", provider="openai"), row("none"), row("b", "b", provider="ollama"))
+    limits = run_limits({"gpu": 1}, {"ollama": 3})
+    assert sorted(await claimed_within(database, limits, 10)) == ["b", "free", "none", "o0", "o1"]
+    assert await claimed_within(database, limits, 10) == []
+    await ended(database, "o0")
+    assert await claimed_within(database, limits, 10) == ["o2"]  # o3 waits for its lane
+    await ended(database, "o1")
+    assert await claimed_within(database, limits, 10) == ["o3"]
+
+
+async def test_runs_of_one_tenant_start_by_age_whatever_their_providers(database: Database) -> None:
+    now = datetime.now(UTC)
+    old = [(of, now - timedelta(seconds=50 - n)) for n, of in enumerate(("z", "", "a", "z", "m", "a"))]
+    await put(database, *(row(f"r{n}", provider=of, queued_at=at) for n, (of, at) in enumerate(old)))
+    assert [await claimed(database, 1) for _ in range(3)] == [["r0"], ["r1"], ["r2"]]
+    assert sorted(await claimed(database, 10)) == ["r3", "r4", "r5"]
+
+
 async def test_places_of_a_limited_lane_go_by_priority_and_in_turns(database: Database) -> None:
     now = datetime.now(UTC)
     flood = [row(f"a{n}", "a", queued_at=now - timedelta(seconds=30)) for n in range(5)]
     await put(database, *flood, row("b", "b"), row("high", "a", "high"))
-    assert sorted(await claimed_within(database, lane_limits({"cpu": 3}), 10)) == ["a0", "b", "high"]
+    assert sorted(await claimed_within(database, run_limits({"cpu": 3}), 10)) == ["a0", "b", "high"]
 
 
-async def test_workers_that_claim_at_once_keep_a_limit_together(database_url: str) -> None:
+@pytest.mark.parametrize("by", ["lane", "provider"])
+async def test_workers_that_claim_at_once_keep_a_limit_together(database_url: str, by: str) -> None:
     """Each has its own connections, as processes have."""
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(opened(database_url)) for _ in range(4)]
-        await put(workers[0], *(row(f"r{n:02}", f"t{n % 3}") for n in range(40)))
-        limits = lane_limits({"cpu": 7})
+        await put(workers[0], *(row(f"r{n:02}", f"t{n % 3}", provider="openai") for n in range(40)))
+        limits = run_limits({"cpu": 7}) if by == "lane" else run_limits({}, {"openai": 7})
 
         async def work(database: Database) -> list[str]:
             return [run_id for _ in range(6) for run_id in await claimed_within(database, limits, 2)]
@@ -221,11 +246,23 @@ async def test_workers_that_claim_at_once_keep_a_limit_together(database_url: st
 async def test_statistics_say_which_lane_is_at_its_limit(database: Database) -> None:
     running = [row(f"r{n}", tenant, status="running") for n, tenant in enumerate("ab")]
     await put(database, *running, row("far", lane="far"), row("free", lane="free"))
-    stats = await QueueCounts(database, lane_limits({"cpu": 2, "far": 1})).of_tenant("a")
+    stats = await QueueCounts(database, run_limits({"cpu": 2, "far": 1})).of_tenant("a")
     said = {depth.lane: depth for depth in stats.depths}
     assert (said["cpu"].lane_limit, said["cpu"].is_at_limit) == (2, True)  # with a run of another tenant
     assert (said["far"].lane_limit, said["far"].is_at_limit) == (1, False)
     assert not said["free"].HasField("lane_limit")
+
+
+async def test_statistics_say_which_provider_is_at_its_limit(database: Database) -> None:
+    running = [row(f"r{n}", tenant, status="running", provider="p") for n, tenant in enumerate("ab")]
+    await put(database, *running, row("w", provider="p"), row("far", provider="q"), row("none"))
+    stats = await QueueCounts(database, run_limits({}, {"p": 2, "q": 1})).of_tenant("a")
+    found = [
+        (of.provider, of.queued, of.running, of.provider_limit, of.is_at_limit) for of in stats.providers
+    ]
+    assert found == [("p", 1, 1, 2, True), ("q", 1, 0, 1, False)]
+    [without, _] = (await QueueCounts(database).of_tenant("a")).providers
+    assert not without.HasField("provider_limit")
 
 
 async def test_pending_run_is_queued_when_its_time_has_come(database: Database) -> None:

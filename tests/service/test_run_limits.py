@@ -31,6 +31,27 @@ async def test_full_lane_waits_is_shown_and_holds_up_no_other(upstreams: Upstrea
         assert ended[1].end_time.ToNanoseconds() <= ended[2].start_time.ToNanoseconds()
 
 
+async def test_full_provider_waits_is_shown_and_holds_up_no_other(upstreams: Upstreams, database_url: str):
+    async with running(upstreams, database_url, run_provider_limits="openai=1") as service:
+        runs = RunCalls(service.channel)
+        service.openai.default = Reply("done", first_delay_s=30.0)
+        slow = [await runs.submit(lane=lane) for lane in ("gpu", "cpu")]
+        await until(lambda: len(service.openai.bill.calls) == 1)
+        service.openai.reset()
+        request = pb.CreateRunRequest(name="genai.embed")
+        request.params.update({"texts": ["hello"], "model": "builtin:hashing"})
+        other = await runs.ended(await runs.runs.CreateRun(request))
+        assert (other.status, other.provider) == ("completed", "builtin")
+        waiting = await runs.get(slow[1].run_id)
+        assert (waiting.provider, waiting.waiting_reason) == ("openai", "BUSY")
+        [of] = (await runs.runs.GetQueueStats(pb.GetQueueStatsRequest())).providers
+        assert (of.provider, of.running, of.queued) == ("openai", 1, 1)
+        assert (of.provider_limit, of.is_at_limit) == (1, True)
+        await runs.cancel(slow[0])
+        ended = await asyncio.gather(*map(runs.ended, slow))
+        assert [run.status for run in ended] == ["cancelled", "completed"]
+
+
 async def test_large_answer_comes_with_its_run_alone_and_one_past_the_limit_is_an_error(
     upstreams: Upstreams, database_url: str, monkeypatch: pytest.MonkeyPatch
 ):

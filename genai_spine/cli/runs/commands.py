@@ -37,6 +37,7 @@ QUEUE_COLUMNS = (
     *(firm("lane"), firm("priority"), number("queued"), number("pending"), number("running")),
     *(number("oldest s"), number("workers"), number("limit")),
 )
+PROVIDER_COLUMNS = (firm("provider"), number("queued"), number("running"), number("limit"))
 WORKER_COLUMNS = (
     *(firm("worker"), Column("lanes"), number("running"), number("at most"), number("completed")),
     *(number("failed"), Column("host"), firm("state")),
@@ -227,8 +228,15 @@ def stats(tenant: Tenant = None, address: Address = DEFAULT_ADDRESS, as_json: Js
         for depth in found.depths
     ]
     show_table(QUEUE_COLUMNS, rows)
+    if found.providers:
+        show_table(PROVIDER_COLUMNS, [_provider_row(of) for of in found.providers])
     done = f"completed {found.completed_24h}, failed {found.failed_24h}, cancelled {found.cancelled_24h}"
     typer.echo(f"last 24 hours: {done}; stale {found.stale}, dead letters {found.dead_letters}")
+
+
+def _provider_row(of: pb.ProviderDepth) -> tuple[str, ...]:
+    limit = str(of.provider_limit) if of.HasField("provider_limit") else ""
+    return of.provider, str(of.queued), str(of.running), limit
 
 
 def workers(address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:

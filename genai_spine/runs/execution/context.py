@@ -21,7 +21,7 @@ from genai_spine.errors import ServiceUnavailable, SpineError
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.failures import error_of
 from genai_spine.store.runs.events import Owner, PendingEvent
-from genai_spine.store.runs.news import Output
+from genai_spine.store.runs.news import RESET, Output
 from genai_spine.store.runs.steps import StepKey, StepRows
 from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
@@ -84,8 +84,10 @@ class RunContext:
         """Reports an event."""
         self.writer.event(self.owner, PendingEvent(event_type, data))
 
-    def write(self, step_id: str, begun: int) -> Write:
-        """Writer of the text of a step's attempt."""
+    def write(self, step_id: str, begun: int, *, is_again: bool = False) -> Write:
+        """Writer of the text of a step. is_again: watchers may have text of an earlier beginning."""
+        if is_again:
+            self.writer.output(self.run.run_id, Output(step_id, begun, RESET, ""))
 
         def write(text: str) -> None:
             place = self._written[step_id]

@@ -58,6 +58,7 @@ class RunningRun:
     cancel_reason: str = ""
     is_ending: bool = False  # the work is done, and its end is being written
     is_waiting: bool = False  # it does nothing but wait, perhaps for hours
+    is_first: bool = True  # nobody can have begun the run before
     calls: Mapping[str, Execution] = field(default_factory=dict)  # of providers, of a single-call run
 
     def wait(self, is_waiting: bool) -> None:
@@ -110,7 +111,7 @@ class RunExecutor:
         assert task is not None
         if owner.run_id in self.running:  # one at a time, whoever asks
             return
-        entry = self.running[owner.run_id] = RunningRun(owner, task)
+        entry = self.running[owner.run_id] = RunningRun(owner, task, is_first=is_first and owner.attempt == 1)
         try:
             try:
                 if owner.run_id in self.taken_over:
@@ -119,7 +120,7 @@ class RunExecutor:
                 if found is None:
                     found = await patiently(lambda: self.rows.with_submitter(owner.run_id))
                 if found is not None and _is_of(owner, found[0]):
-                    await self._attempt(found, entry, is_first=is_first and owner.attempt == 1)
+                    await self._attempt(found, entry)
             except asyncio.CancelledError:
                 if not entry.cancel_mode:  # the process stops, or lost its lease: somebody else takes over
                     raise
@@ -139,14 +140,14 @@ class RunExecutor:
         if owner.run_id in asked:
             entry.cancel(*asked[owner.run_id])
 
-    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun, *, is_first: bool) -> None:
+    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun) -> None:
         run, submitter = of
         left_s = remaining_s(run)
         until = None if left_s is None else time.monotonic() + left_s
         try:
             async with asyncio.timeout(left_s) as limit:
                 call = await patiently(lambda: self.callers.call(run, submitter))
-                call.paid_answers = await self._paid(entry.owner, is_first=is_first)
+                call.paid_answers = await self._paid(entry)
                 response, steps = await self._answer(run, call, entry)
             if (size := response.ByteSize()) > failures.MAX_ANSWER_BYTES:
                 raise RunFailed(failures.too_large(size))
@@ -182,11 +183,11 @@ class RunExecutor:
             return failures.timed_out(run)
         return failures.failure(run, error, was_sent=bool(entry.calls))
 
-    async def _paid(self, owner: Owner, *, is_first: bool) -> RunPaidAnswers:
+    async def _paid(self, entry: RunningRun) -> RunPaidAnswers:
         """Answers that the run has paid for, in an attempt or a process before this one."""
-        paid = RunPaidAnswers(owner)
-        if not is_first:
-            paid.add(await patiently(lambda: self.answers.of_run(owner.run_id)))
+        paid = RunPaidAnswers(entry.owner)
+        if not entry.is_first:
+            paid.add(await patiently(lambda: self.answers.of_run(entry.owner.run_id)))
         return paid
 
     async def _answer(
@@ -215,7 +216,9 @@ class RunExecutor:
         call.step_id, call.cost_labels = step_id, labels_of(call, request)
         with watched() as rows:
             entry.calls = rows
-            answer = await handler(request, call, context.write(step_id, run.attempt))
+            # Each beginning has another number, that of the last event before it.
+            write = context.write(step_id, run.last_sequence, is_again=not entry.is_first)
+            answer = await handler(request, call, write)
         response = WorkResponse()
         getattr(response, member).CopyFrom(answer)
         step = {"step_id": step_id, "name": run.name, "type": member, "ordinal": 1, "status": "completed"}

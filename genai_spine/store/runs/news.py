@@ -35,12 +35,15 @@ QUIET_S = 1.0  # whoever waits looks by itself after that
 _of: WeakKeyDictionary[Database, "RunNews"] = WeakKeyDictionary()
 
 
+RESET = -1  # place of a piece without text, which makes void what was written before
+
+
 class Output(NamedTuple):
     """Piece of the text that a step writes."""
 
     step_id: str
-    begun: int  # number of the step's attempt
-    place: int  # characters before it
+    begun: int  # grows each time that the step begins, in whichever process
+    place: int  # characters before it; RESET: it begins again
     text: str
 
 

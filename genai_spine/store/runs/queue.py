@@ -1,9 +1,9 @@
 """Queue of runs: which one starts next, and its claim by a worker.
 
 Order: priority, where a run rises one class for each minute that it waits, never above high; inside a class
-the tenant with the fewest running runs; of one tenant the one that waits longest. A lane with as many running
-runs as its limit allows is passed over. A claim skips what another worker is claiming. It looks at the first
-run of each lane, class and tenant, and never at all that wait.
+the tenant with the fewest running runs; of one tenant the one that waits longest. Lanes and providers with
+as many running runs as their limits allow are passed over. A claim skips what another worker is claiming. It
+looks at the first run of each lane, class, tenant and provider, and never at all that wait.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from genai_spine.store.runs.plain.commits import Picked, RunCommits
 from genai_spine.store.runs.plain.limits import NO_LIMITS, UNLIMITED, Key, Limited, Limits, Room
 from genai_spine.store.runs.rows import run_of
 from genai_spine.store.runs.runs import Submitter, submitter_of_row
-from genai_spine.store.runs.tables import PRIORITIES, runs, stands
+from genai_spine.store.runs.tables import PRIORITIES, QUEUE_COLUMNS, runs, stands
 from genai_spine.v1 import run_pb2 as pb
 
 AGING_S = 60.0  # after so long a waiting run rises one class
@@ -28,30 +28,35 @@ HIGHEST_BY_AGE = PRIORITIES.index("high")
 REALTIME = PRIORITIES.index("realtime")
 MAX_PROMOTED = 500  # runs whose time has come, in one transaction
 MAX_CLAIMED = 64  # runs in one transaction
-_queue = (runs.c.lane, runs.c.priority, runs.c.tenant_id, runs.c.queued_at, runs.c.id)
+_queue = tuple(runs.c[name] for name in QUEUE_COLUMNS)
+
+
+Group = tuple[str, int, str, str]  # lane, class, tenant and provider
 
 
 class Waiting(NamedTuple):
-    """Queued run: the first one of its lane, class and tenant, or one of those that follow it."""
+    """Queued run: the first one of its group, or one of those that follow it."""
 
     lane: str
     priority: int
     tenant_id: str
+    provider: str
     queued_at: datetime
     run_id: str
 
     @property
-    def group(self) -> tuple[str, int, str]:
-        """Lane, class and tenant."""
-        return self.lane, self.priority, self.tenant_id
+    def group(self) -> Group:
+        """Lane, class, tenant and provider."""
+        return self.lane, self.priority, self.tenant_id, self.provider
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """Keys of the limits that it may be under."""
-        return (("lane", self.lane),)
+        return ("lane", self.lane), ("provider", self.provider)
 
 
 Load = Counter[tuple[str, str]]  # running runs by lane and tenant
+Counts = Counter[tuple[str, str, str]]  # the same, and by provider
 
 
 class RunQueue:
@@ -116,7 +121,7 @@ class RunQueue:
         return [(run_of(row), submitter_of_row(row, row["has_budget"])) for row in taken]
 
     async def _heads(self) -> list[Waiting]:
-        """First run of each lane, class and tenant that has waiting ones: as many steps in the index."""
+        """First run of each group that has waiting ones: as many steps in the index."""
         async with self._database.connect() as connection:
             return [Waiting(*row) for row in await connection.execute(_all_heads)]
 
@@ -124,8 +129,8 @@ class RunQueue:
         """Runs that start next."""
         now = datetime.now(UTC)
         is_counted = bool(limits) or len({head.tenant_id for head in heads}) > 1
-        load = await self._load() if is_counted else Counter()
-        room = Room(limits, _running(load))
+        counts = await self._counts() if is_counted else Counts()
+        load, room = _load(counts), Room(limits, _running(counts))
         heads = sorted(
             (head for head in heads if room.has(head.keys)), key=lambda head: _place(head, load, now)
         )[:most]
@@ -136,16 +141,16 @@ class RunQueue:
             waiting = [Waiting(*row) for row in await connection.execute(union_all(*parts))]
         return in_order(waiting, load, most, now, room)
 
-    async def _load(self) -> Load:
+    async def _counts(self) -> Counts:
         columns = runs.c
         query = (
-            select(columns.lane, columns.tenant_id, func.count())
+            select(columns.lane, columns.tenant_id, columns.provider, func.count())
             .where(stands("running"))
-            .group_by(columns.lane, columns.tenant_id)
+            .group_by(columns.lane, columns.tenant_id, columns.provider)
         )
         async with self._database.connect() as connection:
             found = await connection.execute(query)
-            return Counter({(lane, tenant): count for lane, tenant, count in found})
+            return Counter({(lane, tenant, provider): count for lane, tenant, provider, count in found})
 
 
 def in_order(
@@ -153,7 +158,7 @@ def in_order(
 ) -> list[Waiting]:
     """Runs that start next, the first one first. room: None: nothing is limited."""
     load = Counter(running)
-    groups: dict[tuple[str, int, str], list[Waiting]] = {}
+    groups: dict[Group, list[Waiting]] = {}
     for one in sorted(waiting, key=lambda one: (one.queued_at, one.run_id), reverse=True):
         groups.setdefault(one.group, []).append(one)
     chosen: list[Waiting] = []
@@ -172,11 +177,20 @@ def in_order(
     return chosen
 
 
-def _running(load: Load) -> Counter[Key]:
+def _load(counts: Counts) -> Load:
+    """Running runs of a tenant in a lane, which decide whose turn it is."""
+    found = Load()
+    for (lane, tenant, _), count in counts.items():
+        found[lane, tenant] += count
+    return found
+
+
+def _running(counts: Counts) -> Counter[Key]:
     """Running runs by what they count for."""
     found: Counter[Key] = Counter()
-    for (lane, _), count in load.items():
+    for (lane, _, provider), count in counts.items():
         found["lane", lane] += count
+        found["provider", provider] += count
     return found
 
 
@@ -194,7 +208,7 @@ def _rank(waiting: Waiting, now: datetime) -> int:
 
 
 def _first(head: Waiting, most: int) -> Select[Any]:
-    """Longest-waiting runs of a lane, class and tenant."""
+    """Longest-waiting runs of a group."""
     columns = runs.c
     return (
         select(columns.id)
@@ -203,6 +217,7 @@ def _first(head: Waiting, most: int) -> Select[Any]:
             columns.lane == head.lane,
             columns.priority == head.priority,
             columns.tenant_id == head.tenant_id,
+            columns.provider == head.provider,
         )
         .order_by(columns.queued_at, columns.id)
         .limit(most)
@@ -210,15 +225,16 @@ def _first(head: Waiting, most: int) -> Select[Any]:
 
 
 def _heads_query() -> Select[Any]:
-    """First run of each lane, class and tenant: from one to the next in the index of the queue."""
+    """First run of each lane, class, tenant and provider: from one to the next in the index of the queue."""
     first = select(runs.c.id).where(stands("queued")).order_by(*_queue).limit(1).scalar_subquery()
     heads = select(*_queue).where(runs.c.id == first).cte("heads", recursive=True)
     behind = runs.alias("behind")
-    # Three seeks: SQLite would use the first column alone of a comparison of rows.
+    # Four seeks: SQLite would use the first column alone of a comparison of rows.
+    of_provider = _first_behind(heads, equal=("lane", "priority", "tenant_id"), greater="provider")
     of_tenant = _first_behind(heads, equal=("lane", "priority"), greater="tenant_id")
     of_class = _first_behind(heads, equal=("lane",), greater="priority")
     of_lane = _first_behind(heads, equal=(), greater="lane")
-    following = func.coalesce(of_tenant, of_class, of_lane)
+    following = func.coalesce(of_provider, of_tenant, of_class, of_lane)
     named = [behind.c[column.name] for column in _queue]
     heads = heads.union_all(select(*named).join_from(heads, behind, behind.c.id == following))
     return select(*(heads.c[column.name] for column in _queue))

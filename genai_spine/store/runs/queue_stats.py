@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, text
 
 from genai_spine.store.database import Database, Now
-from genai_spine.store.runs.plain.limits import NO_LIMITS, Limits
-from genai_spine.store.runs.tables import PRIORITIES, dead_letters, runs, stands
+from genai_spine.store.runs.plain.limits import NO_LIMITS, Key, Limits
+from genai_spine.store.runs.plain.statements import COUNT_RUNNING
+from genai_spine.store.runs.tables import PRIORITIES, dead_letters, runs
 from genai_spine.v1 import run_service_pb2 as pb
 
 DAY_S = 86400.0
@@ -54,22 +56,37 @@ class QueueCounts:
                     setattr(stats, f"{name}_24h", getattr(stats, f"{name}_24h") + count)
             stats.stale = (await connection.execute(stale)).scalar_one()
             stats.dead_letters = (await connection.execute(letters)).scalar_one()
+            for provider, status, count in await connection.execute(_of_providers(tenant_id)):
+                if not stats.providers or stats.providers[-1].provider != provider:
+                    stats.providers.add(provider=provider)
+                setattr(stats.providers[-1], status, count)
             if self._limits:
-                query = (
-                    select(columns.lane, func.count().label("active"))
-                    .where(stands("running"))
-                    .group_by(columns.lane)
-                )
-                running = {row.lane: row.active for row in await connection.execute(query)}
-                self._add_limits(stats, running)
+                found = (await connection.execute(text(COUNT_RUNNING))).all()
+                self._add_limits(stats, {(row[0], row[1]): row[2] for row in found})
         return stats
 
-    def _add_limits(self, stats: pb.QueueStats, running: Mapping[str, int]) -> None:
-        """Writes the limits of lanes. running: runs of all tenants by lane."""
+    def _add_limits(self, stats: pb.QueueStats, running: Mapping[Key, int]) -> None:
+        """Writes the limits of lanes and providers. running: runs of all tenants by what is limited."""
         for depth in stats.depths:
-            if (limit := self._limits.get(("lane", depth.lane))) is not None:
+            if (limit := self._limits.get(key := ("lane", depth.lane))) is not None:
                 depth.lane_limit = limit
-                depth.is_at_limit = running.get(depth.lane, 0) >= limit
+                depth.is_at_limit = running.get(key, 0) >= limit
+        for of in stats.providers:
+            if (limit := self._limits.get(key := ("provider", of.provider))) is not None:
+                of.provider_limit = limit
+                of.is_at_limit = running.get(key, 0) >= limit
+
+
+def _of_providers(tenant_id: str) -> Select[Any]:
+    """Runs of a tenant that wait for a worker or run, by the provider that they call first."""
+    columns = runs.c
+    return (
+        select(columns.provider, columns.status, func.count())
+        .where(columns.tenant_id == tenant_id, columns.status.in_(("queued", "running")))
+        .where(columns.provider != "")
+        .group_by(columns.provider, columns.status)
+        .order_by(columns.provider)
+    )
 
 
 def _depth(stats: pb.QueueStats, lane: str, priority: str) -> pb.QueueDepth:

@@ -16,8 +16,9 @@ from genai_spine.v1 import run_pb2 as pb
 
 # Columns whose text a message has under the same name, or under another one.
 TEXTS = {
-    **{name: name for name in ("tenant_id", "principal", "kind", "name", "status", "lane", "root_run_id")},
+    **{name: name for name in ("tenant_id", "principal", "kind", "name", "status", "lane", "provider")},
     "id": "run_id",
+    "root_run_id": "root_run_id",
     "executor_id": "worker_id",
     "progress_message": "progress_message",
 }

@@ -42,6 +42,14 @@ MOVES = {
     "dead_lettered": ("pending",),
 }
 ENDED = ("completed", "failed", "cancelled", "dead_lettered")
+QUEUE_COLUMNS = (
+    "lane",
+    "priority",
+    "tenant_id",
+    "provider",
+    "queued_at",
+    "id",
+)  # its groups, and their order
 PRIORITIES = ("realtime", "high", "normal", "low", "slow")  # runs.priority is the place in this list
 
 runs = sa.Table(
@@ -60,6 +68,7 @@ runs = sa.Table(
     _text("status"),
     _number("priority"),
     _text("lane"),
+    sa.Column("provider", sa.Text, nullable=False, server_default=""),  # called first; empty: not known
     _number("attempt", 1),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("request_hash", sa.LargeBinary),  # of kind, name and work: what the key stands for
@@ -93,7 +102,7 @@ runs = sa.Table(
         "idempotency_key",
         unique=True,
     ),
-    _partial("ix_runs_queue", "status = 'queued'", "lane", "priority", "tenant_id", "queued_at", "id"),
+    _partial("ix_runs_queue", "status = 'queued'", *QUEUE_COLUMNS),
     _partial("ix_runs_pending", "status = 'pending'", "ready_at"),
     _partial("ix_runs_running", "status = 'running'", "executor_id", "tenant_id", "lane"),
     _partial("ix_runs_deadline", "deadline_at IS NOT NULL AND ended_at IS NULL", "deadline_at"),

@@ -2,8 +2,8 @@
 
 import json
 
-from genai_spine.runs.watching import Place, _taken
-from genai_spine.store.runs.news import MAX_PAYLOAD_BYTES, MAX_PIECES, Output, Reader, text_payloads
+from genai_spine.runs.watching import Place, _newest, _taken, _unseen
+from genai_spine.store.runs.news import MAX_PAYLOAD_BYTES, MAX_PIECES, RESET, Output, Reader, text_payloads
 
 
 def taken(reader: Reader, place: Place) -> list[tuple[str, int, bool]]:
@@ -31,6 +31,24 @@ def test_next_attempt_of_a_step_begins_again() -> None:
     for piece in (Output("s", 1, 0, "old"), Output("s", 2, 0, "new"), Output("s", 1, 3, "er")):
         reader.give(piece)
     assert taken(reader, place) == [("old", 0, False), ("new", 0, True)]
+
+
+def shown(outputs: list[Output], place: Place) -> list[tuple[str, int, bool]]:
+    found = [_unseen(output, place) for output in _newest(outputs, place)]
+    return [(piece.text, piece.offset, piece.is_reset) for piece in found if piece is not None]
+
+
+def test_text_of_a_maker_that_was_lost_is_void_at_once_and_for_who_comes_back() -> None:
+    old, reset, new = Output("s", 3, 0, "old text"), Output("s", 7, RESET, ""), Output("s", 7, 0, "new")
+    watching = Place()
+    assert shown([old], watching) == [("old text", 0, False)]
+    assert shown([old, reset], watching) == [("", 0, True)]
+    assert shown([old, reset, new], watching) == [("new", 0, False)]
+    assert shown([old, reset, new], Place()) == [("new", 0, False)]
+    # They say how much they have, and not whose it is.
+    for offset in (1, 2, 5, 100):
+        assert shown([old, reset, new], Place(offsets={"s": offset})) == [("", 0, True), ("new", 0, False)]
+    assert shown([new], Place(offsets={"s": 2})) == [("w", 2, False)]
 
 
 def test_slow_reader_looks_by_itself_and_keeps_nothing() -> None:

@@ -128,6 +128,14 @@ class TestLaneLimits:
         monkeypatch.setenv("GENAI_RUN_LANE_LIMITS", given)
         assert settings.load().run_lane_limits == {"gpu": 2, "batch": 16}
 
+    def test_of_providers_are_written_alike(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GENAI_RUN_PROVIDER_LIMITS", "openai=20, my_own=2")
+        assert settings.load().run_provider_limits == {"openai": 20, "my_own": 2}
+        for given in ("openai", "openai=0", "=1"):
+            monkeypatch.setenv("GENAI_RUN_PROVIDER_LIMITS", given)
+            with pytest.raises(ValidationError, match=r"provider=number|the least is 1"):
+                settings.load()
+
     @pytest.mark.parametrize(
         ("given", "problem"), [("gpu", "lane=number"), ("gpu=0", "the least is 1"), ("G P=1", "is no lane")]
     )

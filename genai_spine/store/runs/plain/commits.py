@@ -45,16 +45,16 @@ class Completion(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """Runs that are claimed: the first ones of a lane, class and tenant, or some by their ids."""
+    """Runs that are claimed: the first ones of a group of the queue, or some by their ids."""
 
-    first: tuple[str, int, str, int] | None = None  # lane, priority, tenant, and how many
+    first: tuple[str, int, str, str, int] | None = None  # lane, priority, tenant, provider, and how many
     ids: Sequence[str] = ()
     limited: Limited = UNLIMITED  # of those by their ids
 
     @property
     def most(self) -> int:
         """How many there can be."""
-        return len(self.ids) if self.first is None else self.first[3]
+        return len(self.ids) if self.first is None else self.first[-1]
 
 
 _of: WeakKeyDictionary[Database, "RunCommits"] = WeakKeyDictionary()

@@ -11,11 +11,13 @@ from typing import NamedTuple
 Key = tuple[str, str]  # what is limited: a column of runs and its value, ("lane", "gpu")
 Limits = Mapping[Key, int]  # most runs that run at once
 NO_LIMITS: Limits = {}
+NO_NAMES: Mapping[str, int] = {}
 
 
-def lane_limits(lanes: Mapping[str, int]) -> dict[Key, int]:
-    """Limits of lanes by their names."""
-    return {("lane", name): most for name, most in lanes.items()}
+def run_limits(lanes: Mapping[str, int], providers: Mapping[str, int] = NO_NAMES) -> dict[Key, int]:
+    """Limits of lanes and providers by their names."""
+    found = {("lane", name): most for name, most in lanes.items()}
+    return found | {("provider", name): most for name, most in providers.items()}
 
 
 class Room:

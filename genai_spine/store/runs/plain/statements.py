@@ -17,7 +17,7 @@ from genai_spine.store.runs.tables import run_events, run_output, run_steps, run
 # Columns that a submission, an event and a step have; the others are the database's defaults and its clock.
 RUN = (
     *("id", "tenant_id", "project_id", "api_key_id", "principal", "permissions", "kind", "name", "work"),
-    *("options", "status", "priority", "lane", "attempt", "idempotency_key", "request_hash"),
+    *("options", "status", "priority", "lane", "provider", "attempt", "idempotency_key", "request_hash"),
     *("correlation_id", "parent_run_id", "root_run_id", "retry_of_run_id", "schedule_id", "trigger_source"),
     "metadata",
     *("is_held", "ready_at", "deadline_at", "progress", "progress_message", "last_sequence"),
@@ -64,6 +64,7 @@ _taken = (
 )
 _queued = (
     "SELECT id FROM runs WHERE status = 'queued' AND lane = {} AND priority = {} AND tenant_id = {}"
+    " AND provider = {}"
     " ORDER BY queued_at, id LIMIT {}"
 )
 
@@ -101,10 +102,14 @@ _claim = (
     " SELECT n.*, EXISTS (SELECT 1 FROM budgets b WHERE b.node = 'RUN' AND b.node_key = n.id) AS has_budget,"
     f" (SELECT pg_notify('{CHANNEL}', string_agg(id, ',')) FROM numbered) FROM numbered n"
 )
-CLAIM_FIRST = _claim.format(picked=_queued.format("$4::text", "$5::bigint", "$6::text", "$7::bigint"))
+_FIRST = ("$4::text", "$5::bigint", "$6::text", "$7::text", "$8::bigint")
+CLAIM_FIRST = _claim.format(picked=_queued.format(*_FIRST))
 CLAIM_THESE = _claim.format(picked="SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued'")
 # Of both databases: what runs, by what is limited. $1 of the lock: names, each held until the commit.
-COUNT_RUNNING = "SELECT 'lane', lane, count(*) FROM runs WHERE status = 'running' GROUP BY lane"
+COUNT_RUNNING = " UNION ALL ".join(
+    f"SELECT '{column}', {column}, count(*) FROM runs WHERE status = 'running' GROUP BY {column}"
+    for column in ("lane", "provider")
+)
 LOCK_LIMITS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) AS name"
 # $1: what is told; then the columns of pieces of text.
 WRITE_TEXT = (
@@ -125,7 +130,7 @@ COMPLETE_ONE = (
     " WHERE id = ? AND attempt = ? AND executor_id = ? AND status = 'running'"
     f" RETURNING last_sequence, (julianday({NOW}) - julianday(started_at)) * 86400"
 )
-PICK = _queued.format(*"????")
+PICK = _queued.format(*"?????")
 CLAIM_ONE = (
     f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued' RETURNING *"
 )

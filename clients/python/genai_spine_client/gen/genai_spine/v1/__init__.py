@@ -360,6 +360,7 @@ __all__ = (
     "ProviderBatch",
     "ProviderBatchServiceStub",
     "ProviderCapability",
+    "ProviderDepth",
     "ProviderFile",
     "ProviderFileServiceStub",
     "ProviderInfo",
@@ -16568,6 +16569,41 @@ default_message_pool.register_message("genai_spine.v1", "ProviderCapability", Pr
 
 
 @dataclass(eq=False, repr=False)
+class ProviderDepth(betterproto2.Message):
+    """
+    ProviderDepth is how many runs that call a provider first wait and run.
+    """
+
+    provider: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Name of the provider.
+    """
+
+    queued: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Runs that wait for a worker.
+    """
+
+    running: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Runs that run.
+    """
+
+    provider_limit: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most runs of the provider that run at once, of all tenants and lanes. Unset: it has no limit.
+    """
+
+    is_at_limit: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    """
+    As many run: those that wait for a worker wait for an end of one of these.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "ProviderDepth", ProviderDepth)
+
+
+@dataclass(eq=False, repr=False)
 class ProviderFile(betterproto2.Message):
     """
     ProviderFile is a file that a provider keeps.
@@ -16895,6 +16931,11 @@ class QueueStats(betterproto2.Message):
     dead_letters: "int" = betterproto2.field(6, betterproto2.TYPE_INT32)
     """
     Dead letters that nobody resolved.
+    """
+
+    providers: "list[ProviderDepth]" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    One entry a provider that has runs which wait for a worker or run.
     """
 
 
@@ -18083,6 +18124,12 @@ class Run(betterproto2.Message):
     dead_letter_id: "str | None" = betterproto2.field(40, betterproto2.TYPE_STRING, optional=True)
     """
     UUID of its entry among the dead letters. Unset: there is none.
+    """
+
+    provider: "str" = betterproto2.field(41, betterproto2.TYPE_STRING)
+    """
+    Provider that it calls first, as it stood when it was submitted. Empty: it is not known, or there are several, as
+    in a batch or a pipeline.
     """
 
     created_at: "datetime.datetime | None" = betterproto2.field(
