@@ -7,7 +7,7 @@ TS := clients/typescript
 GENERATED := genai_spine/v1 clients/python/genai_spine_client/gen $(TS)/src/gen
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint generate check-generated breaking baseline lock sbom audit openapi sloppy bench acceptance clean
+.PHONY: help install run test check lint generate check-generated breaking baseline lock sbom audit openapi sloppy bench bench-peers acceptance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -82,6 +82,9 @@ sloppy: install ## 5,000 exchanges with sloppy upstreams of each protocol
 
 bench: install ## measure against a direct call, printed as ratios
 	$(BIN)/python -m bench
+
+bench-peers: install ## the same calls by LiteLLM's proxy and Portkey, which it installs apart, and by ours
+	$(BIN)/python -m bench.peers
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) $(TS)/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -32,6 +32,7 @@ def main() -> None:
     comparing.add_argument("--tree", type=Path, default=ROOT, help="the new one; default: this one")
     comparing.add_argument("--rounds", type=int, help="default: 7, or 3 if quick")
     comparing.add_argument("--quick", action="store_true", help="half as many slices, and fewer rounds")
+    comparing.add_argument("--free", action="store_true", help="models cost nothing; default: as listed")
     comparing.add_argument("--rows", nargs="+", choices=MEASURES, help="default: all")
     comparing.set_defaults(run=_compare)
     for parser in (options, walking, comparing):
@@ -57,7 +58,7 @@ def _compare(given: argparse.Namespace) -> int:
     """1 when a row is slower."""
     trees = {"old": given.old.resolve(), "new": given.tree.resolve()}
     rounds, share = (given.rounds or 3, 0.5) if given.quick else (given.rounds or 7, 1.0)
-    found = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES)))
+    found = uvloop.run(compare.compared(trees, rounds, share, given.rows or list(MEASURES), free=given.free))
     _print(given, [row.as_json() for row in found], paired.printed(found))
     return int(any(row.verdict == "slower" for row in found))
 

@@ -4,10 +4,13 @@ Both servers run at the same time, each with its own Envoy and ledger, in front 
 checkout's load generator measures them in short slices: old, new, new, old, and the other way round in the
 next round; a round's value is the median of its slices, and each round has servers of its own. Exit status 1:
 a row is slower. Growth of memory over many calls and the adapter for Responses-only models are not compared.
+Where models are free, neither waits for the ledger before a call: the rest of the way is compared by itself,
+and `python -m bench.bookkeeping` says what the ledger adds.
 """
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -28,13 +31,16 @@ PACED_ROW = "together"  # the provider whose mock pauses between two chunks; Ope
 OTHERS = [api for api in ADAPTERS if api not in (OPENAI, "responses")]
 
 
-async def compared(trees: Mapping[str, Path], rounds: int, share: float, measures: list[str]) -> list[Row]:
-    """trees: "old" and "new"; share: of the slices of a round."""
+async def compared(
+    trees: Mapping[str, Path], rounds: int, share: float, measures: list[str], *, free: bool = False
+) -> list[Row]:
+    """trees: "old" and "new"; share: of the slices of a round; free: no model costs anything."""
     rows: dict[str, Row] = {}
     began = monotonic()
-    with _mocks() as mocks:
+    with _mocks() as mocks, _prices(free=free) as prices:
+        settings = _settings(mocks) | prices
         for number in range(rounds):
-            async with _sides(trees, mocks) as sides:
+            async with _sides(trees, mocks, settings) as sides:
                 turns = TURNS if number % 2 == 0 else TURNS[::-1]
                 for measure in map(MEASURES.__getitem__, measures):
                     found = await _sliced(measure, sides, turns * max(1, round(measure.slices * share / 2)))
@@ -72,9 +78,11 @@ def _mocks() -> Iterator[dict[str, Running]]:
 
 
 @asynccontextmanager
-async def _sides(trees: Mapping[str, Path], mocks: Mapping[str, Running]) -> AsyncIterator[dict[str, Side]]:
+async def _sides(
+    trees: Mapping[str, Path], mocks: Mapping[str, Running], settings: Mapping[str, str]
+) -> AsyncIterator[dict[str, Side]]:
     async with AsyncExitStack() as running:
-        url, settings = f"http://{address(mocks[OPENAI])}", _settings(mocks)
+        url = f"http://{address(mocks[OPENAI])}"
         starts = (
             asyncio.to_thread(running.enter_context, stack(url, tree, settings)) for tree in trees.values()
         )
@@ -103,6 +111,19 @@ def _settings(mocks: Mapping[str, Running]) -> dict[str, str]:
             settings[f"{own}API_KEY"] = "bench"
         settings |= {f"{own}{name.upper()}": value for name, value in further.items()}
     return settings
+
+
+@contextmanager
+def _prices(*, free: bool) -> Iterator[dict[str, str]]:
+    """Settings of prices: as listed, or all models cost nothing."""
+    if not free:
+        yield {}
+        return
+    models = {(OPENAI, MODEL), (PACED_ROW, MODEL), *(ADAPTERS[api][::3] for api in OTHERS)}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        for provider, model in sorted(models):
+            print(f"- {{provider: {provider}, model: '{model}', free: true}}", file=file, flush=True)
+        yield {"GENAI_PRICE_OVERRIDES": file.name}
 
 
 def _side(tree: Path, service: Running, mocks: Mapping[str, Running]) -> Side:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from genai_spine.billing.ledger.ledger import Ledger
+from genai_spine.call import PaidAnswer
 from genai_spine.inference import attempt
 from genai_spine.server import foundation
 from genai_spine.v1.execution_pb2 import Execution
@@ -33,7 +34,7 @@ class Unbooked(Ledger):
     async def recorded(self, execution: Execution) -> None:
         """It never will be."""
 
-    def settle(self, execution: Execution) -> "asyncio.Future[None]":
+    def settle(self, execution: Execution, answer: PaidAnswer | None = None) -> "asyncio.Future[None]":
         return self._booked
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from random import getrandbits
 from time import monotonic, time_ns
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
@@ -97,6 +97,27 @@ class RunNodes:
     has_reservation: bool = False  # it holds what it is expected to cost, and its calls draw on that
 
 
+class PaidAnswer(NamedTuple):
+    """Answer of a call of a run, as it is written with the settlement of that."""
+
+    run_id: str
+    attempt: int  # of the run
+    executor_id: str  # process that makes it
+    step_id: str
+    request_hash: bytes
+    body: bytes  # message of the answer
+
+
+class PaidAnswers(Protocol):
+    """Answers of the calls of a run, each of which is paid once, whoever makes the run."""
+
+    def find(self, call: "Call", request: Message) -> bytes | None:
+        """Answer of an equal request that is paid already, once for each; None: the call is to be made."""
+
+    def written(self, call: "Call", request: Message, answer: Message) -> PaidAnswer | None:
+        """Answer as the ledger takes it; None: it is too large to be kept."""
+
+
 class Recording(Protocol):
     """Record of a call for the request log."""
 
@@ -105,6 +126,29 @@ class Recording(Protocol):
 
     def end(self, code: str, reason: str | None, error: str | None) -> None:
         """End of the call, with the name of its gRPC code, and its error's reason and words."""
+
+
+@dataclass(slots=True)
+class PassThrough:
+    """Bytes of a request and of its answer that caller and upstream have in one form, beside the messages.
+
+    They hold for the very messages that they stand beside: who changes a request, or answers it by other
+    means, has another message. So they are taken only where nothing was changed on the way.
+    """
+
+    request: Message  # made of the caller's bytes
+    content: bytes  # of those: JSON of what it asks about
+    is_base64: bool = False  # wanted of vectors
+    # Made of an upstream's bytes without their content, and that in JSON; one for each attempt that had some.
+    answers: list[tuple[Message, bytes]] = field(default_factory=list)
+
+    def content_for(self, request: Message) -> bytes | None:
+        """The caller's own bytes for a request; None: they do not stand for it."""
+        return self.content if request is self.request else None
+
+    def content_of(self, answer: Message) -> bytes | None:
+        """The upstream's own bytes of an answer; None: it has its content itself."""
+        return next((content for made, content in self.answers if made is answer), None)
 
 
 @dataclass(slots=True)
@@ -148,6 +192,7 @@ class Call:
     run_id: str | None = None  # of the run that the call is part of
     step_id: str | None = None  # of that run
     run_nodes: RunNodes | None = None  # that run, as budgets see it
+    paid_answers: PaidAnswers | None = None  # of that run; None: no process takes the call over
     end_user: str | None = None  # who asked, where the request does not say so
     # Numbers of the provider calls that this request makes, from 1; a replaced call goes on counting.
     attempts: Iterator[int] = field(default_factory=partial(count, 1), compare=False)
@@ -159,8 +204,10 @@ class Call:
     # Headers for a REST client. Of an answer that is bytes they ride with the first ones (edge.carrying).
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""  # of an answer that is bytes; known with its first byte
+    pii: str | None = None  # the x-genai-pii header: what becomes of personal data in it
     is_log_declined: bool = False  # the caller wants no entry in the request log
     recording: Recording | None = None  # None: the request log has no entry of it
+    pass_through: PassThrough | None = None  # None: nothing may be passed on as it came
     # What ended a stream after its first byte, when the status could no longer say it; for the log.
     failure: Exception | None = None
 

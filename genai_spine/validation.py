@@ -463,7 +463,8 @@ WITH_LIMIT = (
 # Requests of capabilities that take their text as content or as text.
 WITH_CONTENT = (
     *("Summarize", "Extract", "Classify", "Rewrite", "InferTitle", "AnalyzeSentiment", "Tag"),
-    *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured"),
+    *("DetectLanguage", "Translate", "Paraphrase", "Correct", "ExtractStructured", "DetectPii", "Redact"),
+    "AnalyzeCoaching",
 )
 
 TOGETHER: dict[str, Check] = {

@@ -19,6 +19,8 @@ from genai_spine.v1.session_service_pb2_grpc import SessionServiceStub
 from tests.acceptance.stack import environment
 
 START_S = 180.0
+STARTS = 5  # tries, as a supervisor makes them: a frozen process may hold SQLite's lock meanwhile
+LOGGED = 20  # last lines, of a server that did not start
 STOP_S = 30.0
 # Each server has connections of its own; grpc would share them between channels of one address.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
@@ -121,13 +123,19 @@ class Servers:
 
     async def _replace(self, server: ServerProcess) -> None:
         await server.process.wait()
-        try:
-            await self._start()
-        except Exception as error:
-            self._failure = error
-            self._ready.set()
+        for left in reversed(range(STARTS)):
+            try:
+                await self._start()
+                break
+            except Exception as error:
+                if not left:
+                    self._failure = error
+                    self._ready.set()
         await asyncio.sleep(1)  # calls that it was answering see that it is gone
         await server.channel.close()
+
+    def _last_lines(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOGGED:])
 
     async def _start(self) -> None:
         with self.log.open("ab") as log:
@@ -140,9 +148,13 @@ class Servers:
             )
         assert process.stdout
         try:
-            said = json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))
+            line = await asyncio.wait_for(process.stdout.readline(), START_S)
+            if not line:
+                raise RuntimeError(f"a server ended with {await process.wait()}:\n{self._last_lines()}")
+            said = json.loads(line)
         except BaseException:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             raise
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}", OPTIONS)
         self._alive.append(ServerProcess(process, channel, said["server_id"]))

@@ -1,7 +1,7 @@
 """`python -m bench.runs_torture`: kills workers at random moments of a batch, and looks at what comes of it.
 
 Real processes share a database, and a simulated provider keeps its own bill. The worker that makes the batch
-is killed with SIGKILL again and again, and with PostgreSQL once frozen and woken. Then: every item is once
+is killed with SIGKILL again and again, and once frozen and woken. Then: every item is once
 in the result, no call was repeated but those in flight at kills, watchers saw one sequence without a gap, and
 the ledger equals the bill. One seed is always the same work and moments. Exit code 1: something is wrong.
 """
@@ -73,7 +73,8 @@ def told(report: Report, name: str) -> dict[str, Any]:
         "frozen": report.frozen,
         "sends": found.sends,
         "repeated": found.repeated,
-        "in_flight_at_kills": found.in_flight,
+        "in_flight_at_kills": found.at_kills,
+        "in_flight_at_lost_leases": found.at_lost_leases,
         "reported_rows": found.reported_rows,
         "reported_usd": usd_of(found.reported_ticks),
         "other_rows": found.other_rows,

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from bench.ledger_torture.servers import ServerProcess, Servers
 from bench.runs_torture import verdict
+from bench.runs_torture.losses import Losses
 from bench.runs_torture.upstream import ItemUpstream, prompt
 from bench.runs_torture.watchers import RunWatch
 from genai_spine.store.database import Database
@@ -27,8 +26,10 @@ from tests.upstreams.bill import Bill
 MODEL = "openai:gpt-4o"
 RPC_S = 60.0
 MOMENT_S = 600.0  # until so many items were sent
+SETTLED_S = 180.0  # until nothing holds money any more: the sweep of a lost lease, and a busy machine
+FROZEN = 10  # leases, at most
 FAULTS = ("Traceback", '"internal_error"', '"run_failed"')
-UNENDED = sa.text("SELECT count(*) FROM run_items WHERE run_id = :run AND ended_at IS NOT NULL")
+LOOK_S = 0.1  # between two looks at the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Options:
     seed: int = 1
     items: int = 5_000
     kills: int = 50
-    freezes: int = 1  # workers stopped and woken after others took over; not with SQLite
+    freezes: int = 1  # workers stopped, and woken after others took over
     workers: int = 3
     at_once: int = 40  # items
     watchers: int = 3
@@ -72,12 +73,18 @@ async def torture(options: Options, database_url: str, folder: Path) -> Report:
                     RunWatch(run_id, random.Random(f"{options.seed}.watch.{place}"))
                     for place in range(options.watchers)
                 ]
-                kills = asyncio.create_task(_kills(report, servers, upstream, database, run_id))
+                losses = Losses(database, run_id)
+                kills = asyncio.create_task(_kills(report, servers, upstream, losses))
                 await asyncio.gather(*(watch.follow(servers) for watch in watches))
                 kills.cancel()
-                await asyncio.gather(kills, return_exceptions=True)
+                [fault] = await asyncio.gather(kills, return_exceptions=True)
+                if fault is not None:
+                    report.verdict.problems.append(f"not all kills and freezes were made: {fault!r}")
                 await servers.all_there()
-                await _settled(database, options.lease_s)
+                await _settled(database)
+                report.verdict.at_lost_leases = await losses.at_lost_leases(watches[0].events)
+                report.verdict.at_kills = len(losses.at_kills)
+                report.verdict.problems += losses.problems
                 await _judge(report, servers, database, upstream, run_id)
                 report.killed = servers.killed
                 if servers.ended:
@@ -126,25 +133,29 @@ async def _submitted(options: Options, servers: Servers) -> str:
     return str(runs[0].run_id)
 
 
-async def _kills(
-    report: Report, servers: Servers, upstream: ItemUpstream, database: Database, run_id: str
-) -> None:
+async def _kills(report: Report, servers: Servers, upstream: ItemUpstream, losses: Losses) -> None:
     """Kills and freezes, spread over the items by the seed."""
     options = report.options
     drawn = random.Random(f"{options.seed}.kills")
     most = int(options.items * 0.95)
     moments = sorted(drawn.sample(range(1, most), options.kills + options.freezes))
-    freezes = set(drawn.sample(moments, options.freezes)) if database.dialect == "postgresql" else set()
+    freezes = set(drawn.sample(moments, options.freezes))
+    ended = -1
     for moment in moments:
+        upstream.hold()  # so that the batch does not end before the dead are replaced
+        try:
+            await servers.two_alive()
+        finally:
+            upstream.release()
         await upstream.bill.until(partial(_came, upstream, moment), MOMENT_S)
-        await servers.two_alive()
-        server = await _maker(servers, database, run_id) or servers.pick(drawn.randrange(100))
+        ended = await _more_than(ended, losses)
+        server = await losses.maker(servers) or servers.pick(drawn.randrange(100))
         if moment in freezes:
-            await _freeze(server, options.lease_s)
+            await _freeze(server, losses, options.lease_s)
             report.frozen += 1
         elif servers.kill(server):
             await server.process.wait()
-        report.verdict.in_flight += await _in_flight(database, upstream, run_id)
+            await losses.note(server)
 
 
 def _came(upstream: ItemUpstream, count: int, bill: Bill) -> bool:
@@ -152,37 +163,42 @@ def _came(upstream: ItemUpstream, count: int, bill: Bill) -> bool:
     return len(upstream.seen) >= count
 
 
-async def _maker(servers: Servers, database: Database, run_id: str) -> ServerProcess | None:
-    """Worker that makes the batch now; None: none does."""
-    query = sa.text("SELECT executor_id FROM runs WHERE id = :run AND status = 'running'")
-    async with database.engine.connect() as connection:
-        worker_id = (await connection.execute(query, {"run": run_id})).scalar()
-    return servers.by_id(worker_id) if worker_id else None
+async def _more_than(ended: int, losses: Losses) -> int:
+    """Number of items that have ended, once it is larger.
+
+    A run whose workers die again and again with nothing done between is a dead letter, as it should be.
+    """
+    async with asyncio.timeout(MOMENT_S):
+        while True:
+            if (now := await losses.ended()) > ended:
+                return now
+            await asyncio.sleep(LOOK_S)
 
 
-async def _freeze(server: ServerProcess, lease_s: float) -> None:
-    """Stops a worker for so long that others take its runs over, and wakes it."""
+async def _freeze(server: ServerProcess, losses: Losses, lease_s: float) -> None:
+    """Stops a worker until others have taken its runs over, and wakes it.
+
+    One that stands still with the lock of a SQLite database holds up all others, so it is woken in any case.
+    """
     server.process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(lease_s * 3)
+    until = time.monotonic() + lease_s * FROZEN
+    while time.monotonic() < until:
+        if not await losses.makes(server):
+            break
+        await asyncio.sleep(LOOK_S)
+    await losses.note(server)
     server.process.send_signal(signal.SIGCONT)
 
 
-async def _in_flight(database: Database, upstream: ItemUpstream, run_id: str) -> int:
-    """Items that were sent, and whose end is not in the database."""
-    async with database.engine.connect() as connection:
-        ended = (await connection.execute(UNENDED, {"run": run_id})).scalar_one()
-    return max(0, len(upstream.sends) - int(ended))
-
-
-async def _settled(database: Database, lease_s: float) -> None:
-    """Returns when no call is PENDING, or when all of them should have been booked by now."""
-    limit = time.monotonic() + lease_s * 1.25 + 10
+async def _settled(database: Database) -> None:
+    """Returns when no call is PENDING, or when all of them should long have been booked."""
+    limit = time.monotonic() + SETTLED_S
     while time.monotonic() < limit:
         async with database.engine.connect() as connection:
             query = "SELECT count(*) FROM executions WHERE state = 'PENDING'"
             if not (await connection.exec_driver_sql(query)).scalar():
                 return
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(LOOK_S)
 
 
 async def _judge(

@@ -20,6 +20,11 @@ class ItemUpstream(OpenAIUpstream):
         super().__init__()
         self.seed = seed
         self.seen: set[int] = set()  # items that were sent at least once
+        self.release()
+
+    def hold(self) -> None:
+        """Answers no call until release()."""
+        self._released.clear()
 
     def choose(self, entry: Entry) -> Reply:
         """Reply to a call by its mark."""
@@ -27,7 +32,7 @@ class ItemUpstream(OpenAIUpstream):
         self.seen.add(number)
         drawn = random.Random(f"{self.seed}.{number}")
         words = [answer(number), *(f" word{place}" for place in range(drawn.randrange(1, 12)))]
-        return Reply(words, first_delay_s=drawn.uniform(0.01, MAX_DELAY_S))
+        return Reply(words, first_delay_s=drawn.uniform(0.01, MAX_DELAY_S), is_held=True)
 
     @property
     def sends(self) -> Counter[int]:

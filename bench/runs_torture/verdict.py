@@ -23,7 +23,8 @@ class Verdict:
 
     sends: int = 0
     repeated: int = 0  # sends of an item beyond its first one
-    in_flight: int = 0  # items without an end in the database when a worker was killed or frozen
+    at_kills: int = 0  # calls in flight of workers that were killed or frozen
+    at_lost_leases: int = 0  # those of workers that lost their lease and live on
     reported_rows: int = 0
     reported_ticks: int = 0
     other_rows: int = 0
@@ -48,9 +49,9 @@ def compare_sends(verdict: Verdict, upstream: ItemUpstream) -> None:
     """No send of an item beyond its first one and those that were in flight when their worker ended."""
     sends = upstream.sends
     verdict.sends, verdict.repeated = sends.total(), sends.total() - len(sends)
-    if verdict.repeated > verdict.in_flight:
-        problem = f"{verdict.repeated} sends are repeats, and {verdict.in_flight} were in flight at kills"
-        verdict.problems.append(problem)
+    in_flight = verdict.at_kills + verdict.at_lost_leases
+    if verdict.repeated > in_flight:
+        verdict.problems.append(f"{verdict.repeated} sends are repeats, and {in_flight} were in flight")
 
 
 async def compare_books(verdict: Verdict, database: Database, upstream: ItemUpstream) -> None:

@@ -15,6 +15,7 @@ from genai_spine.access.audit import AuditLog
 from genai_spine.access.authentication import Authenticator, digest_of
 from genai_spine.call import ANONYMOUS, Call, Principal
 from genai_spine.errors import Conflict, InvalidFields, NotPermittedToKey
+from genai_spine.guardrails.checks import check_rules
 from genai_spine.store.access.keys import KeyRows, Secret
 from genai_spine.store.access.tenants import ProjectRows
 from genai_spine.store.newest_first import PageEnd
@@ -135,6 +136,7 @@ class KeyLibrary:
         """Refuses a key that gives what its maker does not have, or is of a project that is not there."""
         scopes.check_known(key.scopes)
         scopes.check_granted(key.scopes, by)
+        check_rules(key.permissions.guardrails)
         if by.permissions is not None and by.permissions != key.permissions:
             raise NotPermittedToKey(kind="permissions", name="other than its own")
         if key.project_id:

@@ -50,6 +50,11 @@ def of_webhooks(root: RootSecret, tenant_id: str) -> list[bytes]:
     return root.keys(f"webhooks of {tenant_id}")
 
 
+def of_stored_answers(root: RootSecret, tenant_id: str) -> list[bytes]:
+    """Keys that kept answers of a tenant are sealed with where they hold personal data."""
+    return root.keys(f"kept messages of {tenant_id}")
+
+
 def derived(secret: bytes, purpose: str) -> bytes:
     """Key of 32 bytes for one purpose: HKDF-SHA256 without a salt."""
     return hkdf(secret, f"genai-spine {purpose} v1".encode())

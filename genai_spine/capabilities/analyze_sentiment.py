@@ -1,6 +1,7 @@
-"""AnalyzeSentiment: polarity of a text, overall, by sentence or about aspects."""
+"""AnalyzeSentiment: polarity of a text, overall, by sentence, about aspects, or by who speaks in it."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ OTHER_NAMES = {"pos": "positive", "neg": "negative", "neu": "neutral", "good": "
 LEANING = 0.2  # a score further from 0 is positive or negative
 CONFLICT = 0.25  # share of both good and bad from which a text is mixed
 SCORES = {"positive": 0.5, "negative": -0.5}  # where the model gave a label alone
+SPOKEN = ("speaker", "channel")  # granularities of a dialogue
+TURN = re.compile(r"^((?:channel \d+)?(?:, )?(?:speaker [^:\n]{1,64})?): ", re.IGNORECASE | re.MULTILINE)
+MAX_PARTIES = 50
 MOOD = {"label": one_of(LABELS), "score": NUMBER, "confidence": NUMBER}
 
 Request = pb.AnalyzeSentimentRequest
@@ -35,6 +39,11 @@ class AnalyzeSentiment(Capability[Request, Response]):
 
     def apply_defaults(self, request: Request) -> None:
         request.granularity = request.granularity or ("aspect" if request.aspects else "document")
+        if request.granularity in SPOKEN:
+            del request.aspects[:]
+            request.aspects.extend(parties(request.content, request.granularity))
+            if not request.aspects:
+                request.granularity = "document"
         distinct = list(dict.fromkeys(request.aspects))
         del request.aspects[:]
         request.aspects.extend(distinct)
@@ -43,7 +52,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
         fields: dict[str, Any] = {"sentiment": record(**MOOD)}
         if request.granularity == "sentence":
             fields["sentences"] = several(record(text=TEXT, **MOOD))
-        elif request.granularity == "aspect":
+        elif request.granularity in ("aspect", *SPOKEN):
             aspect = one_of(request.aspects) if request.aspects else TEXT
             fields["aspects"] = several(record(aspect=aspect, **MOOD, evidence=TEXT_OR_NULL))
         return record(**fields)
@@ -59,7 +68,7 @@ class AnalyzeSentiment(Capability[Request, Response]):
         response = Response()
         if request.granularity == "sentence":
             response.sentences.extend(_sentences(answer_parsing.items(answer.text, "sentences"), chunk))
-        elif request.granularity == "aspect":
+        elif request.granularity in ("aspect", *SPOKEN):
             given = answer_parsing.items(answer.text, "aspects")
             response.aspects.extend(_aspects(given, request.aspects, chunk))
         whole = answer_parsing.first_object(answer.text, "sentiment", "label", "score", "polarity")
@@ -83,6 +92,17 @@ class AnalyzeSentiment(Capability[Request, Response]):
             sentences=[sentence for _, one in weighed for sentence in one.sentences],
             aspects=_in_order([_merged(same) for same in aspects.values()], request.aspects),
         )
+
+
+def parties(text: str, granularity: str) -> list[str]:
+    """Labels of those who speak in a dialogue, in the order in which they speak first, at most MAX_PARTIES.
+
+    granularity: channel, where speakers of one channel are one, or speaker.
+    """
+    labels = (found[1].strip(", ") for found in TURN.finditer(text))
+    if granularity == "channel":
+        labels = (label.partition(",")[0] for label in labels)
+    return [label for label in dict.fromkeys(labels) if label][:MAX_PARTIES]
 
 
 def mean_mood(moods: Weighed) -> pb.Sentiment:

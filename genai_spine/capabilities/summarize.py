@@ -31,6 +31,7 @@ class Summarize(Capability[pb.SummarizeRequest, pb.SummarizeResponse]):
             "max_sentences": request.max_sentences,
             "output_format": request.output_format,
             "focus": request.focus,
+            "max_words": request.max_words,
         }
 
     def read(self, answer: Answer, request: pb.SummarizeRequest, chunk: TextChunk) -> pb.SummarizeResponse:

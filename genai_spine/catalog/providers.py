@@ -31,13 +31,32 @@ BY_OPTION = {
 PRIORITIES: Mapping[str, Mapping[int | None, int]] = {
     "openai": {None: 50, pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 60},
     "anthropic": {pb.CAPABILITY_SUMMARIZATION: 5},
-    "builtin": {None: 1000},
+    "builtin": {None: 1000, pb.CAPABILITY_PII_DETECTION: 1, pb.CAPABILITY_PII_REDACTION: 1},
+    "deepgram": {
+        pb.CAPABILITY_TRANSCRIPTION: 10,
+        pb.CAPABILITY_TRANSCRIPTION_DIARIZATION: 5,
+        pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 5,
+    },
 }
+# Offers of models that are no provider's default: the best that there is for their work.
+FURTHER: Mapping[str, Mapping["pb.Capability", str]] = {
+    "builtin": {
+        pb.CAPABILITY_PII_DETECTION: "pii-patterns",
+        pb.CAPABILITY_PII_REDACTION: "pii-patterns",
+    },
+}
+STANDARD = routing_pb2.QUALITY_TIER_STANDARD
+SOUND_TIERS = {"deepgram": routing_pb2.QUALITY_TIER_PREMIUM}  # of transcriptions; others: standard
 # Offers that are not paid by the token: US dollars a minute.
 PER_MINUTE: Mapping[str, Mapping[pb.Capability, float]] = {
     "openai": {
         pb.CAPABILITY_TRANSCRIPTION: 0.006,
         pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 0.012,
+    },
+    "deepgram": {
+        pb.CAPABILITY_TRANSCRIPTION: 0.0043,
+        pb.CAPABILITY_TRANSCRIPTION_DIARIZATION: 0.0043,
+        pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: 0.0086,
     },
 }
 
@@ -168,17 +187,21 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
     by_option = [found for option, found in BY_OPTION.items() if option in provider.options]
     if _takes_schemas(provider):
         by_option.append(pb.CAPABILITY_LLM_STRUCTURED)
-    for capability in (*LLM, *by_option, *told):
+    for capability in (*LLM, *by_option, *told) if provider.completes else ():
         info.capabilities.append(_offer(provider, capability, chat, prices, tiers))
     if embedding:
         info.capabilities.append(_offer(provider, pb.CAPABILITY_EMBEDDING, embedding, prices, tiers))
+    for capability, best in FURTHER.get(provider.endpoint.registry_name, {}).items():
+        offer = _offer(provider, capability, best, prices, tiers)
+        offer.quality_tier = routing_pb2.QUALITY_TIER_PREMIUM
+        info.capabilities.append(offer)
     for capability, usd in PER_MINUTE.get(provider.endpoint.registry_name, {}).items():
         offer = info.capabilities.add(capability=capability, provider_name=provider.name)
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
-        offer.quality_tier, offer.priority = (
-            routing_pb2.QUALITY_TIER_STANDARD,
-            _priority(provider, capability),
-        )
+        offer.quality_tier = SOUND_TIERS.get(provider.endpoint.registry_name, STANDARD)
+        offer.priority = _priority(provider, capability)
+        if heard_by := endpoint.default_media_models.get("transcription"):
+            offer.model_name = heard_by
     return info
 
 

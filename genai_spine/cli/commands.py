@@ -97,6 +97,12 @@ COMMANDS = (
         "Redact personal data in a text: e-mail addresses, phone, card and account numbers, IP addresses.",
     ),
     Row(
+        "transcribe",
+        "audio.commands",
+        "transcribe",
+        "Write down what is said in a recording, by speaker or channel, or as subtitles.",
+    ),
+    Row(
         "usage",
         "spending.usage",
         "usage",

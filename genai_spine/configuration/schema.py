@@ -27,7 +27,7 @@ PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 FRAMING = ("connection", "content-length", "content-type", "transfer-encoding")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 ALL_MODELS = "*"  # of `fallbacks`
-Protocol = Literal["openai", "anthropic", "bedrock", "azure", "ollama"]
+Protocol = Literal["openai", "anthropic", "bedrock", "azure", "ollama", "deepgram"]
 Capability = Literal["tools", "structured_output", "images", "audio", "files", "reasoning", "logprobs"]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 

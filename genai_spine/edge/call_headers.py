@@ -11,6 +11,7 @@ from typing import Any
 
 from genai_spine.call import ANONYMOUS, TENANT_ID, Call, Principal, ResumeHeaders
 from genai_spine.errors import InvalidRequest
+from genai_spine.guardrails.rules import HEADER as PII
 
 MAX_READ_TIMEOUT_S = 3600.0
 # Of OpenAI's and Anthropic's SDKs, in seconds: how long they wait for the next bytes of an answer.
@@ -36,7 +37,7 @@ PROVIDER, CACHE_CONTROL = "x-genai-provider", "x-cache-control"
 # All that read_into() looks for.
 NAMES = RESUMING.union(
     (TENANT, CORRELATION, IDEMPOTENCY_KEY, PROVIDER, CACHE_CONTROL, TRACE, *READ_TIMEOUTS),
-    (RETRY_COUNT, IF_MATCH, REQUEST_LOG),
+    (RETRY_COUNT, IF_MATCH, REQUEST_LOG, PII),
 )
 
 
@@ -53,6 +54,7 @@ def read_into(call: Call, given: Mapping[str, Any], metadata: Sequence[tuple[str
     call.client_retries = client_retries(given)
     call.if_match = given.get(IF_MATCH)
     call.resume = None if RESUMING.isdisjoint(given) else resume(given)
+    call.pii = given.get(PII)
     call.is_log_declined = given.get(REQUEST_LOG) == "off"
 
 

@@ -6,6 +6,7 @@ A method is wrapped when it is attached; a call without a key goes straight to t
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
@@ -20,8 +21,10 @@ from genai_spine.call import Call, ResumeHeaders
 from genai_spine.delivery.idempotency import Idempotency
 from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.delivery.keyed_answer import KeyedRequest, Messages, Origin
+from genai_spine.delivery.message_seal import MessageSeal
 from genai_spine.edge.call_headers import LAST_EVENT_ID, ON_LOST, RESUME_AFTER
 from genai_spine.errors import InvalidRequest, SpineError
+from genai_spine.guardrails.rules import hides_pii
 from genai_spine.http_answer import carrying, error_body
 from genai_spine.method_options import is_paid
 from genai_spine.openai_api import admission, sse
@@ -62,8 +65,9 @@ class Form(Protocol):
 class KeyedCalls:
     """Wrapper of the methods that cost money."""
 
-    def __init__(self, idempotency: Idempotency) -> None:
+    def __init__(self, idempotency: Idempotency, seal: MessageSeal) -> None:
         self._idempotency = idempotency
+        self._seal = seal
 
     def unary(self, method: str, behaviour: Unary) -> Unary:
         """The method, or the same with keys where it costs money."""
@@ -114,12 +118,19 @@ class KeyedCalls:
         else:
             asked = await self._idempotency.with_key_of_body(asked, call)
 
+        is_hidden, tenant_id = hides_pii(call.principal), call.principal.tenant_id
+        if is_hidden:
+            self._seal.check()
+            asked = replace(asked, keeps_completion=False)  # its id is sealed with the rest
+
         def make(inner: Call) -> Messages:
-            return form.made(behaviour(request, inner), inner)
+            made = form.made(behaviour(request, inner), inner)
+            return self._seal.sealed(made, tenant_id) if is_hidden else made
 
         try:
+            kept = self._idempotency.messages(asked, call, make, origin)
             async with (
-                aclosing(self._idempotency.messages(asked, call, make, origin)) as numbered,
+                aclosing(self._seal.opened(kept, tenant_id)) as numbered,
                 aclosing(form.messages(numbered, call, origin)) as messages,
             ):
                 async for message in messages:

@@ -33,6 +33,7 @@ from genai_spine.errors import (
     ServiceUnavailable,
     SpineError,
 )
+from genai_spine.guardrails.rules import hides_pii, tightened
 from genai_spine.method_options import is_paid
 from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
@@ -148,7 +149,9 @@ class CallLifecycle:
             call.principal = await self._principal(self.authenticator, call.method, metadata)
         elif call.tenant_header is not None:  # nobody is asked for a key
             call.principal = call_headers.chosen(call.tenant_header)
-        if self.request_log is not None and call.method in self._paid:
+        if call.pii is not None:
+            call.principal = tightened(call.principal, call.pii)
+        if self.request_log is not None and call.method in self._paid and not hides_pii(call.principal):
             call.recording = self.request_log.recording(request, call)
         if isinstance(request, UndecodableMessage):
             raise InvalidRequest(field="body", problem=str(request))

@@ -14,6 +14,7 @@ SpineError
 ├── KeyNotFound                   NOT_FOUND 404
 ├── TenantNotFound                NOT_FOUND 404
 ├── ProjectNotFound               NOT_FOUND 404
+├── GuardrailTriggered            INVALID_ARGUMENT 400
 ├── IdempotencyKeyReused          ALREADY_EXISTS 409
 ├── StreamLost                    DATA_LOSS 409
 ├── CallLost                      DATA_LOSS 409
@@ -84,6 +85,7 @@ from genai_spine.errors.access import TenantNotFound as TenantNotFound
 from genai_spine.errors.access import Unauthenticated as Unauthenticated
 from genai_spine.errors.base import PLAIN_FIELD
 from genai_spine.errors.base import SpineError as SpineError
+from genai_spine.errors.guardrails import GuardrailTriggered as GuardrailTriggered
 from genai_spine.errors.idempotency import CallLost as CallLost
 from genai_spine.errors.idempotency import IdempotencyKeyReused as IdempotencyKeyReused
 from genai_spine.errors.idempotency import StreamLost as StreamLost

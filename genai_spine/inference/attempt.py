@@ -20,7 +20,7 @@ from genai_spine.billing.budget_counters import Applied
 from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.costs import cost_of
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import (
     DeadlineExceeded,
     InternalError,
@@ -32,9 +32,15 @@ from genai_spine.errors import (
     SpineError,
 )
 from genai_spine.inference import budget_fallback
-from genai_spine.inference.estimate import InputCount, ReserveRules, call_size, most_ticks
+from genai_spine.inference.estimate import (
+    InputCount,
+    ReserveRules,
+    at_least_reserve,
+    call_size,
+    most_ticks,
+)
 from genai_spine.inference.failover import Failover, Slot
-from genai_spine.inference.operation import Operation, R
+from genai_spine.inference.operation import Answer, Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
 from genai_spine.inference.stream_reserve import StreamReserve
 from genai_spine.inference.streamed_text import StreamedText
@@ -253,15 +259,17 @@ class Attempt(Generic[R]):
                 if self._stream_reserve is not None:
                     await self._stream_reserve.add(chunk.choices)
 
-    async def finish_stream(self) -> pb.CompletionChunk:
-        """Settles a stream that came to its end; returns the last chunk, with usage and cost."""
+    async def finish_stream(self, whole: ChunkBuilder | None = None) -> pb.CompletionChunk:
+        """Settles a stream at its end; returns the last chunk, with usage and cost. whole: of a run."""
         usage = self._reported_usage() or self._estimate(usage_pb2.PROVENANCE_ESTIMATED)
         self._succeed()
         cost = self._price(usage)
         last = self.stamp(pb.CompletionChunk(usage=usage, cost=cost))
         last.warnings.extend(self.warnings)
         self._add_terms(last)
-        await self._book()
+        if whole is not None:
+            whole.add(last)
+        await self._book(None if whole is None else whole.completion())
         last.latency_ms = self.call.latency_ms
         return last
 
@@ -286,13 +294,15 @@ class Attempt(Generic[R]):
                 chunk.request_id, chunk.execution_id = self.call.request_id, execution.id
                 yield chunk
 
-    async def finish_speech(self) -> media.SpeechChunk:
-        """Settles sound that came to its end; returns the last chunk, with usage, units and cost."""
+    async def finish_speech(self, whole: media.SpeechChunk | None = None) -> media.SpeechChunk:
+        """Settles sound that came to its end, whole or not; returns the last chunk, with usage and cost."""
         execution, usage = self.execution, self._usage or usage_pb2.Usage()
         self._succeed()
         last = media.SpeechChunk(usage=usage, cost=self._price(usage), units=execution.units)
         last.request_id, last.execution_id = self.call.request_id, execution.id
-        await self._book()
+        if whole is not None:
+            whole.MergeFrom(last)
+        await self._book(whole)
         return last
 
     async def settle(self, answer: T) -> T:
@@ -306,7 +316,7 @@ class Attempt(Generic[R]):
                 self._set_header()
             if (cutter := self._cutter()) is not None:
                 cutter.completion(answer)
-        elif isinstance(answer, MEASURED):
+        elif isinstance(answer, MEASURED) and answer.HasField("units"):  # else nobody knows what it costs
             execution.units.CopyFrom(answer.units)
         if isinstance(answer, DATED) and not answer.create_time.seconds:
             answer.create_time.seconds = int(time())
@@ -315,7 +325,7 @@ class Attempt(Generic[R]):
         answer.cost.CopyFrom(self._price(answer.usage))
         self._record_latency()
         self._succeed()
-        await self._book()
+        await self._book(answer)
         answer.latency_ms = self.call.latency_ms
         return answer
 
@@ -466,30 +476,22 @@ class Attempt(Generic[R]):
         ):
             cost = usage_pb2.Cost(price_book=cost.price_book)  # of what nobody counted
         if execution.reserved_ticks and execution.budget_counters and not cost.is_free:
-            cost = self._at_least_reserve(cost)
+            cost = at_least_reserve(execution, cost)
         execution.cost.CopyFrom(cost)
         return cost
 
-    def _at_least_reserve(self, cost: usage_pb2.Cost) -> usage_pb2.Cost:
-        """The cost, or the reserve where it is not known: a budget counts what may have been billed."""
-        execution, used = self.execution, self.execution.usage
-        is_counted = used.output_provenance != usage_pb2.PROVENANCE_UNKNOWN
-        is_used = used.total_tokens or execution.HasField("units")
-        if is_counted and (cost.price_known or not is_used):
-            return cost
-        most = max(cost.cost_ticks, execution.reserved_ticks)
-        if is_counted:  # and its price is not known
-            used.output_provenance = usage_pb2.PROVENANCE_ESTIMATED
-        execution.resolution = execution_pb2.LOSS_RESOLUTION_RESERVE
-        return cost_of(most, price_known=not is_counted, price_book=cost.price_book)
-
     def _close(self) -> "asyncio.Future[None]":
-        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
+        self._clock()
         return self.accounting.ledger.settle(self.execution)
 
-    def _book(self) -> "asyncio.Future[None]":
-        # A caller that goes away now takes only this future along; the row is booked all the same.
-        return self._close()
+    async def _book(self, answer: Answer | None) -> None:
+        """Settles a call that ended well, whatever becomes of the caller that waits for it."""
+        self._clock()
+        paid = None if answer is None else self.operation.paid(answer)
+        await self.accounting.ledger.finish(self.execution, paid)
+
+    def _clock(self) -> None:
+        self.execution.latency_ms = int((monotonic() - self.started) * 1000)
 
 
 def _nothing() -> usage_pb2.Usage:

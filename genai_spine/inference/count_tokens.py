@@ -3,6 +3,7 @@
 from genai_spine.call import Call
 from genai_spine.catalog.models import Catalog
 from genai_spine.errors import UnsupportedOperation
+from genai_spine.guardrails.guard import guard_of
 from genai_spine.providers.base import Route
 from genai_spine.tokens import counts
 from genai_spine.tokens.tokenizer import Tokenizer
@@ -19,8 +20,11 @@ class TokenCounter:
     async def count(self, request: pb.CreateCompletionRequest, call: Call) -> pb.CountTokensResponse:
         """Tokens of the input, who counted them, and whether they fit the context.
 
-        Errors: those of routing and of the provider, NotPermittedToKey.
+        Errors: those of routing and of the provider, NotPermittedToKey, GuardrailTriggered.
         """
+        guard = guard_of(call)
+        if guard is not None:
+            request = await guard.before(request)
         router = self.catalog.router
         route = router.permitted(router.routes(request.provider, request.model), request.model, call)[0]
         response = pb.CountTokensResponse(provider=route.provider.name, model=route.model)

@@ -1,4 +1,4 @@
-"""Estimate: an upper bound of what a call costs, before it is made."""
+"""Estimate: an upper bound of what a call costs before it is made, and afterwards where that is unknown."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,15 +6,19 @@ from typing import Any
 from genai_spine.billing import upper_bound
 from genai_spine.billing.price_book import Listing, PriceBook
 from genai_spine.billing.upper_bound import CallSize
+from genai_spine.costs import cost_of
+from genai_spine.media import wav
 from genai_spine.providers.base import Route
 from genai_spine.tokens import counts, images
 from genai_spine.tokens.tokenizer import Tokenizer
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
+from genai_spine.v1.execution_pb2 import LOSS_RESOLUTION_RESERVE, Execution
 
 COUNT_MARGIN = 1.02  # a count is a little off
 AUDIO_BYTES_PER_S = 1000  # of sound at the lowest bit rate in use
+CHANNELS = 2  # of sound whose header is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,16 @@ def call_size(request: Any, model: str, rules: ReserveRules, count: InputCount |
         case media.CreateSpeechRequest():
             return CallSize(len(request.input), units=usage_pb2.UnitUsage(characters=len(request.input)))
         case media.CreateTranscriptionRequest():
-            seconds = len(request.data) // AUDIO_BYTES_PER_S + 1
-            return CallSize(units=usage_pb2.UnitUsage(audio_ms=seconds * 1000))
+            return CallSize(units=usage_pb2.UnitUsage(audio_ms=_sound_ms(request)))
     raise TypeError(f"{type(request).__name__} is no call of a provider")
+
+
+def _sound_ms(request: media.CreateTranscriptionRequest) -> int:
+    """Most milliseconds of sound that are billed: those of a WAV file by its header, else by its bytes."""
+    known = wav.read(request.data)
+    ms = (len(request.data) // AUDIO_BYTES_PER_S + 1) * 1000 if known is None else known.ms + 1000
+    heard = (known.channels if known else CHANNELS) if request.multichannel else 1
+    return min(ms * heard, 2**32 - 1)
 
 
 def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:
@@ -115,3 +126,17 @@ def _by_bytes(request: pb.CreateCompletionRequest, model: str) -> int:
             if part.HasField("image"):
                 tokens += images.count(part.image, model)[0]
     return tokens
+
+
+def at_least_reserve(execution: Execution, cost: usage_pb2.Cost) -> usage_pb2.Cost:
+    """The cost, or the reserve where it is not known: a budget counts what may have been billed."""
+    used = execution.usage
+    is_counted = used.output_provenance != usage_pb2.PROVENANCE_UNKNOWN
+    is_used = used.total_tokens or execution.HasField("units")
+    if is_counted and (cost.price_known or not is_used):
+        return cost
+    most = max(cost.cost_ticks, execution.reserved_ticks)
+    if is_counted:  # and its price is not known
+        used.output_provenance = usage_pb2.PROVENANCE_ESTIMATED
+    execution.resolution = LOSS_RESOLUTION_RESERVE
+    return cost_of(most, price_known=not is_counted, price_book=cost.price_book)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from genai_spine.access.object_references import MODEL, references
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder, unfold
 from genai_spine.delivery.delivery import Delivery, DeliveryRequest
 from genai_spine.errors import BudgetExceeded, ContextLengthExceeded, InternalError, SchemaMismatch
 from genai_spine.inference import budget_fallback, choices, hedging, schema_repair
@@ -21,6 +22,7 @@ from genai_spine.inference.failover import Failover, Slot
 from genai_spine.inference.operation import Completing, Operation, R
 from genai_spine.json_schema import answers
 from genai_spine.json_schema.describe import with_instruction
+from genai_spine.media.audio_url import AudioUrls
 from genai_spine.providers.base import Route
 from genai_spine.routing.candidates import CandidatePlanner, MediaRequest
 from genai_spine.routing.default_options import completed
@@ -35,18 +37,25 @@ from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import usage_pb2
 
 Chunks = AsyncGenerator[pb.CompletionChunk]
+ANSWERS: Mapping[str, type[Any]] = {
+    "completion": pb.Completion,
+    "embeddings": pb.CreateEmbeddingsResponse,
+    "image": media.CreateImagesResponse,
+    "transcription": media.Transcription,
+}
 D = TypeVar("D", pb.Completion, pb.CreateEmbeddingsResponse)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """Retry and fallback rules: how often calls are repeated, and who is asked last."""
+    """Rules of calls: how often they are repeated, who is asked last, and from where sound is fetched."""
 
     retries: int = 3  # calls after the first one, per request
     fallback_chain: tuple[str, ...] = ()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of one model each
     strict_options: bool = False  # of requests that do not say themselves
     tiers: Tiers = field(default_factory=Tiers)
+    audio_urls: AudioUrls = field(default_factory=AudioUrls)
 
 
 class Inference:
@@ -71,6 +80,7 @@ class Inference:
         self.ledger, self.prices = accounting.ledger, accounting.prices
         self.delivery = delivery
         self.retries = rules.retries
+        self.audio_urls = rules.audio_urls
         context = RoutingContext(self.prices, upstreams, rules.tiers)
         self.planner = CandidatePlanner(
             router, context, rules.fallback_chain, rules.fallbacks, strict_options=rules.strict_options
@@ -115,7 +125,8 @@ class Inference:
         return await self._call(Operation("image", request, call, plan), _create_images)
 
     async def transcribe(self, request: media.CreateTranscriptionRequest, call: Call) -> media.Transcription:
-        """Text of a recording."""
+        """Text of a recording, which is fetched where the request has its address."""
+        request = await self.audio_urls.with_sound(request)
         plan = self._media_plan("transcription", request, call)
         return await self._call(Operation("transcription", request, call, plan), _transcribe)
 
@@ -125,14 +136,22 @@ class Inference:
         """Sound as it comes; one more chunk at the end has units and cost."""
         plan = self._media_plan("speech", request, call)
         operation = Operation("speech", request, call, plan, streamed=True)
-        failover = self._failover(operation)
+        if (paid := operation.paid_before(media.SpeechChunk)) is not None:
+            yield paid
+            return
+        failover, whole, sound = self._failover(operation), media.SpeechChunk(), bytearray()
+        is_kept = call.paid_answers is not None
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 speech = attempt.provider.create_speech(attempt.request, attempt.route, call)
                 async with aclosing(attempt.stream_speech(speech)) as chunks:
                     async for chunk in chunks:
+                        if is_kept:
+                            sound += chunk.data
+                            whole.MergeFrom(chunk)
                         yield chunk
-                yield await attempt.finish_speech()
+                whole.data = bytes(sound)
+                yield await attempt.finish_speech(whole if is_kept else None)
                 return
 
     def planned(
@@ -220,7 +239,9 @@ class Inference:
             raise error from None
 
     async def _call(self, operation: Operation[R], ask: Callable[[Attempt[R]], Awaitable[T]]) -> T:
-        """Answer of the first attempt that ends well."""
+        """Answer of the first attempt that ends well, or one that its run has paid for before."""
+        if (paid := operation.paid_before(ANSWERS[operation.kind])) is not None:
+            return cast(T, paid)
         failover = self._failover(operation)
         while True:
             async with await self._attempt(operation, failover) as attempt:
@@ -251,7 +272,12 @@ class Inference:
 
     async def _stream(self, operation: Completing) -> Chunks:
         """Chunks of the first attempt that delivers any; no other attempt follows after the first chunk."""
+        if (paid := operation.paid_before(pb.Completion)) is not None:
+            for chunk in unfold(paid):
+                yield chunk
+            return
         failover = self._failover(operation)
+        whole = ChunkBuilder() if operation.call.paid_answers is not None else None
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 collected = _collected(attempt)
@@ -259,10 +285,15 @@ class Inference:
                 async with aclosing(attempt.stream_chunks(stream)) as chunks:
                     async for chunk in chunks:
                         if collected is None or collected.take(chunk):
+                            if whole is not None:
+                                whole.add(chunk)
                             yield chunk
                 if collected is not None and (deltas := await asyncio.to_thread(collected.checked)):
-                    yield attempt.stamp(pb.CompletionChunk(choices=deltas))
-                yield await attempt.finish_stream()
+                    last = attempt.stamp(pb.CompletionChunk(choices=deltas))
+                    if whole is not None:
+                        whole.add(last)
+                    yield last
+                yield await attempt.finish_stream(whole)
                 return
 
     def _failover(self, operation: Operation[Any]) -> Failover:
@@ -378,7 +409,9 @@ async def _create_images(attempt: Attempt[media.CreateImagesRequest]) -> media.C
 
 
 async def _transcribe(attempt: Attempt[media.CreateTranscriptionRequest]) -> media.Transcription:
-    return await attempt.provider.transcribe(attempt.request, attempt.route, attempt.call)
+    answer = await attempt.provider.transcribe(attempt.request, attempt.route, attempt.call)
+    attempt.execution.provider_response_id = answer.provider_response_id
+    return answer
 
 
 def _estimated(request: pb.CreateCompletionRequest, model: str, completion: pb.Completion) -> usage_pb2.Usage:

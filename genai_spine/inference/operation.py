@@ -1,10 +1,10 @@
 """Operation: what a caller asked of the providers, shared by every attempt that is made for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
-from genai_spine.call import Call
+from genai_spine.call import Call, PaidAnswer
 from genai_spine.errors import BudgetExceeded
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -19,6 +19,14 @@ Request = (
     | media.CreateSpeechRequest
 )
 R = TypeVar("R", bound=Request)
+Answer = (
+    pb.Completion
+    | pb.CreateEmbeddingsResponse
+    | media.CreateImagesResponse
+    | media.Transcription
+    | media.SpeechChunk  # the whole sound
+)
+A = TypeVar("A", bound=Answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,13 @@ class SchemaViolation:
     execution: execution_pb2.Execution
     answer: pb.Completion
     choice: pb.Choice
+
+
+class Repaired(NamedTuple):
+    """Repair of an answer: of which request, and the whole answer that the correction makes."""
+
+    request: pb.CreateCompletionRequest
+    whole: Callable[[pb.Completion], pb.Completion]
 
 
 @dataclass(slots=True)
@@ -46,6 +61,22 @@ class Operation(Generic[R]):
     superseded: bool = False  # another call was faster: what this one costs was discarded
     schema_violation: SchemaViolation | None = None  # the newest answer that did not fit its schema
     budget_refusal: BudgetExceeded | None = None  # of a candidate in whose place a cheaper one is called
+    repaired: Repaired | None = None  # None: it is not the repair of another answer
+
+    def paid(self, answer: Answer) -> PaidAnswer | None:
+        """Answer as it is written with its settlement; None: it is not of a run's call."""
+        if (answers := self.call.paid_answers) is None:
+            return None
+        if self.repaired is None:
+            return answers.written(self.call, self.request, answer)
+        assert isinstance(answer, pb.Completion)
+        return answers.written(self.call, self.repaired.request, self.repaired.whole(answer))
+
+    def paid_before(self, kind: type[A]) -> A | None:
+        """Answer that its run has paid for already, in this process or in one before; None: there is none."""
+        answers = self.call.paid_answers
+        found = None if answers is None else answers.find(self.call, self.request)
+        return None if found is None else cast(A, kind.FromString(found))
 
 
 Completing = Operation[pb.CreateCompletionRequest]

@@ -5,12 +5,13 @@ Both calls are rows of the ledger, the first one booked as discarded; usage and 
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from genai_spine.chunks import text_of
 from genai_spine.errors import SchemaMismatch
 from genai_spine.inference.attempt import Attempt
 from genai_spine.inference.choices import summed
-from genai_spine.inference.operation import Completing, SchemaViolation
+from genai_spine.inference.operation import Completing, Repaired, SchemaViolation
 from genai_spine.json_schema import answers
 from genai_spine.v1 import completion_service_pb2 as pb
 
@@ -48,7 +49,10 @@ def repairing(operation: Completing, error: SchemaMismatch) -> Completing | None
     text = text_of(violation.choice)
     problem = f"{error.metadata['path']}: {error.metadata['problem']}"
     request = answers.repair_request(violation.request, text, problem)
-    return replace(operation, request=request, routes=[violation.route], schema_violation=None)
+    repair = Repaired(operation.request, partial(repaired, violation))
+    return replace(
+        operation, request=request, routes=[violation.route], schema_violation=None, repaired=repair
+    )
 
 
 def repaired(violation: SchemaViolation, correction: pb.Completion) -> pb.Completion:

@@ -9,16 +9,16 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from genai_spine.call import Call
+from genai_spine.call import Call, PassThrough
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
-from genai_spine.inference.inference import Inference
+from genai_spine.inference.inference import Inference, is_plain
 from genai_spine.openai_api import requests, responses, sse
 from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
-from genai_spine.openai_api.schemas import Chat, Embedding, Native, StreamOptions, Text
+from genai_spine.openai_api.schemas import Embedding, Native, PlainChat, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PING_INTERVAL_S = 15.0  # silence after which a comment keeps the connection of a stream alive
@@ -41,9 +41,12 @@ class OpenAIFacade:
 
         Errors: InvalidRequest and InvalidFields at once, those of inference with the first byte.
         """
-        chat = requests.decode(body, Chat)
-        request = requests.chat_request(body, chat)
+        chat = requests.decode_chat(body)
+        fields = requests.fields(body)
+        request = requests.chat_request(fields, chat)
         admit(request, call)
+        if isinstance(chat, PlainChat) and chat.response_format is None:  # else the answer is checked
+            call.pass_through = passing_of(request, call, bytes(fields["messages"]))
         before_tools = chat.functions is not None
         if chat.stream:
             form = sse.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
@@ -53,7 +56,8 @@ class OpenAIFacade:
     async def _chat(self, request: pb.CreateCompletionRequest, call: Call, *, before_tools: bool) -> Answer:
         completion = await self.inference.complete(request, call)
         set_headers(call, JSON, completion)
-        yield responses.chat(completion, before_tools=before_tools)
+        choices = call.pass_through.content_of(completion) if call.pass_through else None
+        yield responses.chat(completion, before_tools=before_tools, choices=choices)
 
     async def text(self, body: bytes, call: Call) -> Answer:
         """Text completion of one or more prompts, in OpenAI's form or in the older service's own."""
@@ -78,13 +82,19 @@ class OpenAIFacade:
     async def embedding(self, body: bytes, call: Call) -> bytes:
         """Embeddings of one or more inputs, as floats or base64."""
         embedding = requests.decode(body, Embedding)
-        request = requests.embedding_request(body, embedding)
+        fields = requests.fields(body)
+        request = requests.embedding_request(fields, embedding)
         if not request.model:
             raise InvalidRequest(field="model", problem="is required")
         admit(request, call)
+        as_base64 = embedding.encoding_format == "base64"
+        passing = call.pass_through = passing_of(request, call, requests.inputs_json(fields, embedding))
+        if passing is not None:
+            passing.is_base64 = as_base64
         response = await self.inference.embed(request, call)
         set_headers(call, JSON, response)
-        return responses.embeddings(response, as_base64=embedding.encoding_format == "base64")
+        vectors = passing.content_of(response) if passing else None
+        return responses.embeddings(response, as_base64=as_base64, vectors=vectors)
 
     async def _native(self, body: bytes, call: Call) -> bytes:
         """Completion in the older service's own shape, which does not stream."""
@@ -150,6 +160,17 @@ class OpenAIFacade:
             yield sse.error_event(error_body(error, call, openai=True))
             return
         yield form.end()
+
+
+def passing_of(
+    request: pb.CreateCompletionRequest | pb.CreateEmbeddingsRequest, call: Call, content: bytes
+) -> PassThrough | None:
+    """Bytes of a request for an upstream that takes them as they are.
+
+    None where the answer is kept, or goes to others too: those need all of it in messages.
+    """
+    is_kept = call.idempotency_key is not None or call.resume is not None
+    return None if is_kept or not is_plain(request, call) else PassThrough(request, content)
 
 
 def _wants_usage(options: StreamOptions | None) -> bool:

@@ -92,7 +92,7 @@ class FilesFacade:
             completion_window=batch.completion_window,
             metadata=batch.metadata or {},
             cost_labels=batch.cost_labels,
-            provider_options_json=requests.extras(body, Batch),
+            provider_options_json=requests.extras(requests.fields(body), Batch),
         )
         admit(request, call)
         return _json_answer(call, _batch(await self.batches.CreateBatch(request, call)))

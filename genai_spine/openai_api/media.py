@@ -97,7 +97,7 @@ def image_request(body: bytes) -> pb.CreateImagesRequest:
         user=image.user,
         cost_labels=image.cost_labels,
         media_type=f"image/{image.output_format}" if image.output_format else None,
-        provider_options_json=requests.extras(body, Image),
+        provider_options_json=requests.extras(requests.fields(body), Image),
     )
     if image.n is not None:
         request.image_count = requests.count("n", image.n)
@@ -121,7 +121,7 @@ def speech_request(body: bytes) -> pb.CreateSpeechRequest:
         instructions=speech.instructions,
         user=speech.user,
         cost_labels=speech.cost_labels,
-        provider_options_json=requests.extras(body, Speech, **own),
+        provider_options_json=requests.extras(requests.fields(body), Speech, **own),
     )
 
 

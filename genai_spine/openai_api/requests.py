@@ -5,7 +5,7 @@ Errors: InvalidRequest naming the field (broken JSON, wrong types).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -13,11 +13,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_spine.errors import InvalidRequest
-from genai_spine.openai_api.messages import CACHES, message_into, name_calls, prompt_cache
+from genai_spine.openai_api.messages import CACHES, ROLES, message_into, name_calls, prompt_cache
 from genai_spine.openai_api.schemas import (
     AllowedChoice,
     Batch,
     Chat,
+    ChatMessage,
     ChatUpdate,
     CustomChoice,
     CustomTool,
@@ -28,6 +29,7 @@ from genai_spine.openai_api.schemas import (
     JsonFormat,
     Named,
     Native,
+    PlainChat,
     Sampling,
     SchemaFormat,
     Speech,
@@ -60,6 +62,7 @@ EFFORTS = {
 SCALARS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "user", "strict_options")
 scalars_of = attrgetter(*SCALARS)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
+PLAIN_CHAT = msgspec.json.Decoder(PlainChat)
 DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
     for kind in (Chat, ChatUpdate, Text, Native, Embedding, Image, Speech, Batch)
@@ -88,32 +91,40 @@ def _decoded(body: bytes, decoder: "msgspec.json.Decoder[S]") -> S:
         raise InvalidRequest(field="body", problem="nested too deeply") from None
 
 
+def decode_chat(body: bytes) -> Chat:
+    """Chat of a body: a PlainChat where it is one. Errors: InvalidRequest naming the field."""
+    try:
+        return PLAIN_CHAT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(body, Chat)
+
+
+def fields(body: bytes) -> dict[str, Raw]:
+    """Fields of a body, each byte by byte. Errors: InvalidRequest."""
+    return _decoded(body, FIELDS)
+
+
 def is_native(body: bytes) -> bool:
     """Whether a body has the older service's own shape."""
-    return "messages" in _decoded(body, FIELDS)
+    return "messages" in fields(body)
 
 
-def extras(body: bytes, kind: type[Struct], **more: object) -> str | None:
+def extras(fields: Mapping[str, Raw], kind: type[Struct], **more: object) -> str | None:
     """Unknown fields of a body, and `more`, as a JSON object; None when it is empty."""
     known = kind.__struct_fields__
-    unknown = {name: value for name, value in _decoded(body, FIELDS).items() if name not in known} | more
+    unknown = {name: value for name, value in fields.items() if name not in known} | more
     return msgspec.json.encode(unknown).decode() if unknown else None
 
 
-def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
-    """Completion request of a chat body."""
+def chat_request(fields: Mapping[str, Raw], chat: Chat) -> pb.CreateCompletionRequest:
+    """Completion request of a chat and its body's fields."""
     request = _sampling(chat)
-    before_tools = ""  # id of the last call in that style; its result goes out as the tool's
-    for number, message in enumerate(chat.messages or ()):
-        into = request.messages.add()
-        message_into(into, message, number)
-        if message.function_call:
-            before_tools = into.tool_calls[-1].id
-        elif message.role == "function" and before_tools:
-            into.role, into.tool_call_id, before_tools = message_pb2.ROLE_TOOL, before_tools, ""
-            into.ClearField("name")
-    if any(message.tool_calls or message.role == "tool" for message in chat.messages or ()):
-        name_calls(request)
+    if isinstance(chat, PlainChat):
+        for plain in chat.messages:
+            into = request.messages.add()
+            into.role, into.content.add().text = ROLES[plain.role], plain.content
+    else:
+        _messages(request, chat.messages or ())
     if chat.max_completion_tokens is not None:
         request.max_tokens = count("max_completion_tokens", chat.max_completion_tokens)
     for name in ("parallel_tool_calls", "logprobs"):
@@ -133,9 +144,23 @@ def chat_request(body: bytes, chat: Chat) -> pb.CreateCompletionRequest:
         request.metadata.update(labels(chat.metadata))
     elif chat.metadata is not UNSET:
         more["metadata"] = chat.metadata  # of the provider's own, such as a gateway's
-    if extra := extras(body, Chat, **more):
+    if extra := extras(fields, Chat, **more):
         request.provider_options_json = extra
     return request
+
+
+def _messages(request: pb.CreateCompletionRequest, messages: Sequence[ChatMessage]) -> None:
+    before_tools = ""  # id of the last call in that style; its result goes out as the tool's
+    for number, message in enumerate(messages):
+        into = request.messages.add()
+        message_into(into, message, number)
+        if message.function_call:
+            before_tools = into.tool_calls[-1].id
+        elif message.role == "function" and before_tools:
+            into.role, into.tool_call_id, before_tools = message_pb2.ROLE_TOOL, before_tools, ""
+            into.ClearField("name")
+    if any(message.tool_calls or message.role == "tool" for message in messages):
+        name_calls(request)
 
 
 def labels(metadata: Raw | UnsetType) -> dict[str, str]:
@@ -151,9 +176,9 @@ def labels(metadata: Raw | UnsetType) -> dict[str, str]:
 def text_requests(body: bytes, text: Text) -> list[pb.CreateCompletionRequest]:
     """Completion requests of a text body, one for each prompt."""
     prompts = _texts(text.prompt, "prompt")
-    extra = extras(body, Text)
+    extra = extras(fields(body), Text)
     # Only the provider can turn token ids into text.
-    extra_of_tokens = extras(body, Text, echo=True) if text.echo else extra
+    extra_of_tokens = extras(fields(body), Text, echo=True) if text.echo else extra
     requests = []
     for prompt in prompts:
         request = _sampling(text)
@@ -185,8 +210,8 @@ def native_request(native: Native) -> pb.CreateCompletionRequest:
     return request
 
 
-def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsRequest:
-    """Embeddings request of a body; inputs are texts or token ids."""
+def embedding_request(fields: Mapping[str, Raw], embedding: Embedding) -> pb.CreateEmbeddingsRequest:
+    """Embeddings request of a body's fields; inputs are texts or token ids."""
     request = pb.CreateEmbeddingsRequest(
         provider=embedding.provider,
         model=embedding.model,
@@ -197,9 +222,16 @@ def embedding_request(body: bytes, embedding: Embedding) -> pb.CreateEmbeddingsR
         _source(request.inputs.add(), text)
     if embedding.dimensions is not None:
         request.dimensions = count("dimensions", embedding.dimensions)
-    if extra := extras(body, Embedding):
+    if extra := extras(fields, Embedding):
         request.provider_options_json = extra
     return request
+
+
+def inputs_json(fields: Mapping[str, Raw], embedding: Embedding) -> bytes:
+    """Inputs of a body as a list in JSON, each byte by byte."""
+    given, raw = embedding.input, bytes(fields["input"])
+    is_one = isinstance(given, str) or isinstance(given[0], int)
+    return b"[%b]" % raw if is_one else raw
 
 
 def _sampling(given: Sampling) -> pb.CreateCompletionRequest:

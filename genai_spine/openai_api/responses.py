@@ -45,9 +45,10 @@ def finish(reason: pb.FinishReason, *, before_tools: bool = False) -> str:
     return FINISH_REASONS.get(reason, "stop")
 
 
-def chat(completion: pb.Completion, *, before_tools: bool) -> bytes:
-    """Chat completion as JSON; before_tools as in chat_object()."""
-    return encode(chat_object(completion, before_tools=before_tools))
+def chat(completion: pb.Completion, *, before_tools: bool, choices: bytes | None = None) -> bytes:
+    """Chat completion as JSON; before_tools as in chat_object(). choices: JSON that is there already."""
+    listed = Raw(choices) if choices is not None else _choices(completion, before_tools=before_tools)
+    return encode(_chat(completion, listed))
 
 
 def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, Any]:
@@ -55,7 +56,11 @@ def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, A
 
     before_tools: the caller declared `functions`, so calls go back as `function_call`.
     """
-    choices = [
+    return _chat(completion, _choices(completion, before_tools=before_tools))
+
+
+def _choices(completion: pb.Completion, *, before_tools: bool) -> list[dict[str, Any]]:
+    return [
         {
             "index": choice.index,
             "message": _message(choice.message, before_tools),
@@ -64,6 +69,9 @@ def chat_object(completion: pb.Completion, *, before_tools: bool) -> dict[str, A
         }
         for choice in completion.choices[:]
     ]
+
+
+def _chat(completion: pb.Completion, choices: object) -> dict[str, Any]:
     return {
         "id": answer_id(completion.id, "chatcmpl-"),
         "object": "chat.completion",
@@ -130,16 +138,11 @@ def native(completion: pb.Completion) -> bytes:
     )
 
 
-def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> bytes:
-    """Embedding list, as floats or base64 of float32."""
-    data = [
-        {
-            "object": "embedding",
-            "index": entry.index,
-            "embedding": _float32_le(entry.values) if as_base64 else _nine_digits(entry.values),
-        }
-        for entry in response.embeddings
-    ]
+def embeddings(
+    response: pb.CreateEmbeddingsResponse, *, as_base64: bool, vectors: bytes | None = None
+) -> bytes:
+    """Embedding list, as floats or base64 of float32. vectors: its entries, as JSON that is there already."""
+    data: object = Raw(b"[%b]" % vectors) if vectors is not None else _vectors(response, as_base64=as_base64)
     counts = {"prompt_tokens": response.usage.input_tokens, "total_tokens": response.usage.total_tokens}
     return encode(
         {
@@ -152,6 +155,17 @@ def embeddings(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> byt
             "cost_usd": response.cost.cost_usd,
         }
     )
+
+
+def _vectors(response: pb.CreateEmbeddingsResponse, *, as_base64: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "object": "embedding",
+            "index": entry.index,
+            "embedding": _float32_le(entry.values) if as_base64 else _nine_digits(entry.values),
+        }
+        for entry in response.embeddings
+    ]
 
 
 def usage(counts: usage_pb2.Usage, cost: usage_pb2.Cost) -> dict[str, Any]:

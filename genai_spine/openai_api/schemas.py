@@ -3,9 +3,9 @@
 Shapes: https://platform.openai.com/docs/api-reference, 2026-11-21.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 # A text, texts, token ids, or lists of token ids; that a list holds one kind only is checked later.
 Texts = str | list[str | int | list[int]]
@@ -242,6 +242,19 @@ class Chat(Sampling):
     reasoning_effort: Effort | None = None
     store: bool | None = None
     metadata: Raw | UnsetType = UNSET
+
+
+class PlainMessage(Struct, forbid_unknown_fields=True):
+    """Message that is a role and one text, as most are."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, Meta(min_length=1)]
+
+
+class PlainChat(Chat, kw_only=True):
+    """Chat whose messages are all plain, so that every upstream of this API takes them as they came."""
+
+    messages: list[PlainMessage]  # type: ignore[assignment]
 
 
 class ChatUpdate(Struct):

@@ -9,14 +9,15 @@ from genai_spine.errors import InvalidRequest
 from genai_spine.openai_api import media, multipart, requests
 from genai_spine.openai_api.admission import admit
 from genai_spine.openai_api.admission import key_of as key_of
-from genai_spine.openai_api.schemas import Chat, Embedding, Native, Text
+from genai_spine.openai_api.schemas import Embedding, Native, Text
 from genai_spine.v1.work_pb2 import Work
 
 NOT_ONE = "must be one prompt where a run is asked for"
 
 
 def _chat(body: HttpBody, call: Call) -> Work:
-    request = requests.chat_request(body.data, requests.decode(body.data, Chat))
+    chat = requests.decode_chat(body.data)
+    request = requests.chat_request(requests.fields(body.data), chat)
     admit(request, call)
     return Work(completion=request)
 
@@ -34,7 +35,8 @@ def _text(body: HttpBody, call: Call) -> Work:
 
 
 def _embedding(body: HttpBody, call: Call) -> Work:
-    request = requests.embedding_request(body.data, requests.decode(body.data, Embedding))
+    embedding = requests.decode(body.data, Embedding)
+    request = requests.embedding_request(requests.fields(body.data), embedding)
     admit(request, call)
     return Work(embeddings=request)
 

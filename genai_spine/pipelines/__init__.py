@@ -1,3 +1,11 @@
 """Predefined pipelines by their names; each is a YAML file of `predefined/`."""
 
-PIPELINES = ("text_summarization",)
+PIPELINES = (
+    "call_analysis",
+    "dual_channel_analysis",
+    "pii_detection",
+    "text_summarization",
+    "transcription",
+    "transcription_with_diarization",
+    "transcription_with_redaction",
+)

@@ -9,7 +9,7 @@ from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.costs import usd_of
 from genai_spine.errors import Conflict, InvalidFields, PipelineNotFound, PipelineProtected
-from genai_spine.pipelines import PIPELINES, definition, yaml_format
+from genai_spine.pipelines import PIPELINES, arguments, definition, yaml_format
 from genai_spine.pipelines.estimate import estimated
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.pipelines.step_requests import plain
@@ -37,7 +37,11 @@ class PipelineLibrary:
         if work.pipeline_name:
             if work.HasField("definition"):
                 raise InvalidFields([(f"{PATH}.definition", "cannot be used together with pipeline_name")])
-            work.definition.CopyFrom(await self._version_of(work, tenant_id))
+            found = await self._version_of(work, tenant_id)
+            is_shipped = work.pipeline_name in PIPELINES
+            work.definition.CopyFrom(_with_arguments(found, work, is_shipped=is_shipped))
+        elif work.HasField("arguments"):
+            raise InvalidFields([(f"{PATH}.arguments", "needs pipeline_name")])
         elif not work.HasField("definition"):
             raise InvalidFields([(f"{PATH}.pipeline_name", "must be set, or definition")])
         elif work.HasField("pipeline_version"):
@@ -157,6 +161,17 @@ class PipelineLibrary:
     async def _missing(self, key: str, tenant_id: str) -> PipelineNotFound:
         names = sorted({*PIPELINES, *await self._rows.names(tenant_id)})
         return PipelineNotFound(requested_pipeline=key, available_pipelines=", ".join(names)[:2000])
+
+
+def _with_arguments(found: PipelineDefinition, work: PipelineWork, *, is_shipped: bool) -> PipelineDefinition:
+    """Definition with the arguments of a run. Errors: InvalidFields."""
+    given = plain(json_format.MessageToDict(work.arguments))
+    if given and not is_shipped:
+        raise InvalidFields([(f"{PATH}.arguments", "are taken by pipelines that come with the service")])
+    try:
+        return arguments.applied(found, given)
+    except InvalidFields as error:
+        raise InvalidFields([(f"{PATH}.{path}", why) for path, why in error.violations]) from None
 
 
 def _check_name(pipeline: pb.Pipeline) -> None:

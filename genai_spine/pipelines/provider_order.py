@@ -97,7 +97,7 @@ class ProviderOrder:
         """Offers by priority; behind those of text work whoever writes text, as the built-in provider."""
         without = frozenset(excluded)
         found = self.registry.offers(doing.capability, tier, without)
-        if doing.member in ("summarize", "analyze_sentiment"):
+        if doing.member in ("summarize", "analyze_sentiment", "analyze_coaching"):
             known = {offer.provider_name for offer in found} | without
             found += self.registry.offers(providers.CAPABILITY_LLM_GENERATION, tier, known)
         return found

@@ -5,6 +5,7 @@ object, into the fields that are called as its keys.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format
@@ -25,6 +26,7 @@ class Doing(NamedTuple):
 
     member: str  # empty: this version does not do it
     capability: int = providers.CAPABILITY_UNSPECIFIED
+    fields: Mapping[str, Any] = MappingProxyType({})  # of its request, which options may change
 
 
 _REGISTERED = {
@@ -38,14 +40,26 @@ _MEMBERS = {
     "summarization": "summarize",
     "sentiment_analysis": "analyze_sentiment",
     "embedding": "embeddings",
-    "transcription": "transcription",
+    **dict.fromkeys(
+        ("transcription", "transcription_diarization", "transcription_dual_channel"), "transcription"
+    ),
+    "coaching_analysis": "analyze_coaching",
+    "pii_detection": "detect_pii",
+    "pii_redaction": "redact",
+}
+_FIELDS: Mapping[str, Fields] = {
+    "transcription_diarization": {"diarize": True},
+    "transcription_dual_channel": {"multichannel": True},
 }
 _ITEMS = tuple(field.name for field in ItemWork.DESCRIPTOR.oneofs[0].fields)
 _OF_MEMBERS = {
     "summarize": providers.CAPABILITY_SUMMARIZATION,
     "analyze_sentiment": providers.CAPABILITY_SENTIMENT_ANALYSIS,
+    "analyze_coaching": providers.CAPABILITY_COACHING_ANALYSIS,
     "embeddings": providers.CAPABILITY_EMBEDDING,
     "transcription": providers.CAPABILITY_TRANSCRIPTION,
+    "detect_pii": providers.CAPABILITY_PII_DETECTION,
+    "redact": providers.CAPABILITY_PII_REDACTION,
     "speech": providers.CAPABILITY_UNSPECIFIED,
     "images": providers.CAPABILITY_UNSPECIFIED,
     "document_symbols": providers.CAPABILITY_UNSPECIFIED,
@@ -56,7 +70,10 @@ CAPABILITIES: Mapping[str, Doing] = {
         for name in _ITEMS
         if name != "document_symbols"
     },
-    **{name: Doing(_MEMBERS.get(name, ""), number) for name, number in _REGISTERED.items()},
+    **{
+        name: Doing(_MEMBERS.get(name, ""), number, _FIELDS.get(name, {}))
+        for name, number in _REGISTERED.items()
+    },
 }
 TEXTS = {  # fields that a text goes into, where it is not `content`
     "answer_question": "context",
@@ -78,7 +95,9 @@ ANSWERS = {  # fields that hold the text of an answer
     "compare": "summary",
     "execute_prompt": "content",
     "extract_structured": "data_json",
+    "analyze_coaching": "advice",
     "detect_language": "language",
+    "redact": "redacted",
 }
 # Fields of requests that say who is asked, and for whom: never taken from an input.
 CALLERS = frozenset(
@@ -218,7 +237,8 @@ def _take(member: str, fields: Fields, value: Mapping[str, Any], names: Mapping[
     text = next(
         (value[name] for name in ("text", "content", "prompt") if isinstance(value.get(name), str)), None
     )
-    if text is not None and _text_field(member) not in fields:
+    takes_text = member == "completion" or _text_field(member) in names  # recorded sound takes none
+    if text is not None and takes_text and _text_field(member) not in fields:
         _put(member, fields, text)
 
 

@@ -23,7 +23,8 @@ MIN_PHONE_DIGITS, MAX_PHONE_DIGITS = 8, 15  # of an international number, E.164
 GAP = r"[ \u00a0\u2009\u202f\-\u2010-\u2015]"
 LOCAL = r"[\w.!#$%&'*+/=?^`{|}~-]"
 
-EMAIL = re.compile(rf"(?<!{LOCAL}){LOCAL}++@(?:[\w-]{{1,63}}+\.){{1,10}}[^\W\d_][\w-]{{1,62}}+")
+ADDRESS = rf"{LOCAL}++@(?:[\w-]{{1,63}}+\.){{1,10}}[^\W\d_][\w-]{{1,62}}+"
+EMAIL, FOLLOWING_EMAIL = re.compile(rf"(?<!{LOCAL}){ADDRESS}"), re.compile(ADDRESS)
 DIGIT_RUN = re.compile(rf"(?<!\w)(?<!\d[.,])\d++(?:{GAP}?+\d++)*+(?!\w)")
 DIGITS = re.compile(r"\d+")
 SSN = re.compile(r"(?<![\w-])(\d{3})([ \-\u2010-\u2015])(\d{2})\2(\d{4})(?![\w]|-\d)")
@@ -50,10 +51,13 @@ Finder = Callable[[str], Iterator[Span]]
 
 
 def emails(text: str) -> Iterator[Span]:
-    """E-mail addresses, names of other scripts among them."""
-    if "@" in text:
-        for match in EMAIL.finditer(text):
+    """E-mail addresses, of any script, also where one follows another: `ann@a.example|bob@b.example`."""
+    at = 0 if "@" in text else len(text)
+    while match := EMAIL.search(text, at):
+        while match:
             yield Span(match.start(), match.end(), EMAIL_ADDRESS, SHAPED)
+            at = match.end()
+            match = FOLLOWING_EMAIL.match(text, at)
 
 
 def cards(text: str) -> Iterator[Span]:

@@ -17,8 +17,9 @@ from genai_spine.providers.base import Endpoint, Option, Provider
 from genai_spine.providers.bedrock.adapter import Bedrock
 from genai_spine.providers.builtin.adapter import Builtin
 from genai_spine.providers.conversation import CallRules
+from genai_spine.providers.deepgram.adapter import Deepgram
 from genai_spine.providers.ollama.adapter import Ollama
-from genai_spine.providers.openai import entra
+from genai_spine.providers.openai import azure
 from genai_spine.providers.openai.adapter import Dialect, OpenAI
 from genai_spine.providers.openai.messages import MessageDialect, no_reasoning, reasoning_always
 from genai_spine.providers.replay.adapter import Replay
@@ -158,8 +159,8 @@ PROVIDERS: dict[str, ProviderRow] = {
     "azure": ProviderRow(
         _gateway(key_header="api-key", azure=True, **OFFICIAL),
         "Azure OpenAI",
-        further=("api_version", *entra.SETTINGS),
-        credential_settings=entra.CREDENTIALS,
+        further=("api_version", *azure.SETTINGS),
+        credential_settings=azure.CREDENTIALS,
     ),
     # Strict schemas: https://console.groq.com/docs/structured-outputs, 2026-11-28.
     "groq": ProviderRow(
@@ -227,6 +228,13 @@ PROVIDERS: dict[str, ProviderRow] = {
         further=("region", "control_url"),
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
         credential_variables=AWS_CREDENTIALS,
+    ),
+    # nova-3 hears better, and has no price here that its vendor's page was seen with.
+    "deepgram": ProviderRow(
+        Deepgram,
+        "Deepgram: speech to text",
+        "https://api.deepgram.com/v1",
+        media_models={"transcription": "nova-2"},
     ),
     "replay": ProviderRow(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
     "builtin": ProviderRow(

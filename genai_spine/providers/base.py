@@ -147,6 +147,8 @@ class Provider:
     # Every field of CreateCompletionRequest that the upstream honours, and "messages.image",
     # "messages.audio", "messages.file", "tools.custom", "prompt.tokens" for kinds of parts.
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
+    # Every field of CreateTranscriptionRequest that the upstream honours, beside SOUND_ALWAYS.
+    TRANSCRIPTION_OPTIONS: ClassVar[Mapping[str, Option]] = {}
     LOCAL: ClassVar[bool] = False  # runs on the operator's machines, so it costs nothing per token
     # What the upstream accepts of a JSON Schema; None: it takes none, and is told the schema in words.
     SCHEMA: ClassVar[SchemaRules | None] = None
@@ -155,6 +157,8 @@ class Provider:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.kind = endpoint.registry_name
+        self.transcription_options = self.TRANSCRIPTION_OPTIONS
+        self.completes = type(self).stream is not Provider.stream  # false of a provider of sound alone
         self.options = self.OPTIONS  # of this endpoint; a dialect may add to the table
         self.local = self.LOCAL if endpoint.local is None else endpoint.local
         self.schema = self.SCHEMA
@@ -279,6 +283,12 @@ ALWAYS = frozenset(
     {"provider", "model", "messages", "prompt", "user", "provider_options_json"}
     | {"cost_labels", "routing", "disconnect_policy", "truncation", "cache_max_age_s", "coalesce"}
     | {"strict_options", "store", "metadata", "idempotency_key", "resume_after"}
+)
+
+# The same of CreateTranscriptionRequest.
+SOUND_ALWAYS = frozenset(
+    {"provider", "model", "data", "filename", "audio_url", "user", "provider_options_json", "cost_labels"}
+    | {"idempotency_key"}
 )
 
 # Values that ask for what every upstream does anyway; SDKs send them without being asked.

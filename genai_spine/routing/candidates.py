@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from genai_spine.behaviour.adaptation import BOUNDED, Candidate, adapt
 from genai_spine.costs import usd_of
 from genai_spine.errors import InvalidFields, InvalidRequest, NoCandidates, SpineError, UnsupportedOption
-from genai_spine.providers.base import ALWAYS, NEUTRAL, Option, Provider, Route
+from genai_spine.providers.base import ALWAYS, NEUTRAL, SOUND_ALWAYS, Option, Provider, Route
 from genai_spine.routing.default_options import completed
 from genai_spine.routing.model_terms import check_terms
 from genai_spine.routing.router import Router
@@ -132,13 +132,22 @@ class CandidatePlanner:
     def media_plan(self, kind: str, request: MediaRequest) -> list[Route]:
         """kind: image, transcription or speech, for each of which a provider has a default model."""
         if request.model:
-            return self.router.routes(request.provider, request.model)
-        provider = self.router.resolve(request.provider, "any").provider
+            routes = self.router.routes(request.provider, request.model)
+        else:
+            routes = [self._default_media(kind, request.provider)]
+        if isinstance(request, media.CreateTranscriptionRequest):
+            for route in routes:
+                _check_transcription(request, route.provider)
+        return routes
+
+    def _default_media(self, kind: str, name: str) -> Route:
+        """Route of the default model of a provider."""
+        provider = self.router.resolve(name, "any").provider
         model = provider.endpoint.default_media_models.get(kind)
         if not model:
             problem = f"provider {provider.name} has no default model for {kind}"
             raise InvalidRequest(field="model", problem=problem)
-        return [Route(provider, model)]
+        return Route(provider, model)
 
     def _fallbacks(self, routing: routing_pb2.Routing) -> list[Route]:
         if routing.no_fallback and routing.fallback_models:
@@ -309,6 +318,16 @@ def _check_fields(fields: Fields, provider: Provider, options: Mapping[str, Opti
             raise InvalidFields([(name, f"must be at most {option.max} for {provider.name}")])
         elif option.min is not None and value < option.min:
             raise InvalidFields([(name, f"must be at least {option.min} for {provider.name}")])
+
+
+def _check_transcription(request: media.CreateTranscriptionRequest, provider: Provider) -> None:
+    """Refuses what the provider cannot honour. Errors: UnsupportedOption."""
+    for descriptor, value in request.ListFields():
+        name = descriptor.name
+        if value is False or name in SOUND_ALWAYS or name in provider.transcription_options:
+            continue
+        if provider.transcription_options:  # else it hears nothing at all, and says that itself
+            raise _unsupported(provider, name)
 
 
 def _check_further(asked: Asked, route: Route, options: Mapping[str, Option]) -> None:

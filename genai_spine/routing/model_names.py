@@ -4,7 +4,8 @@ A name that stands for a model on the operator's own machines never leads to a p
 famous it is: OpenAI's weights run under `gpt-oss`, Mistral's under `mistral:7b`. So only names count as a
 vendor's that its own API has, and a tag (`name:8b`) is Ollama's.
 Sources, 2026-11-29: https://platform.openai.com/docs/models, https://docs.claude.com/en/docs/about-claude/models,
-https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html, https://ollama.com/library.
+https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html, https://ollama.com/library,
+https://developers.deepgram.com/docs/models-languages-overview.
 """
 
 import re
@@ -24,6 +25,7 @@ OWNERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"dall-e-\d.*", "openai"),
         (r"(whisper|tts)-1\b.*", "openai"),  # whisper-large-v3 is a model of its open weights
         (r"claude-.+", "anthropic"),
+        (r"nova-[23](-.+)?", "deepgram"),  # Amazon's of the same name begin with amazon.
     )
 )
 # Models of Ollama's library that begin like OpenAI's and may be called without a tag.

@@ -119,7 +119,8 @@ class RunWorker:
         await self.executor.writer.stop()
         await self.engine.stop()
         if self._id:
-            try:
+            try:  # left on purpose: a run that waits for a day outlives any number of deploys
+                await self.executor.transitions.leave_all(self._id)
                 await WorkerRows(self.database).remove(self._id)
             except Exception as error:  # its lease runs out all the same
                 log.warning("worker_not_removed", worker_id=self._id, cause=str(error)[:300])
@@ -220,7 +221,7 @@ class RunWorker:
             await self._made_by_engine(owner, is_orphan=is_orphan)
             return
         try:
-            await self.executor.execute(owner)
+            await self.executor.execute(owner, is_first=not is_orphan)
         except Exception:  # a fault of ours: the run is found again as one that nothing makes, so many times
             log.exception("run_not_made", run_id=owner.run_id)
 
@@ -373,6 +374,7 @@ class RunWorker:
             await self.executor.transitions.fail(owner, Failure(WORKER_LOST, is_final=True))
             return
         log.info("run_taken_over", run_id=orphan.run_id, of=orphan.executor_id)
+        self.executor.taken_over.add(orphan.run_id)
         self._begin(owner, is_orphan=True)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import structlog
 
 from genai_spine.access.provider_objects import ObjectOwners
 from genai_spine.access.rate_limits import RateLimiter
-from genai_spine.access.secrets import LEDGER
+from genai_spine.access.secrets import LEDGER, of_stored_answers
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.journal import Journal
 from genai_spine.billing.ledger.ledger import Ledger
@@ -17,6 +18,7 @@ from genai_spine.delivery.background_completions import BackgroundCompletions
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.idempotency import Idempotency
 from genai_spine.delivery.lost_streams import LostStreams
+from genai_spine.delivery.message_seal import MessageSeal
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
 from genai_spine.delivery.stored_completions import StoredCompletions
@@ -113,7 +115,8 @@ class Foundation:
             **retention_sweeps(settings, database),
             "stored_files": files.sweep,
         }
-        lifecycle = CallLifecycle(settings.lane, KeyedCalls(idempotency), access.authenticator)
+        keyed = KeyedCalls(idempotency, _seal(settings))
+        lifecycle = CallLifecycle(settings.lane, keyed, access.authenticator)
         ledger.renewed.append(_counting(Leases(database), lifecycle))
         return cls(
             settings=settings,
@@ -134,6 +137,12 @@ class Foundation:
             runs=Runs.of(settings, database, ledger, budgets, access),
             files=files,
         )
+
+
+def _seal(settings: Settings) -> MessageSeal:
+    """Seal of kept answers, where there is a root secret."""
+    root = root_secret(settings)
+    return MessageSeal(None if root is None else partial(of_stored_answers, root))
 
 
 def _budget_sweeps(budgets: Budgets) -> dict[str, Callable[[], Awaitable[int]]]:

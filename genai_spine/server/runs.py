@@ -44,6 +44,7 @@ from genai_spine.services.run import RunService
 from genai_spine.services.symbol import SymbolService
 from genai_spine.settings import Settings
 from genai_spine.store.database import Database
+from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
@@ -101,7 +102,7 @@ class Runs:
         events, letters = EventRows(database), DeadLetterRows(database)
         pools = Pools(WorkerRows(database), lambda: settings.lane_fallback == "refuse")
         callers = RunCallers(rows, budgets, access.key_limits, settings.lane)
-        executor = RunExecutor(rows, transitions, steps, EventWriter(events), callers)
+        executor = RunExecutor(rows, transitions, steps, RunAnswers(database), EventWriter(events), callers)
         worker = RunWorker(
             database,
             Engine(database.engine_url, executor.execute),
@@ -114,7 +115,9 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        batches = ProviderBatches(ProviderBatchRows(database), settings.provider_batch_poll_s)
+        batches = ProviderBatches(
+            ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
+        )
         worker.sweeps.append(ProviderBatchSweep(batches).sweep)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))

@@ -1,10 +1,11 @@
 """Schedules of a server, and the webhooks of runs."""
 
-import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from genai_spine.access.secrets import of_webhooks
+from genai_spine.guardrails.webhook import GuardWebhook
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.schedules.library import ScheduleLibrary
@@ -12,6 +13,7 @@ from genai_spine.schedules.makers import Makers
 from genai_spine.schedules.scheduler import Scheduler
 from genai_spine.security.fetch import Fetcher
 from genai_spine.server.access import root_secret
+from genai_spine.server.outbound import trust
 from genai_spine.services.schedule import ScheduleService
 from genai_spine.settings import Settings
 from genai_spine.store.access.keys import KeyRows
@@ -46,11 +48,19 @@ class Schedules:
 
 def webhooks_of(settings: Settings, database: Database) -> RunWebhooks:
     """Webhooks of runs, as the settings allow. Errors: those of root_secret(), OSError (the CA file)."""
-    trust = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
-    fetcher = Fetcher(limits(is_private=settings.run_webhook_private), trust)
+    return RunWebhooks(database, *_posting(settings))
+
+
+def guard_webhook(settings: Settings) -> GuardWebhook:
+    """Client of guard webhooks, as the settings allow those of runs. Errors: as webhooks_of()."""
+    return GuardWebhook(*_posting(settings))
+
+
+def _posting(settings: Settings) -> tuple[Fetcher, Callable[[str], list[bytes]]]:
+    """Fetcher of webhooks, and the keys of a tenant that messages are signed with."""
     root = root_secret(settings)
 
     def secrets(tenant_id: str) -> list[bytes]:
         return [] if root is None else of_webhooks(root, tenant_id)
 
-    return RunWebhooks(database, fetcher, secrets)
+    return Fetcher(limits(is_private=settings.run_webhook_private), trust(settings)), secrets

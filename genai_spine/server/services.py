@@ -16,7 +16,10 @@ from genai_spine.inference.attempt import Accounting
 from genai_spine.inference.batches.settlement import BatchSettlement
 from genai_spine.inference.drift_check import DriftCheck
 from genai_spine.inference.estimate import ReserveRules
+from genai_spine.inference.guarded import GuardedInference
 from genai_spine.inference.inference import Inference, RetryRules
+from genai_spine.media.audio_url import AudioUrls
+from genai_spine.media.audio_url import limits as audio_limits
 from genai_spine.openai_api.batches.own import OwnProvider, OwnRuns
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
@@ -29,8 +32,10 @@ from genai_spine.routing.router import Router, Surroundings
 from genai_spine.routing.upstream import Upstream
 from genai_spine.runs.execution.context import Handler
 from genai_spine.runs.pipeline_views import PipelineViews
-from genai_spine.server import access, pipelines, runs
+from genai_spine.security.fetch import Fetcher
+from genai_spine.server import access, outbound, pipelines, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
+from genai_spine.server.schedules import guard_webhook
 from genai_spine.services.budget import BudgetService
 from genai_spine.services.capability import CapabilityService, CatalogModels
 from genai_spine.services.completion import CompletionService
@@ -163,6 +168,7 @@ def _inferences(
         settings.fallbacks,
         settings.strict_options,
         tiers,
+        AudioUrls(Fetcher(audio_limits(is_private=settings.audio_url_private), outbound.trust(settings))),
     )
     reserve = ReserveRules(settings.reserve_max_tokens, settings.budget_unknown_price == "allow")
     accounting = Accounting(
@@ -173,12 +179,14 @@ def _inferences(
         reserve=reserve,
         limits=foundation.limits,
     )
-    inference = Inference(router, upstreams, accounting, foundation.delivery, rules)
+    inference = GuardedInference(router, upstreams, accounting, foundation.delivery, rules)
     # A job repeats its calls itself, so that nothing is repeated by two.
-    once = Inference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
+    once = GuardedInference(router, upstreams, accounting, foundation.delivery, replace(rules, retries=0))
     # A step of a pipeline also has fallbacks of its own.
     bare = replace(rules, retries=0, fallback_chain=(), fallbacks={})
-    return inference, once, Inference(router, upstreams, accounting, foundation.delivery, bare)
+    plain = GuardedInference(router, upstreams, accounting, foundation.delivery, bare)
+    inference.webhook = once.webhook = plain.webhook = guard_webhook(settings)
+    return inference, once, plain
 
 
 def attach(

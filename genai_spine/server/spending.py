@@ -1,13 +1,12 @@
 """Spending as the settings say: default budgets, and who is told when one is passed."""
 
-import ssl
-
 from genai_spine.billing.alerts.alerts import BudgetAlerts
 from genai_spine.billing.alerts.webhook import SETTING, Webhook
 from genai_spine.budgets import defaults
 from genai_spine.costs import TICKS_PER_USD
 from genai_spine.security.fetch import Fetcher
 from genai_spine.security.webhook_signature import secret_bytes
+from genai_spine.server.outbound import trust
 from genai_spine.settings import Settings
 from genai_spine.store.budgets.alerts import AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
@@ -35,9 +34,8 @@ def webhook_of(settings: Settings) -> Webhook | None:
     """Webhook of the settings; None: there is none. Errors: InvalidRequest, OSError (the CA file)."""
     if settings.budget_webhook_url is None:
         return None
-    trust = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else None
     url, secret = settings.budget_webhook_url.get_secret_value(), settings.budget_webhook_secret
-    fetcher = Fetcher(limits(is_private=settings.budget_webhook_private), trust)
+    fetcher = Fetcher(limits(is_private=settings.budget_webhook_private), trust(settings))
     fetcher.check(url, name=SETTING)
     signed_with = secret_bytes(secret.get_secret_value()) if secret is not None else None
     return Webhook(url, fetcher, settings.budget_webhook_format, signed_with)

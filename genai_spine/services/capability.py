@@ -71,6 +71,10 @@ class CapabilityService:
         """Commit message for changed files."""
         return await self._run("generate-commit", request, call)
 
+    async def AnalyzeCoaching(self, request: pb.AnalyzeCoachingRequest, call: Call) -> Message:
+        """Coaching of a conversation."""
+        return await self._run("analyze-coaching", request, call)
+
     async def AnalyzeSentiment(self, request: pb.AnalyzeSentimentRequest, call: Call) -> Message:
         """Sentiment of a text."""
         return await self._run("analyze-sentiment", request, call)
@@ -98,6 +102,14 @@ class CapabilityService:
 
     async def Synthesize(self, request: pb.SynthesizeRequest, call: Call) -> Message:
         return await self._run("synthesize", request, call)
+
+    async def DetectPii(self, request: pb.DetectPiiRequest, call: Call) -> Message:
+        """Personal data in a text."""
+        return await self._run("detect-pii", request, call)
+
+    async def Redact(self, request: pb.RedactRequest, call: Call) -> Message:
+        """Text without the personal data in it."""
+        return await self._run("redact", request, call)
 
     async def StreamCapability(
         self, request: pb.StreamCapabilityRequest, call: Call

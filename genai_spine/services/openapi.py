@@ -62,7 +62,7 @@ PATH_VARIABLE = re.compile(r"\{(\w+)(?:=\*{1,2})?\}")  # {model}, {model=*}, {mo
 ERRORS = {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX", "default")}
 SUMMARY_END = re.compile(r"\.$|[.:;] ")  # a first sentence, and of it what comes before the details
 NO_CONTENT = 204
-HEADERS = ("Lane", "RequestId", "Timeout", "Tenant", "CorrelationId", "RequestLog")  # of all requests
+HEADERS = ("Lane", "RequestId", "Timeout", "Tenant", "CorrelationId", "RequestLog", "Pii")  # of all requests
 REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 
 

@@ -143,6 +143,8 @@ class PipelineService:
 
 def _work(request: pb.ExecutePipelineRequest | pb.EstimatePipelineRequest) -> PipelineWork:
     work = PipelineWork(input_data=request.input_data)
+    if request.HasField("arguments"):
+        work.arguments.CopyFrom(request.arguments)
     for name in ("pipeline_name", "pipeline_version"):
         if request.HasField(name):
             setattr(work, name, getattr(request, name))

@@ -44,8 +44,20 @@ class Processes(BaseModel):
         le=600,
         description="Seconds between two looks at a provider's batch that items of a run were sent in.",
     )
+    provider_batch_grace_s: float = Field(
+        300.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds in which a batch whose making nobody heard of is looked for at its provider, "
+        "which may list it late, before its items are sent again.",
+    )
     run_webhook_private: bool = Field(
         False, description="Webhooks of runs may be in a private network, or on this machine, and over http."
+    )
+    audio_url_private: bool = Field(
+        False,
+        description="`audio_url` of a transcription may be in a private network, or on this machine, and "
+        "over http.",
     )
     debug: bool = Field(False, description="Log level DEBUG.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")

@@ -18,6 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from genai_spine.call import PaidAnswer
 from genai_spine.costs import cost_of
 from genai_spine.store.booking import execution_rows, postgresql, rate_statements, sqlite
 from genai_spine.store.booking.chain import FIXED, JSON_COLUMNS, PLACE, Chain, Head
@@ -36,6 +37,7 @@ from genai_spine.v1.execution_pb2 import (
 )
 
 SWEEP_ROWS = 500  # at a time
+ROW_BYTES = 4096  # of an answer, which are as much work as a row
 # A settlement that comes after all for a call that was given up says so.
 _LATE = "resolution = CASE WHEN executions.state = 'LOST' THEN 'LATE' ELSE excluded.resolution END"
 
@@ -53,6 +55,7 @@ class Booking:
     ends_rates: bool = False  # a settlement whose intent had a reservation
     draws: bool = False  # on the reservation of its run
     is_soft: bool = False  # no budget refuses it while that has anything left
+    answer: PaidAnswer | None = None  # of a settlement of a run's call, which is written with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class Executions:
                 used_tokens=_tokens(booking.execution) if booking.ends_rates else None,
                 run_id=booking.execution.run_id if booking.draws else "",
                 is_soft=booking.is_soft,
+                answer=booking.answer,
             )
             for booking, row in zip(bookings, values, strict=True)
         ]
@@ -140,7 +144,7 @@ class Executions:
             self._database.write,
             lambda connection: sqlite.book(connection, self._sqlite, entries, self._sealing),
             lambda connection: self._postgresql.book(connection, entries),
-            len(entries),
+            len(entries) + sum(len(entry.answer.body) for entry in entries if entry.answer) // ROW_BYTES,
         )
         outcome = await self.chain.alone(job)
         if not self.needs_flush:

@@ -34,11 +34,14 @@ class ServerTrust:
     certificate: Path | None = None
     key: Path | None = None
 
-    def transport_socket(self, host: str) -> Config:
-        """Transport socket of a cluster of servers at a host. Raises ValueError naming the wrong file."""
+    def transport_socket(self, host: str, protocol: str = "h2") -> Config:
+        """Transport socket of a cluster of servers at a host. Raises ValueError naming the wrong file.
+
+        protocol: by its name in ALPN; "http/1.1": of HTTP servers.
+        """
         check_authorities(self.ca)
         common: Config = {
-            "alpn_protocols": ["h2"],
+            "alpn_protocols": [protocol],
             "tls_params": PARAMETERS,
             "validation_context": {
                 "trusted_ca": _file(self.ca),

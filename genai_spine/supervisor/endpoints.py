@@ -22,6 +22,11 @@ def over_http(lane: str) -> str:
     return f"{lane}_http"
 
 
+def is_over_http(lane: str) -> bool:
+    """Whether a name is one of over_http()."""
+    return lane.endswith("_http")
+
+
 def of(servers: Sequence[tuple[str, int]]) -> list[Config]:
     """Endpoints of a cluster."""
     found = [{"endpoint": {"address": socket(host, port)}} for host, port in servers]

@@ -73,6 +73,7 @@ class Addresses:
     origins: Sequence[str] = ()  # of pages that may call, beside those of this machine; "*": all
     tls: Config | None = None  # transport socket of the listeners; None: they speak without TLS
     servers_tls: Config | None = None  # the same towards the servers
+    http_servers_tls: Config | None = None  # the same towards their HTTP servers, which may listen elsewhere
     folder: Path | None = None  # of files that name the servers, which may change; None: they stay the same
 
 
@@ -121,8 +122,9 @@ def overlay(config: Config, addresses: Addresses) -> Config:
         else:
             cluster["type"] = "STATIC" if all(_is_address(host) for host, _ in servers) else "STRICT_DNS"
             cluster["load_assignment"]["endpoints"] = endpoints.of(servers)
-        if addresses.servers_tls:
-            cluster["transport_socket"] = addresses.servers_tls
+        tls = addresses.http_servers_tls if endpoints.is_over_http(lane) else addresses.servers_tls
+        if tls:
+            cluster["transport_socket"] = tls
     return result
 
 
@@ -144,7 +146,7 @@ def _admit(listener: Config, host: str, addresses: Addresses) -> None:
     routes["routes"] = [
         _named(route, has_any_name)
         for route in routes["routes"]
-        if not route["name"].endswith("_http") or addresses.lanes.get(route["name"])
+        if not endpoints.is_over_http(route["name"]) or addresses.lanes.get(route["name"])
     ]
     routes["typed_per_filter_config"]["envoy.filters.http.lua"] = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",

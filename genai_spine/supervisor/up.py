@@ -185,17 +185,18 @@ def write_edge_config(settings: Settings, folder: Path) -> Path:
         admin_port=settings.envoy_admin_port or 9901,
         lanes=lanes,
         tls=certificate.transport_socket if certificate else None,
-        servers_tls=_server_trust(settings),
+        servers_tls=_server_trust(settings, settings.grpc_host),
+        http_servers_tls=_server_trust(settings, settings.http_host, "http/1.1"),
     )
     return effective(addresses, folder)
 
 
-def _server_trust(settings: Settings) -> dict[str, Any] | None:
-    """Transport socket towards servers of other machines; None: without TLS."""
+def _server_trust(settings: Settings, host: str, protocol: str = "h2") -> dict[str, Any] | None:
+    """Transport socket towards servers of other machines at a host; None: without TLS."""
     if settings.edge_tls_ca is None:
         return None
     trust = ServerTrust(settings.edge_tls_ca, settings.edge_tls_certificate, settings.edge_tls_key)
-    return trust.transport_socket(settings.grpc_host)
+    return trust.transport_socket(host, protocol)
 
 
 def _symbols(settings: Settings, edge: Envoy) -> str | None:

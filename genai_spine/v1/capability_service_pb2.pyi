@@ -34,7 +34,7 @@ UNFOUND_ENTITY_MARK: UnfoundEntity
 UNFOUND_ENTITY_DROP: UnfoundEntity
 
 class SummarizeRequest(_message.Message):
-    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels", "max_tokens", "idempotency_key")
+    __slots__ = ("content", "text", "max_sentences", "focus", "output_format", "model", "provider", "domain", "options", "long_input", "cost_labels", "max_tokens", "max_words", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class SummarizeRequest(_message.Message):
     LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_WORDS_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     content: str
     text: str
@@ -67,8 +68,9 @@ class SummarizeRequest(_message.Message):
     long_input: LongInput
     cost_labels: _containers.ScalarMap[str, str]
     max_tokens: int
+    max_words: int
     idempotency_key: str
-    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., max_tokens: _Optional[int] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., max_sentences: _Optional[int] = ..., focus: _Optional[str] = ..., output_format: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., max_tokens: _Optional[int] = ..., max_words: _Optional[int] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class SummarizeResponse(_message.Message):
     __slots__ = ("summary", "key_points", "word_count", "compression_ratio", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
@@ -663,6 +665,67 @@ class AnalyzeSentimentResponse(_message.Message):
     result: _capability_result_pb2.CapabilityResult
     def __init__(self, sentiment: _Optional[_Union[Sentiment, _Mapping]] = ..., aspects: _Optional[_Iterable[_Union[AspectSentiment, _Mapping]]] = ..., sentences: _Optional[_Iterable[_Union[SentenceSentiment, _Mapping]]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
+class AnalyzeCoachingRequest(_message.Message):
+    __slots__ = ("content", "text", "agent", "summary", "sentiment", "focus", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SENTIMENT_FIELD_NUMBER: _ClassVar[int]
+    FOCUS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    LONG_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    content: str
+    text: str
+    agent: str
+    summary: str
+    sentiment: str
+    focus: str
+    model: str
+    provider: str
+    domain: str
+    options: _struct_pb2.Struct
+    long_input: LongInput
+    cost_labels: _containers.ScalarMap[str, str]
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., agent: _Optional[str] = ..., summary: _Optional[str] = ..., sentiment: _Optional[str] = ..., focus: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., long_input: _Optional[_Union[LongInput, str]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class CoachingPoint(_message.Message):
+    __slots__ = ("point", "suggestion", "evidence")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTION_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    point: str
+    suggestion: str
+    evidence: str
+    def __init__(self, point: _Optional[str] = ..., suggestion: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
+
+class AnalyzeCoachingResponse(_message.Message):
+    __slots__ = ("score", "strengths", "improvements", "advice", "result")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    STRENGTHS_FIELD_NUMBER: _ClassVar[int]
+    IMPROVEMENTS_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    score: int
+    strengths: _containers.RepeatedCompositeFieldContainer[CoachingPoint]
+    improvements: _containers.RepeatedCompositeFieldContainer[CoachingPoint]
+    advice: str
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, score: _Optional[int] = ..., strengths: _Optional[_Iterable[_Union[CoachingPoint, _Mapping]]] = ..., improvements: _Optional[_Iterable[_Union[CoachingPoint, _Mapping]]] = ..., advice: _Optional[str] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
+
 class AnswerQuestionRequest(_message.Message):
     __slots__ = ("context", "question", "require_evidence", "model", "provider", "domain", "options", "long_input", "cost_labels", "idempotency_key")
     class CostLabelsEntry(_message.Message):
@@ -1209,8 +1272,183 @@ class SynthesizeResponse(_message.Message):
     result: _capability_result_pb2.CapabilityResult
     def __init__(self, synthesis: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., unknown_citations: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
 
+class DetectPiiRequest(_message.Message):
+    __slots__ = ("content", "text", "entity_types", "patterns", "min_confidence", "model", "provider", "domain", "options", "cost_labels", "idempotency_key")
+    class PatternsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_TYPES_FIELD_NUMBER: _ClassVar[int]
+    PATTERNS_FIELD_NUMBER: _ClassVar[int]
+    MIN_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    content: str
+    text: str
+    entity_types: _containers.RepeatedScalarFieldContainer[str]
+    patterns: _containers.ScalarMap[str, str]
+    min_confidence: float
+    model: str
+    provider: str
+    domain: str
+    options: _struct_pb2.Struct
+    cost_labels: _containers.ScalarMap[str, str]
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., patterns: _Optional[_Mapping[str, str]] = ..., min_confidence: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class PiiEntity(_message.Message):
+    __slots__ = ("type", "start", "end", "confidence", "text")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    start: int
+    end: int
+    confidence: float
+    text: str
+    def __init__(self, type: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., confidence: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
+
+class DetectPiiResponse(_message.Message):
+    __slots__ = ("entities", "entity_count", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    entities: _containers.RepeatedCompositeFieldContainer[PiiEntity]
+    entity_count: int
+    usage: _capability_result_pb2.CapabilityUsage
+    provider: str
+    model: str
+    request_id: str
+    execution_id: str
+    cost_usd: float
+    latency_ms: int
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, entities: _Optional[_Iterable[_Union[PiiEntity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
+
+class RedactRequest(_message.Message):
+    __slots__ = ("content", "text", "entity_types", "patterns", "min_confidence", "model", "provider", "domain", "options", "cost_labels", "method", "methods", "idempotency_key")
+    class PatternsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class CostLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class MethodsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_TYPES_FIELD_NUMBER: _ClassVar[int]
+    PATTERNS_FIELD_NUMBER: _ClassVar[int]
+    MIN_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    content: str
+    text: str
+    entity_types: _containers.RepeatedScalarFieldContainer[str]
+    patterns: _containers.ScalarMap[str, str]
+    min_confidence: float
+    model: str
+    provider: str
+    domain: str
+    options: _struct_pb2.Struct
+    cost_labels: _containers.ScalarMap[str, str]
+    method: str
+    methods: _containers.ScalarMap[str, str]
+    idempotency_key: str
+    def __init__(self, content: _Optional[str] = ..., text: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., patterns: _Optional[_Mapping[str, str]] = ..., min_confidence: _Optional[float] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., domain: _Optional[str] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., method: _Optional[str] = ..., methods: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class RedactedEntity(_message.Message):
+    __slots__ = ("type", "start", "end", "confidence", "method", "replacement")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    start: int
+    end: int
+    confidence: float
+    method: str
+    replacement: str
+    def __init__(self, type: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., confidence: _Optional[float] = ..., method: _Optional[str] = ..., replacement: _Optional[str] = ...) -> None: ...
+
+class RedactResponse(_message.Message):
+    __slots__ = ("redacted", "entities", "entity_count", "usage", "provider", "model", "request_id", "execution_id", "cost_usd", "latency_ms", "context", "result")
+    REDACTED_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    redacted: str
+    entities: _containers.RepeatedCompositeFieldContainer[RedactedEntity]
+    entity_count: int
+    usage: _capability_result_pb2.CapabilityUsage
+    provider: str
+    model: str
+    request_id: str
+    execution_id: str
+    cost_usd: float
+    latency_ms: int
+    context: _capability_result_pb2.CapabilityContext
+    result: _capability_result_pb2.CapabilityResult
+    def __init__(self, redacted: _Optional[str] = ..., entities: _Optional[_Iterable[_Union[RedactedEntity, _Mapping]]] = ..., entity_count: _Optional[int] = ..., usage: _Optional[_Union[_capability_result_pb2.CapabilityUsage, _Mapping]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., cost_usd: _Optional[float] = ..., latency_ms: _Optional[int] = ..., context: _Optional[_Union[_capability_result_pb2.CapabilityContext, _Mapping]] = ..., result: _Optional[_Union[_capability_result_pb2.CapabilityResult, _Mapping]] = ...) -> None: ...
+
 class StreamCapabilityRequest(_message.Message):
-    __slots__ = ("summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "idempotency_key", "resume_after")
+    __slots__ = ("summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "analyze_coaching", "detect_pii", "redact", "idempotency_key", "resume_after")
     SUMMARIZE_FIELD_NUMBER: _ClassVar[int]
     EXTRACT_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
@@ -1227,6 +1465,9 @@ class StreamCapabilityRequest(_message.Message):
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     EXTRACT_STRUCTURED_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIZE_FIELD_NUMBER: _ClassVar[int]
+    ANALYZE_COACHING_FIELD_NUMBER: _ClassVar[int]
+    DETECT_PII_FIELD_NUMBER: _ClassVar[int]
+    REDACT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
     summarize: SummarizeRequest
@@ -1245,9 +1486,12 @@ class StreamCapabilityRequest(_message.Message):
     correct: CorrectRequest
     extract_structured: ExtractStructuredRequest
     synthesize: SynthesizeRequest
+    analyze_coaching: AnalyzeCoachingRequest
+    detect_pii: DetectPiiRequest
+    redact: RedactRequest
     idempotency_key: str
     resume_after: int
-    def __init__(self, summarize: _Optional[_Union[SummarizeRequest, _Mapping]] = ..., extract: _Optional[_Union[ExtractRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., compare: _Optional[_Union[CompareRequest, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteRequest, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleRequest, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitRequest, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentRequest, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionRequest, _Mapping]] = ..., tag: _Optional[_Union[TagRequest, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageRequest, _Mapping]] = ..., translate: _Optional[_Union[TranslateRequest, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseRequest, _Mapping]] = ..., correct: _Optional[_Union[CorrectRequest, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredRequest, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeRequest, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
+    def __init__(self, summarize: _Optional[_Union[SummarizeRequest, _Mapping]] = ..., extract: _Optional[_Union[ExtractRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., compare: _Optional[_Union[CompareRequest, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteRequest, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleRequest, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitRequest, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentRequest, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionRequest, _Mapping]] = ..., tag: _Optional[_Union[TagRequest, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageRequest, _Mapping]] = ..., translate: _Optional[_Union[TranslateRequest, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseRequest, _Mapping]] = ..., correct: _Optional[_Union[CorrectRequest, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredRequest, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeRequest, _Mapping]] = ..., analyze_coaching: _Optional[_Union[AnalyzeCoachingRequest, _Mapping]] = ..., detect_pii: _Optional[_Union[DetectPiiRequest, _Mapping]] = ..., redact: _Optional[_Union[RedactRequest, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., resume_after: _Optional[int] = ...) -> None: ...
 
 class CapabilityProgress(_message.Message):
     __slots__ = ("done", "total")
@@ -1277,7 +1521,7 @@ class CapabilityError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CapabilityEvent(_message.Message):
-    __slots__ = ("sequence", "text", "progress", "summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "error")
+    __slots__ = ("sequence", "text", "progress", "summarize", "extract", "classify", "compare", "rewrite", "infer_title", "generate_commit", "analyze_sentiment", "answer_question", "tag", "detect_language", "translate", "paraphrase", "correct", "extract_structured", "synthesize", "analyze_coaching", "detect_pii", "redact", "error")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
@@ -1297,6 +1541,9 @@ class CapabilityEvent(_message.Message):
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     EXTRACT_STRUCTURED_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIZE_FIELD_NUMBER: _ClassVar[int]
+    ANALYZE_COACHING_FIELD_NUMBER: _ClassVar[int]
+    DETECT_PII_FIELD_NUMBER: _ClassVar[int]
+    REDACT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     text: str
@@ -1317,8 +1564,11 @@ class CapabilityEvent(_message.Message):
     correct: CorrectResponse
     extract_structured: ExtractStructuredResponse
     synthesize: SynthesizeResponse
+    analyze_coaching: AnalyzeCoachingResponse
+    detect_pii: DetectPiiResponse
+    redact: RedactResponse
     error: CapabilityError
-    def __init__(self, sequence: _Optional[int] = ..., text: _Optional[str] = ..., progress: _Optional[_Union[CapabilityProgress, _Mapping]] = ..., summarize: _Optional[_Union[SummarizeResponse, _Mapping]] = ..., extract: _Optional[_Union[ExtractResponse, _Mapping]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., compare: _Optional[_Union[CompareResponse, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteResponse, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleResponse, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitResponse, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentResponse, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionResponse, _Mapping]] = ..., tag: _Optional[_Union[TagResponse, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageResponse, _Mapping]] = ..., translate: _Optional[_Union[TranslateResponse, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseResponse, _Mapping]] = ..., correct: _Optional[_Union[CorrectResponse, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredResponse, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeResponse, _Mapping]] = ..., error: _Optional[_Union[CapabilityError, _Mapping]] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., text: _Optional[str] = ..., progress: _Optional[_Union[CapabilityProgress, _Mapping]] = ..., summarize: _Optional[_Union[SummarizeResponse, _Mapping]] = ..., extract: _Optional[_Union[ExtractResponse, _Mapping]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., compare: _Optional[_Union[CompareResponse, _Mapping]] = ..., rewrite: _Optional[_Union[RewriteResponse, _Mapping]] = ..., infer_title: _Optional[_Union[InferTitleResponse, _Mapping]] = ..., generate_commit: _Optional[_Union[GenerateCommitResponse, _Mapping]] = ..., analyze_sentiment: _Optional[_Union[AnalyzeSentimentResponse, _Mapping]] = ..., answer_question: _Optional[_Union[AnswerQuestionResponse, _Mapping]] = ..., tag: _Optional[_Union[TagResponse, _Mapping]] = ..., detect_language: _Optional[_Union[DetectLanguageResponse, _Mapping]] = ..., translate: _Optional[_Union[TranslateResponse, _Mapping]] = ..., paraphrase: _Optional[_Union[ParaphraseResponse, _Mapping]] = ..., correct: _Optional[_Union[CorrectResponse, _Mapping]] = ..., extract_structured: _Optional[_Union[ExtractStructuredResponse, _Mapping]] = ..., synthesize: _Optional[_Union[SynthesizeResponse, _Mapping]] = ..., analyze_coaching: _Optional[_Union[AnalyzeCoachingResponse, _Mapping]] = ..., detect_pii: _Optional[_Union[DetectPiiResponse, _Mapping]] = ..., redact: _Optional[_Union[RedactResponse, _Mapping]] = ..., error: _Optional[_Union[CapabilityError, _Mapping]] = ...) -> None: ...
 
 class ListCapabilitiesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

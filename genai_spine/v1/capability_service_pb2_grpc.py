@@ -80,6 +80,11 @@ class CapabilityServiceStub:
                 request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeCoaching = channel.unary_unary(
+                '/genai_spine.v1.CapabilityService/AnalyzeCoaching',
+                request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.FromString,
+                _registered_method=True)
         self.AnswerQuestion = channel.unary_unary(
                 '/genai_spine.v1.CapabilityService/AnswerQuestion',
                 request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnswerQuestionRequest.SerializeToString,
@@ -119,6 +124,16 @@ class CapabilityServiceStub:
                 '/genai_spine.v1.CapabilityService/Synthesize',
                 request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeRequest.SerializeToString,
                 response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeResponse.FromString,
+                _registered_method=True)
+        self.DetectPii = channel.unary_unary(
+                '/genai_spine.v1.CapabilityService/DetectPii',
+                request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiResponse.FromString,
+                _registered_method=True)
+        self.Redact = channel.unary_unary(
+                '/genai_spine.v1.CapabilityService/Redact',
+                request_serializer=genai__spine_dot_v1_dot_capability__service__pb2.RedactRequest.SerializeToString,
+                response_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.RedactResponse.FromString,
                 _registered_method=True)
         self.StreamCapability = channel.unary_stream(
                 '/genai_spine.v1.CapabilityService/StreamCapability',
@@ -191,7 +206,15 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnalyzeSentiment(self, request, context):
-        """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects.
+        """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeCoaching(self, request, context):
+        """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +271,25 @@ class CapabilityServiceServicer:
 
     def Synthesize(self, request, context):
         """Synthesize answers a query from several documents, with citations.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetectPii(self, request, context):
+        """DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+        IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+        language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+        refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+        patterns).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Redact(self, request, context):
+        """Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+        are those of DetectPii.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,6 +355,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeSentimentResponse.SerializeToString,
             ),
+            'AnalyzeCoaching': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnalyzeCoaching,
+                    request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.SerializeToString,
+            ),
             'AnswerQuestion': grpc.unary_unary_rpc_method_handler(
                     servicer.AnswerQuestion,
                     request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.AnswerQuestionRequest.FromString,
@@ -352,6 +399,16 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     servicer.Synthesize,
                     request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeRequest.FromString,
                     response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeResponse.SerializeToString,
+            ),
+            'DetectPii': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetectPii,
+                    request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiResponse.SerializeToString,
+            ),
+            'Redact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Redact,
+                    request_deserializer=genai__spine_dot_v1_dot_capability__service__pb2.RedactRequest.FromString,
+                    response_serializer=genai__spine_dot_v1_dot_capability__service__pb2.RedactResponse.SerializeToString,
             ),
             'StreamCapability': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamCapability,
@@ -597,6 +654,33 @@ class CapabilityService:
             _registered_method=True)
 
     @staticmethod
+    def AnalyzeCoaching(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CapabilityService/AnalyzeCoaching',
+            genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingRequest.SerializeToString,
+            genai__spine_dot_v1_dot_capability__service__pb2.AnalyzeCoachingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AnswerQuestion(request,
             target,
             options=(),
@@ -802,6 +886,60 @@ class CapabilityService:
             '/genai_spine.v1.CapabilityService/Synthesize',
             genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeRequest.SerializeToString,
             genai__spine_dot_v1_dot_capability__service__pb2.SynthesizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetectPii(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CapabilityService/DetectPii',
+            genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiRequest.SerializeToString,
+            genai__spine_dot_v1_dot_capability__service__pb2.DetectPiiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Redact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_spine.v1.CapabilityService/Redact',
+            genai__spine_dot_v1_dot_capability__service__pb2.RedactRequest.SerializeToString,
+            genai__spine_dot_v1_dot_capability__service__pb2.RedactResponse.FromString,
             options,
             channel_credentials,
             insecure,

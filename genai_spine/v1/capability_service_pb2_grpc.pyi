@@ -54,7 +54,11 @@ class CapabilityServiceStub:
     GenerateCommit: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.GenerateCommitRequest, _capability_service_pb2.GenerateCommitResponse]
     """GenerateCommit writes a commit message for changed files."""
     AnalyzeSentiment: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeSentimentRequest, _capability_service_pb2.AnalyzeSentimentResponse]
-    """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+    """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+    AnalyzeCoaching: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeCoachingRequest, _capability_service_pb2.AnalyzeCoachingResponse]
+    """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+    what is said, and knows nothing of how it sounded.
+    """
     AnswerQuestion: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.AnswerQuestionRequest, _capability_service_pb2.AnswerQuestionResponse]
     """AnswerQuestion answers from a given context, with the passage that proves it."""
     Tag: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.TagRequest, _capability_service_pb2.TagResponse]
@@ -71,6 +75,17 @@ class CapabilityServiceStub:
     """ExtractStructured fills a JSON Schema from a text. Errors also: SCHEMA_MISMATCH."""
     Synthesize: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.SynthesizeRequest, _capability_service_pb2.SynthesizeResponse]
     """Synthesize answers a query from several documents, with citations."""
+    DetectPii: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.DetectPiiRequest, _capability_service_pb2.DetectPiiResponse]
+    """DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+    IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+    language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+    refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+    patterns).
+    """
+    Redact: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.RedactRequest, _capability_service_pb2.RedactResponse]
+    """Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+    are those of DetectPii.
+    """
     StreamCapability: _grpc.UnaryStreamMultiCallable[_capability_service_pb2.StreamCapabilityRequest, _capability_service_pb2.CapabilityEvent]
     """StreamCapability streams what one of the other methods does. The text comes while it is written, with
     progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
@@ -107,7 +122,11 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     GenerateCommit: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.GenerateCommitRequest, _capability_service_pb2.GenerateCommitResponse]  # type: ignore[assignment]
     """GenerateCommit writes a commit message for changed files."""
     AnalyzeSentiment: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeSentimentRequest, _capability_service_pb2.AnalyzeSentimentResponse]  # type: ignore[assignment]
-    """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+    """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+    AnalyzeCoaching: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnalyzeCoachingRequest, _capability_service_pb2.AnalyzeCoachingResponse]  # type: ignore[assignment]
+    """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+    what is said, and knows nothing of how it sounded.
+    """
     AnswerQuestion: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.AnswerQuestionRequest, _capability_service_pb2.AnswerQuestionResponse]  # type: ignore[assignment]
     """AnswerQuestion answers from a given context, with the passage that proves it."""
     Tag: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.TagRequest, _capability_service_pb2.TagResponse]  # type: ignore[assignment]
@@ -124,6 +143,17 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     """ExtractStructured fills a JSON Schema from a text. Errors also: SCHEMA_MISMATCH."""
     Synthesize: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.SynthesizeRequest, _capability_service_pb2.SynthesizeResponse]  # type: ignore[assignment]
     """Synthesize answers a query from several documents, with citations."""
+    DetectPii: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.DetectPiiRequest, _capability_service_pb2.DetectPiiResponse]  # type: ignore[assignment]
+    """DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+    IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+    language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+    refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+    patterns).
+    """
+    Redact: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.RedactRequest, _capability_service_pb2.RedactResponse]  # type: ignore[assignment]
+    """Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+    are those of DetectPii.
+    """
     StreamCapability: _aio.UnaryStreamMultiCallable[_capability_service_pb2.StreamCapabilityRequest, _capability_service_pb2.CapabilityEvent]  # type: ignore[assignment]
     """StreamCapability streams what one of the other methods does. The text comes while it is written, with
     progress on long inputs, and the whole typed result at the end. Over REST each event is one SSE event;
@@ -205,7 +235,17 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.AnalyzeSentimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capability_service_pb2.AnalyzeSentimentResponse, _abc.Awaitable[_capability_service_pb2.AnalyzeSentimentResponse]]:
-        """AnalyzeSentiment says how a text feels: as a whole, by sentence, or about aspects."""
+        """AnalyzeSentiment says how a text feels: as a whole, by sentence, about aspects, or by who speaks in it."""
+
+    @_abc_1.abstractmethod
+    def AnalyzeCoaching(
+        self,
+        request: _capability_service_pb2.AnalyzeCoachingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_service_pb2.AnalyzeCoachingResponse, _abc.Awaitable[_capability_service_pb2.AnalyzeCoachingResponse]]:
+        """AnalyzeCoaching says what somebody did well in a conversation, and what would have been better. It judges
+        what is said, and knows nothing of how it sounded.
+        """
 
     @_abc_1.abstractmethod
     def AnswerQuestion(
@@ -270,6 +310,29 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_capability_service_pb2.SynthesizeResponse, _abc.Awaitable[_capability_service_pb2.SynthesizeResponse]]:
         """Synthesize answers a query from several documents, with citations."""
+
+    @_abc_1.abstractmethod
+    def DetectPii(
+        self,
+        request: _capability_service_pb2.DetectPiiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_service_pb2.DetectPiiResponse, _abc.Awaitable[_capability_service_pb2.DetectPiiResponse]]:
+        """DetectPii finds personal data in a text: e-mail addresses, phone, card, account and social security numbers,
+        IP addresses, and what the caller's own patterns find. It asks no network and costs nothing, unless a
+        language model is named, whose finds come beside those of the patterns. A type that nobody finds is
+        refused, for a text that nobody searched would look clean. Further errors: INVALID_FIELDS (entity_types,
+        patterns).
+        """
+
+    @_abc_1.abstractmethod
+    def Redact(
+        self,
+        request: _capability_service_pb2.RedactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_service_pb2.RedactResponse, _abc.Awaitable[_capability_service_pb2.RedactResponse]]:
+        """Redact writes something else in the place of personal data, which it finds as DetectPii does. Its errors
+        are those of DetectPii.
+        """
 
     @_abc_1.abstractmethod
     def StreamCapability(

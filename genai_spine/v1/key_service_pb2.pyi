@@ -2,6 +2,7 @@ import datetime
 
 from genai_spine.v1 import access_rules_pb2 as _access_rules_pb2
 from genai_spine.v1 import field_rules_pb2 as _field_rules_pb2
+from genai_spine.v1 import guardrails_pb2 as _guardrails_pb2
 from genai_spine.v1 import rate_limits_pb2 as _rate_limits_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -59,20 +60,22 @@ class ApiKey(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., project_id: _Optional[str] = ..., name: _Optional[str] = ..., prefix: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., permissions: _Optional[_Union[KeyPermissions, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., test: _Optional[bool] = ..., service_name: _Optional[str] = ..., deduplicate_retries: _Optional[bool] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_prefix: _Optional[str] = ..., previous_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., limits: _Optional[_Union[_rate_limits_pb2.RateLimits, _Mapping]] = ..., request_log: _Optional[bool] = ...) -> None: ...
 
 class KeyPermissions(_message.Message):
-    __slots__ = ("allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_lanes", "denied_lanes")
+    __slots__ = ("allowed_models", "denied_models", "allowed_providers", "denied_providers", "allowed_lanes", "denied_lanes", "guardrails")
     ALLOWED_MODELS_FIELD_NUMBER: _ClassVar[int]
     DENIED_MODELS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     DENIED_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_LANES_FIELD_NUMBER: _ClassVar[int]
     DENIED_LANES_FIELD_NUMBER: _ClassVar[int]
+    GUARDRAILS_FIELD_NUMBER: _ClassVar[int]
     allowed_models: _containers.RepeatedScalarFieldContainer[str]
     denied_models: _containers.RepeatedScalarFieldContainer[str]
     allowed_providers: _containers.RepeatedScalarFieldContainer[str]
     denied_providers: _containers.RepeatedScalarFieldContainer[str]
     allowed_lanes: _containers.RepeatedScalarFieldContainer[str]
     denied_lanes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_lanes: _Optional[_Iterable[str]] = ..., denied_lanes: _Optional[_Iterable[str]] = ...) -> None: ...
+    guardrails: _guardrails_pb2.Guardrails
+    def __init__(self, allowed_models: _Optional[_Iterable[str]] = ..., denied_models: _Optional[_Iterable[str]] = ..., allowed_providers: _Optional[_Iterable[str]] = ..., denied_providers: _Optional[_Iterable[str]] = ..., allowed_lanes: _Optional[_Iterable[str]] = ..., denied_lanes: _Optional[_Iterable[str]] = ..., guardrails: _Optional[_Union[_guardrails_pb2.Guardrails, _Mapping]] = ...) -> None: ...
 
 class KeySecret(_message.Message):
     __slots__ = ("key", "secret")

@@ -87,7 +87,7 @@ class CreateImagesResponse(_message.Message):
     def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ...) -> None: ...
 
 class CreateTranscriptionRequest(_message.Message):
-    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels", "idempotency_key")
+    __slots__ = ("provider", "model", "data", "filename", "language", "prompt", "temperature", "segments", "translate", "user", "words", "provider_options_json", "cost_labels", "audio_url", "diarize", "diarization_model", "multichannel", "smart_format", "idempotency_key")
     class CostLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,11 @@ class CreateTranscriptionRequest(_message.Message):
     WORDS_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     COST_LABELS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_URL_FIELD_NUMBER: _ClassVar[int]
+    DIARIZE_FIELD_NUMBER: _ClassVar[int]
+    DIARIZATION_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MULTICHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SMART_FORMAT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     provider: str
     model: str
@@ -122,23 +127,46 @@ class CreateTranscriptionRequest(_message.Message):
     words: bool
     provider_options_json: str
     cost_labels: _containers.ScalarMap[str, str]
+    audio_url: str
+    diarize: bool
+    diarization_model: str
+    multichannel: bool
+    smart_format: bool
     idempotency_key: str
-    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., data: _Optional[bytes] = ..., filename: _Optional[str] = ..., language: _Optional[str] = ..., prompt: _Optional[str] = ..., temperature: _Optional[float] = ..., segments: _Optional[bool] = ..., translate: _Optional[bool] = ..., user: _Optional[str] = ..., words: _Optional[bool] = ..., provider_options_json: _Optional[str] = ..., cost_labels: _Optional[_Mapping[str, str]] = ..., audio_url: _Optional[str] = ..., diarize: _Optional[bool] = ..., diarization_model: _Optional[str] = ..., multichannel: _Optional[bool] = ..., smart_format: _Optional[bool] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("start_ms", "end_ms", "text", "details_json")
+    __slots__ = ("start_ms", "end_ms", "text", "details_json", "speaker", "channel", "confidence")
     START_MS_FIELD_NUMBER: _ClassVar[int]
     END_MS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     start_ms: int
     end_ms: int
     text: str
     details_json: str
-    def __init__(self, start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., text: _Optional[str] = ..., details_json: _Optional[str] = ...) -> None: ...
+    speaker: str
+    channel: int
+    confidence: float
+    def __init__(self, start_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., text: _Optional[str] = ..., details_json: _Optional[str] = ..., speaker: _Optional[str] = ..., channel: _Optional[int] = ..., confidence: _Optional[float] = ...) -> None: ...
+
+class Channel(_message.Message):
+    __slots__ = ("index", "text", "language", "confidence")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    text: str
+    language: str
+    confidence: float
+    def __init__(self, index: _Optional[int] = ..., text: _Optional[str] = ..., language: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class Transcription(_message.Message):
-    __slots__ = ("text", "language", "audio_ms", "segments", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "latency_ms", "words")
+    __slots__ = ("text", "language", "audio_ms", "segments", "model", "provider", "usage", "units", "cost", "request_id", "execution_id", "latency_ms", "words", "confidence", "channels", "speakers", "dialogue", "provider_response_id")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     AUDIO_MS_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +180,11 @@ class Transcription(_message.Message):
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    SPEAKERS_FIELD_NUMBER: _ClassVar[int]
+    DIALOGUE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     text: str
     language: str
     audio_ms: int
@@ -165,7 +198,12 @@ class Transcription(_message.Message):
     execution_id: str
     latency_ms: int
     words: _containers.RepeatedCompositeFieldContainer[Segment]
-    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+    confidence: float
+    channels: _containers.RepeatedCompositeFieldContainer[Channel]
+    speakers: _containers.RepeatedScalarFieldContainer[str]
+    dialogue: str
+    provider_response_id: str
+    def __init__(self, text: _Optional[str] = ..., language: _Optional[str] = ..., audio_ms: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., units: _Optional[_Union[_usage_pb2.UnitUsage, _Mapping]] = ..., cost: _Optional[_Union[_usage_pb2.Cost, _Mapping]] = ..., request_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., latency_ms: _Optional[int] = ..., words: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., confidence: _Optional[float] = ..., channels: _Optional[_Iterable[_Union[Channel, _Mapping]]] = ..., speakers: _Optional[_Iterable[str]] = ..., dialogue: _Optional[str] = ..., provider_response_id: _Optional[str] = ...) -> None: ...
 
 class CreateSpeechRequest(_message.Message):
     __slots__ = ("provider", "model", "input", "voice", "media_type", "speed", "instructions", "user", "provider_options_json", "cost_labels", "idempotency_key", "resume_after")

@@ -68,7 +68,8 @@ class MediaServiceServicer:
 
     def CreateTranscription(self, request, context):
         """CreateTranscription turns speech into text.
-        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+        cannot be fetched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

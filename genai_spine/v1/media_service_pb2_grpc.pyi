@@ -41,7 +41,8 @@ class MediaServiceStub:
     """
     CreateTranscription: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.CreateTranscriptionRequest, _media_service_pb2.Transcription]
     """CreateTranscription turns speech into text.
-    Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+    Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+    cannot be fetched.
     """
     CreateSpeech: _grpc.UnaryStreamMultiCallable[_media_service_pb2.CreateSpeechRequest, _media_service_pb2.SpeechChunk]
     """CreateSpeech speaks a text and streams the sound as it is made. Over REST each chunk is one SSE event.
@@ -61,7 +62,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """
     CreateTranscription: _aio.UnaryUnaryMultiCallable[_media_service_pb2.CreateTranscriptionRequest, _media_service_pb2.Transcription]  # type: ignore[assignment]
     """CreateTranscription turns speech into text.
-    Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+    Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+    cannot be fetched.
     """
     CreateSpeech: _aio.UnaryStreamMultiCallable[_media_service_pb2.CreateSpeechRequest, _media_service_pb2.SpeechChunk]  # type: ignore[assignment]
     """CreateSpeech speaks a text and streams the sound as it is made. Over REST each chunk is one SSE event.
@@ -90,7 +92,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_media_service_pb2.Transcription, _abc.Awaitable[_media_service_pb2.Transcription]]:
         """CreateTranscription turns speech into text.
-        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+        Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+        cannot be fetched.
         """
 
     @_abc_1.abstractmethod

@@ -188,16 +188,18 @@ class PipelineAction(_message.Message):
     def __init__(self, capability: _Optional[str] = ..., preferred_providers: _Optional[_Iterable[str]] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input_from: _Optional[str] = ..., input_transform: _Optional[_Union[PipelineTransform, _Mapping]] = ...) -> None: ...
 
 class PipelineWork(_message.Message):
-    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data")
+    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "arguments")
     PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     INPUT_DATA_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     pipeline_name: str
     pipeline_version: int
     definition: PipelineDefinition
     input_data: _struct_pb2.Struct
-    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    arguments: _struct_pb2.Struct
+    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class PipelineResult(_message.Message):
     __slots__ = ("execution_id", "pipeline_name", "pipeline_version", "success", "completed_steps", "failed_step", "error", "error_code", "output", "step_results", "total_duration_ms", "total_cost", "total_cost_usd", "start_time", "end_time", "compensation_performed", "compensated_steps", "failed_compensations")

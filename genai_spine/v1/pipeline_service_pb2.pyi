@@ -70,7 +70,7 @@ class PipelineVersion(_message.Message):
     def __init__(self, pipeline_id: _Optional[str] = ..., version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., change_notes: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
 
 class ExecutePipelineRequest(_message.Message):
-    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "options", "wait", "dry_run", "budget_limit_usd")
+    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "options", "wait", "dry_run", "budget_limit_usd", "arguments")
     PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class ExecutePipelineRequest(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     BUDGET_LIMIT_USD_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     pipeline_name: str
     pipeline_version: int
     definition: _pipeline_pb2.PipelineDefinition
@@ -87,7 +88,8 @@ class ExecutePipelineRequest(_message.Message):
     wait: _duration_pb2.Duration
     dry_run: bool
     budget_limit_usd: float
-    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., budget_limit_usd: _Optional[float] = ...) -> None: ...
+    arguments: _struct_pb2.Struct
+    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., budget_limit_usd: _Optional[float] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class CreatePipelineRequest(_message.Message):
     __slots__ = ("pipeline",)
@@ -196,16 +198,18 @@ class PipelineFault(_message.Message):
     def __init__(self, path: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class EstimatePipelineRequest(_message.Message):
-    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data")
+    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "arguments")
     PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     INPUT_DATA_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     pipeline_name: str
     pipeline_version: int
     definition: _pipeline_pb2.PipelineDefinition
     input_data: _struct_pb2.Struct
-    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    arguments: _struct_pb2.Struct
+    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class EstimatePipelineResponse(_message.Message):
     __slots__ = ("estimated_cost_usd", "estimated_duration_seconds", "step_estimates", "budget_status", "can_execute", "warning")

@@ -36,6 +36,7 @@ COMMANDS = (
     "budget",
     "completion",
     "redact",
+    "transcribe",
 )
 
 

@@ -35,6 +35,13 @@ ANSWER = (
 DATA = '{"zone": "A", "age": 36}'
 
 ROWS = {
+    "/v1/analyze/coaching": Row(
+        "analyze-coaching",
+        {"content": "Speaker 0: Hello."},
+        json.dumps({"score": 70, "strengths": [], "improvements": [], "advice": "Say more."}),
+        {"score": 70, "strengths": [], "improvements": [], "advice": "Say more."},
+        0.2,
+    ),
     "/v1/analyze/sentiment": Row(
         "analyze-sentiment",
         {"content": OSLO},
@@ -357,3 +364,33 @@ async def test_without_sources_a_synthesis_is_plain_text(caller: Caller) -> None
     assert given["synthesis"] == "2024: a vote."
     assert given["citations"] == given["unknown_citations"] == []
     assert "timeline" in caller.told
+
+
+@pytest.mark.parametrize("path", ["/v1/redact", "/v1/pii:redact", "/api/v1/redact"])
+async def test_personal_data_is_redacted_without_a_provider(caller: Caller, path: str) -> None:
+    body = {"content": "Zoë 👩‍👩‍👧: AB-1234, ann@example.org", "patterns": {"ORDER": "[A-Z]{2}-[0-9]{4}"}}
+    answer = await caller.client.post(path, {**body, "methods": {"ORDER": "replace"}})
+    assert answer.json["redacted"] == "Zoë 👩‍👩‍👧: [ORDER], ***************"
+    assert [entity["type"] for entity in answer.json["entities"]] == ["ORDER", "EMAIL_ADDRESS"]
+    assert (answer.json["provider"], answer.json["cost_usd"]) == ("builtin", 0)
+    assert b"ann@example.org" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/v1/detect/pii", "/v1/pii:detect"])
+async def test_personal_data_is_found_with_its_places(caller: Caller, path: str) -> None:
+    content = "Zoë 👩‍👩‍👧: ann@example.org"
+    answer = await caller.client.post(path, {"text": content, "entity_types": ["EMAIL_ADDRESS"]})
+    (found,) = answer.json["entities"]
+    assert content[found["start"] : found["end"]] == found["text"] == "ann@example.org"
+    answer = await caller.client.post(path, {"text": content, "entity_types": ["PERSON"]})
+    check_error(answer, 422, "UNPROCESSABLE_ENTITY", "entity_types[0]")
+
+
+async def test_guard_of_a_request_hides_personal_data_from_the_provider(caller: Caller) -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "I am ann@example.org"}]}
+    answer = await caller.client.post("/v1/chat/completions", body, x_genai_pii="redact_reversible")
+    assert answer.json["choices"][0]["message"]["content"] == "You said: I am ann@example.org"
+    answer = await caller.client.post("/v1/chat/completions", body, x_genai_pii="block")
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "guardrail_triggered"
+    assert "messages[0].content[0].text" in answer.json["error"]["message"]

@@ -39,6 +39,7 @@ def variables(openai_upstream: UpstreamProcess) -> dict[str, str]:
         "GENAI_DRAIN_DELAY": "0",
         "GENAI_DRAIN_TIMEOUT": "0.5",
         "GENAI_PROVIDER_BATCH_POLL_S": "0.2",
+        "GENAI_PROVIDER_BATCH_GRACE_S": "3",
     }
 
 

@@ -37,6 +37,7 @@ class Server:
 
     process: "subprocess.Popen[bytes]"
     id: str
+    channel: grpc.aio.Channel
     runs: Any
 
     async def submit(self, **options: Any) -> str:
@@ -96,7 +97,7 @@ async def servers(
                 running(*arguments, folder=folder, **variables, GENAI_DATABASE_URL=url)
             )
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{said['port']}"))
-            found.append(Server(process, said["server_id"], RunServiceStub(channel)))
+            found.append(Server(process, said["server_id"], channel, RunServiceStub(channel)))
         yield found
 
 
@@ -243,6 +244,16 @@ async def test_runs_of_a_stopping_process_go_on_elsewhere_at_once(
         assert (run.status, run.attempt) == ("completed", 1)
         assert await watching == list(range(1, len(TAKEN_OVER) + 1))
         assert await other.events(run_id) == TAKEN_OVER
+    assert await recoveries(database_url) == [0], "a deploy is not the run's fault"
+
+
+async def recoveries(url: str) -> list[int]:
+    """Takeovers of all runs that count."""
+    database = Database(url)
+    async with database.connect() as connection:
+        found = list((await connection.execute(sa.select(runs.c.recoveries))).scalars())
+    await database.close()
+    return found
 
 
 async def _watched(server: Server, run_id: str) -> list[int]:

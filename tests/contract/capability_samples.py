@@ -77,6 +77,11 @@ SAMPLES: dict[str, Sample] = {
         ),
         {"summary": "The work starts later.", "similarity_score": 0.95, "key_differences": ["Start in July"]},
     ),
+    "analyze-coaching": Sample(
+        pb.AnalyzeCoachingRequest(content="Speaker 0: Hello."),
+        json.dumps({"score": 70, "strengths": [], "improvements": [], "advice": "Say more."}),
+        {"score": 70, "advice": "Say more."},
+    ),
     "analyze-sentiment": Sample(
         pb.AnalyzeSentimentRequest(content="I love this tram."),
         json.dumps({"sentiment": {"label": "positive", "score": 0.9, "confidence": 0.95}}),
@@ -132,6 +137,22 @@ SAMPLES: dict[str, Sample] = {
         pb.ExtractStructuredRequest(content=OSLO, schema_json=MAYOR),
         '{"name": "Anne Lindboe", "city": "Oslo"}',
         {"data_json": '{"name": "Anne Lindboe", "city": "Oslo"}'},
+    ),
+    "detect-pii": Sample(
+        pb.DetectPiiRequest(content="Ann Lee: ann@example.org"),
+        json.dumps({"entities": [{"text": "Ann Lee", "type": "PERSON", "start": 0, "confidence": 0.9}]}),
+        {
+            "entities": [
+                pb.PiiEntity(type="PERSON", start=0, end=7, confidence=0.9, text="Ann Lee"),
+                pb.PiiEntity(type="EMAIL_ADDRESS", start=9, end=24, confidence=0.95, text="ann@example.org"),
+            ],
+            "entity_count": 2,
+        },
+    ),
+    "redact": Sample(
+        pb.RedactRequest(content="Ann Lee: ann@example.org", methods={"PERSON": "replace"}),
+        json.dumps({"entities": [{"text": "Ann Lee", "type": "PERSON", "start": 0, "confidence": 0.9}]}),
+        {"redacted": "[PERSON]: ***************", "entity_count": 2},
     ),
     "synthesize": Sample(
         pb.SynthesizeRequest(documents=[pb.SourceDocument(content=OSLO)], query="What does the tram cost?"),

@@ -44,7 +44,8 @@ VARIANTS = {
     DEPLOYED: Variant("azure", AzureUpstream, {"api_version": API_VERSION}),
     BRIDGED: Variant("openai", partial(OpenAIUpstream, strict_models=False), model="o3-pro"),
 }
-PROMISING = [name for name in PROVIDERS if name != "replay"]  # it promises what was recorded, no more
+# `replay` promises what was recorded, no more, and `deepgram` hears, but says nothing.
+PROMISING = [name for name in PROVIDERS if name not in ("replay", "deepgram")]
 SPOKEN = [*(name for name in PROMISING if name != "builtin"), *VARIANTS]  # have an upstream
 PROSE = (
     "The harbour was rebuilt in 1921. It has three basins for ships. The oldest basin is used by fishing "

@@ -25,7 +25,9 @@ async def on_each_database(
     kind = "sqlite" if request.param == "sqlite" else "postgres"
     url = request.getfixturevalue(f"module_{kind}_url")
     endpoints = all_upstreams.one_of_each()
-    async with running(all_upstreams, url, endpoints=endpoints, provider_batch_poll_s=0.05) as found:
+    async with running(
+        all_upstreams, url, endpoints=endpoints, provider_batch_poll_s=0.05, provider_batch_grace_s=0.5
+    ) as found:
         yield found
 
 

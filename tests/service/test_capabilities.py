@@ -18,6 +18,8 @@ from tests.upstreams.reply import Content, Reply
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 OSLO = "The council of Oslo voted for a tram line. It costs 40 million euros. Work starts in June."
 GPT = "gpt-4o"
+VERBS = {"detect-language": ":detect", "detect-pii": ":detect", "redact": ":redact"}
+VERBS |= {"analyze-coaching": ":analyze"}
 
 
 def stub(service: Running) -> Any:
@@ -260,7 +262,7 @@ async def test_every_capability_is_listed_with_schemas_that_hold(service: Runnin
         assert info.description.endswith(".")
         assert info.method.startswith("genai_spine.v1.CapabilityService/")
         assert info.path.startswith("/v1/")
-        assert info.http_path.endswith(":detect" if info.name == "detect-language" else ":create")
+        assert info.http_path.endswith(VERBS.get(info.name, ":create"))
         assert info.prompt_slugs
         assert info.streams
         for schema in (info.input_schema, info.output_schema):

@@ -59,9 +59,11 @@ async def test_another_provider_answers_where_the_first_one_fails(booked: Runnin
 
 
 async def test_no_provider_of_a_capability_fails_the_step_by_name(booked: Running) -> None:
-    _, result = await made(RunCalls(booked.channel), work({"name": "a", "capability": "pii_redaction"}))
+    _, result = await made(
+        RunCalls(booked.channel), work({"name": "a", "capability": "embedding_multimodal"})
+    )
     assert (result.error_code, result.step_results["a"].status) == ("NO_PROVIDERS", "failed")
-    assert "pii_redaction" in result.error
+    assert "embedding_multimodal" in result.error
 
 
 async def test_only_providers_of_the_required_tier_are_asked(booked: Running) -> None:

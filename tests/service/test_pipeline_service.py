@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
+from genai_spine.pipelines import PIPELINES
 from genai_spine.v1 import pipeline_service_pb2 as pb
 from genai_spine.v1.pipeline_service_pb2_grpc import PipelineServiceStub
 from genai_spine.v1.run_service_pb2 import CreateRunRequest
@@ -73,13 +74,13 @@ async def test_what_comes_along_is_listed_and_not_changed(booked: Running) -> No
     pipelines = stub(booked)
     await pipelines.CreatePipeline(given("zz_last"))
     listed = (await pipelines.ListPipelines(pb.ListPipelinesRequest())).pipelines
-    assert listed[0].name == "text_summarization"
+    assert tuple(one.name for one in listed[: len(PIPELINES)]) == PIPELINES
     assert "zz_last" in [one.name for one in listed]
     assert not any(one.HasField("definition") for one in listed)
     asked = pb.DeletePipelineRequest(pipeline_id="text_summarization")
     assert (await failure(pipelines.DeletePipeline(asked))).reason == "PIPELINE_PROTECTED"
     tagged = await pipelines.ListPipelines(pb.ListPipelinesRequest(tags=["text"]))
-    assert [one.name for one in tagged.pipelines] == ["text_summarization"]
+    assert [one.name for one in tagged.pipelines] == ["pii_detection", "text_summarization"]
 
 
 async def test_faults_are_told_with_their_paths(booked: Running) -> None:
@@ -152,9 +153,11 @@ async def test_an_estimate_calls_nobody(booked: Running) -> None:
     assert first.estimated_cost_usd == pytest.approx(750 * 0.15e-6 + 300 * 0.6e-6)
     assert found.estimated_cost_usd > first.estimated_cost_usd
     assert not booked.openai.bill.entries
-    nobody = pb.EstimatePipelineRequest(definition=definition({"name": "a", "capability": "pii_detection"}))
+    nobody = pb.EstimatePipelineRequest(
+        definition=definition({"name": "a", "capability": "embedding_multimodal"})
+    )
     missing = await stub(booked).EstimatePipeline(nobody)
-    assert (missing.can_execute, "pii_detection" in missing.warning) == (False, True)
+    assert (missing.can_execute, "embedding_multimodal" in missing.warning) == (False, True)
 
 
 async def test_capabilities_name_who_offers_them(booked: Running) -> None:
@@ -162,7 +165,8 @@ async def test_capabilities_name_who_offers_them(booked: Running) -> None:
     found = {one.capability: one for one in listed.capabilities}
     assert (found["summarization"].work, found["translate"].work) == ("summarize", "translate")
     assert "openai" in found["summarization"].providers
-    assert not found["pii_redaction"].providers
+    assert list(found["pii_redaction"].providers) == ["builtin"]
+    assert not found["transcription_realtime"].providers
 
 
 async def test_a_summary_needs_no_key_of_a_provider(booked: Running) -> None:

@@ -31,7 +31,7 @@ async def on_each_database(
 ) -> AsyncIterator[Running]:
     kind = "sqlite" if request.param == "sqlite" else "postgres"
     url = request.getfixturevalue(f"module_{kind}_url")
-    async with running(all_upstreams, url, provider_batch_poll_s=0.05) as found:
+    async with running(all_upstreams, url, provider_batch_poll_s=0.05, provider_batch_grace_s=0.5) as found:
         yield found
 
 

@@ -40,7 +40,8 @@ BELOW = {
     "pipelines": {"catalog", "text", "store"},
     "sessions": {"inference"},
     "prompts": {"inference", "text"},
-    "inference": {"catalog", "delivery", "access"},
+    "inference": {"catalog", "delivery", "access", "guardrails"},
+    "guardrails": {"privacy"},
     "catalog": {"routing"},
     "delivery": {"routing"},
     "routing": {"providers", "billing", "tokens"},
@@ -53,7 +54,7 @@ BELOW = {
     "usage": {"billing"},
     "budgets": {"usage", "access"},
     "billing": {"store"},
-    "access": {"store"},
+    "access": {"store", "guardrails"},
     "request_log": {"store"},
     **{room: set() for room in ("json_schema", "store", "tokens", *LEAVES)},
 }

@@ -1,6 +1,7 @@
 """The upstream's own bill: what it was asked and what it sent out, to be compared with our ledger."""
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,8 @@ class Bill:
 
     def open(self, method: str, path: str, headers: dict[str, str], raw: bytes) -> Entry:
         body = forms.read(headers.get("content-type", ""), raw)
+        if headers.get("content-type") == "application/octet-stream":
+            body = {"base64": base64.b64encode(raw).decode()}
         with suppress(ValueError):
             body = json.loads(raw) if raw and body is None else body
         model = body.get("model") if isinstance(body, dict) else None

@@ -23,6 +23,7 @@ from tests.upstreams.delivery import Answer
 from tests.upstreams.ollama import OllamaUpstream
 from tests.upstreams.openai_chat import chat_answer
 from tests.upstreams.openai_responses import responses_answer
+from tests.upstreams.openai_text import embedding_answer
 from tests.upstreams.reply import Reply, Usage
 from tests.upstreams.server import Make, announce, arguments, terminated
 
@@ -74,6 +75,7 @@ APIS: dict[str, tuple[Make, dict[str, Any]]] = {
     "responses": (responses_answer, {"input": TEXT}),
     "anthropic": (message_answer, {"messages": TEXT, "max_tokens": 4096}),
     "ollama": (OllamaUpstream().chat_answer, {"messages": TEXT}),
+    "embeddings": (embedding_answer, {"input": ["Hello"], "model": "text-embedding-3-small"}),
     "bedrock": (BedrockUpstream().converse_answer, {"messages": SAID}),
 }
 

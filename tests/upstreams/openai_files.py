@@ -40,6 +40,9 @@ class FileCabinet:
         self.stops_after: int | None = None  # lines that are answered before a batch is cancelled or expires
         self.omits: set[str] = set()  # texts whose lines are in neither file
         self.errors: dict[str, int] = {}  # status of the answer to a text
+        self.seen: dict[str, int] = {}  # looks at the list, by the id of a batch
+        self.lists_after = 0  # looks at the list, before a batch is in it
+        self.repeats = False  # each line of an output is there twice
 
     def routes(self) -> list[web.RouteDef]:
         answer = self._upstream.endpoint
@@ -132,7 +135,13 @@ class FileCabinet:
         return _json(self.batches[id])
 
     def _list_batches(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
-        return _page(list(self.batches.values())[::-1], entry, 20)
+        shown = []
+        for batch in reversed(self.batches.values()):
+            seen = self.seen.get(batch["id"], 0)
+            self.seen[batch["id"]] = seen + 1
+            if seen >= self.lists_after:
+                shown.append(batch)
+        return _page(shown, entry, 20)
 
     def _get_batch(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
         batch = self._batch(entry)
@@ -192,6 +201,7 @@ class FileCabinet:
         batch |= {"status": status, f"{status}_at": CREATED + 120}
         for name, answers in (("output_file_id", good), ("error_file_id", bad)):
             if answers:
+                answers = answers * 2 if self.repeats else answers
                 data = "".join(f"{json.dumps(answer, ensure_ascii=False)}\n" for answer in answers).encode()
                 file = self.keep(data, f"{batch['id']}_{name}.jsonl", "batch_output")
                 batch[name] = file["id"]

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from genai_spine.billing.ledger.journal import Journal
 from genai_spine.billing.ledger.rows import Recorded, Row, cause_of, copied, resolve, show
 from genai_spine.billing.ledger.writer import BATCH_SIZE, LedgerTimeouts, LedgerWriter
-from genai_spine.call import uuid7
+from genai_spine.call import PaidAnswer, uuid7
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReservation
@@ -69,6 +69,12 @@ def watched() -> Iterator[dict[str, Execution]]:
         yield rows
     finally:
         _watching.reset(token)
+
+
+def watch(execution: Execution) -> None:
+    """Counts a call that was settled before as one that is made now."""
+    if (rows := _watching.get()) is not None:
+        rows.setdefault(execution.id, execution)
 
 
 class Ledger:
@@ -139,7 +145,7 @@ class Ledger:
         For calls that cost nothing; of others reserve() is awaited. Raises ServiceUnavailable when the ledger
         does not run or too much waits for the database.
         """
-        self._begin(execution)
+        self._begin(execution, is_lazy=True)
 
     async def reserve(
         self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE
@@ -209,7 +215,10 @@ class Ledger:
         Raises ServiceUnavailable when that takes longer than timeouts.row_s.
         """
         row = self.writer.rows.get(execution.id)
-        if row is not None and await self._wait(row) is not True:
+        if row is None:
+            return
+        self.writer.hurry(row)
+        if await self._wait(row) is not True:
             raise ServiceUnavailable(cause="its ledger cannot be written")
 
     async def booked(self, ids: Iterable[str]) -> None:
@@ -220,22 +229,32 @@ class Ledger:
                 row.booked.append(future)
                 await future
 
-    def settle(self, execution: Execution) -> "asyncio.Future[None]":
+    def settle(self, execution: Execution, answer: PaidAnswer | None = None) -> "asyncio.Future[None]":
         """Books the outcome, once; a second settlement of one execution changes nothing.
 
+        answer: of a run's call, written in the same transaction.
         The future is done when the settlement survives this process: it is in the journal, or else the row is
         durable. After timeouts.row_s it is done, too, when the row went to the log instead. It never has an
         exception, and need not be awaited. What adds up rows afterwards awaits booked(), and a run's calls
         do. Raises ValueError for an execution that was not begun, or whose state is not an outcome.
         """
-        booked = self._settle(execution, has_intent=True)
+        booked = self._settle(execution, answer, has_intent=True)
         if self.journal is None or execution.run_id or booked.done():
             return booked
         if self.journal.add(self.writer.rows[execution.id].execution):
             booked.set_result(None)
         return booked
 
-    def _settle(self, execution: Execution, *, has_intent: bool) -> "asyncio.Future[None]":
+    async def finish(self, execution: Execution, answer: PaidAnswer | None = None) -> None:
+        """As settle(), and returns when its future is done. A caller that goes away changes nothing."""
+        booked = self.settle(execution, answer)
+        if not booked.done():
+            await self.writer.write_now()
+        await booked
+
+    def _settle(
+        self, execution: Execution, answer: PaidAnswer | None = None, *, has_intent: bool
+    ) -> "asyncio.Future[None]":
         """has_intent: the database or the writer has one."""
         if not execution.id or execution.state not in SETTLED:
             state = execution_pb2.ExecutionState.Name(execution.state)
@@ -243,13 +262,14 @@ class Ledger:
         row = self.writer.rows.get(execution.id)
         if row is None or not row.settled:
             row = self._queue_settlement(execution, has_intent=has_intent)
+            row.answer = answer
         booked = asyncio.get_running_loop().create_future()
         row.booked.append(booked)
         if not self.writer.is_running:
             self.writer.drop(row, "execution_not_booked", "the ledger is stopped")
         return booked
 
-    def _begin(self, execution: Execution) -> Row:
+    def _begin(self, execution: Execution, *, is_lazy: bool = False) -> Row:
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
         if len(self.writer.rows) >= MAX_WAITING:
@@ -259,7 +279,7 @@ class Ledger:
         execution.lane, execution.server_id = self._row_lane, self.server_id
         if not execution.HasField("create_time"):  # its budgets' periods are those of this time
             set_now(execution.create_time)
-        row = Row(copied(execution))
+        row = Row(copied(execution), is_lazy=is_lazy)
         self.writer.put(row)
         return row
 
@@ -267,6 +287,7 @@ class Ledger:
         """What became of the intent; False: it is not durable, or not yet."""
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         row.recorded.append(future)
+        await self.writer.write_now()
         return await future  # _show_overdue() ends it in time
 
     def _withdraw(self, row: Row, why: str) -> None:
@@ -289,15 +310,14 @@ class Ledger:
             row = Row(copied(execution), is_recorded=has_intent)
         else:
             row.execution, row.since = copied(execution), time.monotonic()
-        row.settled = True
+        row.settled, row.is_lazy = True, False
         if execution.id in self._limited:
             self._limited.discard(execution.id)
             row.ends_rates = True
         if execution.id in self._drawing:
             self._drawing.discard(execution.id)
             row.draws = True
-        if (rows := _watching.get()) is not None:
-            rows.setdefault(execution.id, row.execution)  # the first settlement counts
+        watch(row.execution)  # the first settlement counts
         self.writer.put(row)
         return row
 

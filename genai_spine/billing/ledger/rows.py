@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
 from google.protobuf.json_format import MessageToDict
 
+from genai_spine.call import PaidAnswer
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.store.booking.entries import Refusal
 from genai_spine.store.booking.rates import RateRefusal, RateReservation
@@ -28,12 +30,14 @@ class Row:
     is_recorded: bool = False  # its intent was written, and left the queue
     is_guarded: bool = False  # an intent that a budget may refuse
     is_repeated: bool = False  # some version may be written already, for a write failed
+    is_lazy: bool = False  # an intent that nobody waits for
     is_writing: bool = False
     is_withdrawn: bool = False  # nobody sends it any more
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     ends_rates: bool = False  # a settlement whose intent had one
     draws: bool = False  # on what its run has reserved
     is_soft: bool = False  # no budget refuses it while there is anything left of that
+    answer: PaidAnswer | None = None  # of a settlement: written with it
     since: float = field(default_factory=time.monotonic)  # when the newest version came
     committed: float = 0.0  # when the intent was written
     recorded: list["asyncio.Future[Recorded]"] = field(default_factory=list)
@@ -43,7 +47,8 @@ class Row:
     @property
     def is_counted(self) -> bool:
         """Whether more is written for it than the row."""
-        return bool(self.rates or self.ends_rates or self.draws or self.execution.budget_counters)
+        more = self.rates or self.ends_rates or self.draws or self.answer
+        return bool(more or self.execution.budget_counters)
 
     def booking(self) -> Booking:
         """The newest version, as the store takes it."""
@@ -56,6 +61,7 @@ class Row:
             ends_rates=self.ends_rates,
             draws=self.draws,
             is_soft=self.is_soft,
+            answer=self.answer if self.settled else None,
         )
 
     def resolve(self, recorded: Recorded) -> None:
@@ -64,7 +70,7 @@ class Row:
         self.recorded.clear()
 
 
-def resolve(futures: "list[asyncio.Future[T]]", result: T) -> None:
+def resolve(futures: "Iterable[asyncio.Future[T]]", result: T) -> None:
     for future in futures:
         if not future.done():  # a caller that was cancelled took its future along
             future.set_result(result)

@@ -6,6 +6,7 @@ second task flushes right behind it, and when the database died before that, its
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ from genai_spine.store.executions import Executions
 from genai_spine.v1.execution_pb2 import Execution
 
 BATCH_SIZE = 500  # rows per transaction
-# Where so many rows a second come and the process has little time left, a commit waits for more of them: it
+MAX_ANSWERS_BYTES = 16 << 20  # of their answers; one that is larger is written alone
+# Where so many rows a second come and this thread has little time left, a commit waits for more of them: it
 # costs as much CPU time as ten rows. As measured, of 1,000 calls in flight two came together by themselves.
 # Other rows are not made to wait.
-MANY_PER_S, BUSY, GATHER_S = 500.0, 0.4, 0.006
-WINDOW_S = 0.1  # over which they are counted
+MANY_PER_S, BUSY = 500.0, 0.4
+GATHER_ROWS, GATHER_S = 16, 0.003
+COMMITS = 5  # over which both are counted: a burst is over before a longer time is
+LAZY_S = 0.003  # in which an intent that nobody waits for mostly becomes a settlement: one commit, not two
 FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
 
 log = structlog.get_logger()
@@ -40,20 +44,24 @@ class LedgerTimeouts:
 
 
 class Load:
-    """Rows a second that came last, and the share of that time that this thread worked."""
+    """Rows of the last commits, and the time that this thread has worked since."""
 
     def __init__(self) -> None:
-        self.per_s = self.busy = 0.0
-        self._rows, self._since, self._worked = 0, time.monotonic(), time.thread_time()
+        self._commits: deque[tuple[float, float, int]] = deque(maxlen=COMMITS)  # when, CPU time by then, rows
 
     def add(self, rows: int) -> None:
-        """Counts rows."""
-        self._rows += rows
-        took_s = time.monotonic() - self._since
-        if took_s >= WINDOW_S:
-            worked = time.thread_time()
-            self.per_s, self.busy = self._rows / took_s, (worked - self._worked) / took_s
-            self._rows, self._since, self._worked = 0, self._since + took_s, worked
+        """Counts a commit that begins."""
+        self._commits.append((time.monotonic(), time.thread_time(), rows))
+
+    @property
+    def is_high(self) -> bool:
+        """Whether many rows come now, and the thread has little time left."""
+        if len(self._commits) < COMMITS:
+            return False
+        began, worked, _ = self._commits[0]
+        took_s = time.monotonic() - began
+        rows = sum(rows for _, _, rows in self._commits)
+        return rows > MANY_PER_S * took_s and time.thread_time() - worked > BUSY * took_s
 
 
 class LedgerWriter:
@@ -75,9 +83,13 @@ class LedgerWriter:
         self._timeouts = timeouts
         self._waits_for_flush = timeouts.waits_for_flush and executions.needs_flush
         self._replace_lease = replace_lease
+        self._turn = asyncio.Lock()  # of who writes
         self._wake = asyncio.Event()
         self._committed = asyncio.Event()
         self._load = Load()
+        self._gathering: asyncio.Future[None] | None = None
+        self._gathered = 0  # rows that came since the last commit began, but for lazy ones
+        self._lazy: asyncio.TimerHandle | None = None  # when the next lazy intent is due
         self._losses = 0  # times that what was written may have been lost
         self._open = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +115,8 @@ class LedgerWriter:
     async def stop(self, limit_s: float) -> None:
         """Writes what waits, for at most limit_s; what is left then stays in `rows`."""
         self._open = False
+        if self._lazy is not None:
+            self._lazy.cancel()
         self._wake.set()
         self._committed.set()
         if self._tasks:
@@ -116,7 +130,19 @@ class LedgerWriter:
     def put(self, row: Row) -> None:
         """Queues a row, in the place of its older version."""
         self.rows[row.execution.id] = row
+        if row.is_lazy:
+            self._wake_later(LAZY_S)
+            return
+        self._gathered += 1
+        if self._gathered >= GATHER_ROWS and self._gathering is not None:
+            resolve((self._gathering,), None)
         self._wake.set()
+
+    def hurry(self, row: Row) -> None:
+        """Writes a lazy intent at once: somebody waits for it."""
+        if row.is_lazy:
+            row.is_lazy = False
+            self._wake.set()
 
     def withdraw(self, row: Row) -> bool:
         """Whether the row is out of the queue, and never was in the database."""
@@ -132,35 +158,90 @@ class LedgerWriter:
         row.resolve(False)
         resolve(row.booked, None)
 
+    async def write_now(self) -> None:
+        """Writes what waits on its caller's time, where nobody else does: two turns of the event loop less.
+
+        Not where a write waits for another machine, nor where more rows are worth waiting for.
+        """
+        waits = self._executions.needs_flush or self._turn.locked() or self._load.is_high
+        if self.is_running and not waits:
+            async with self._turn:
+                await self._write_batch()
+
     async def _write(self) -> None:
         retry_s = FIRST_RETRY_S
         while self._is_busy or self._open:
-            if not self.rows:
+            if self._load.is_high and self._open:
+                await self._gather()
+            async with self._turn:
+                is_written = await self._write_batch()
+            if is_written is None:
                 self._wake.clear()
                 await self._wake.wait()
-                continue
-            if self._load.per_s > MANY_PER_S and self._load.busy > BUSY:
-                await asyncio.sleep(GATHER_S)
-            batch = self._batch()
-            self._load.add(len(batch))
-            try:
-                await self._save(batch)
+            elif is_written:
                 retry_s = FIRST_RETRY_S
-            except Exception as error:
-                self._rewrite(batch)
-                log.warning("ledger_not_written", waiting=len(self.rows), cause=cause_of(error))
+            else:
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, MAX_RETRY_S)
-            finally:
-                for row, _ in batch:
-                    row.is_writing = False
-                self._committed.set()
+
+    async def _write_batch(self) -> bool | None:
+        """Whether a batch is written; None: nothing waits."""
+        if not (batch := self._batch()):
+            return None
+        self._load.add(len(batch))
+        try:
+            await self._save(batch)
+        except BaseException as error:  # also of a caller that goes away
+            self._rewrite(batch)
+            if not isinstance(error, Exception):
+                raise
+            log.warning("ledger_not_written", waiting=len(self.rows), cause=cause_of(error))
+            return False
+        finally:
+            for row, _ in batch:
+                row.is_writing = False
+            self._committed.set()
+        return True
+
+    async def _gather(self) -> None:
+        """Waits for a commit's worth of rows, but not long."""
+        if self._gathered >= GATHER_ROWS:
+            return
+        loop = asyncio.get_running_loop()
+        self._gathering = loop.create_future()
+        timer = loop.call_later(GATHER_S, resolve, (self._gathering,), None)
+        try:
+            await self._gathering
+        finally:
+            timer.cancel()
+            self._gathering = None
 
     def _batch(self) -> list[tuple[Row, Execution]]:
-        batch = [(row, row.execution) for row in islice(self.rows.values(), BATCH_SIZE)]
+        """Rows of the next commit, without lazy ones that are not due."""
+        since = time.monotonic() - LAZY_S
+        due = (row for row in self.rows.values() if not row.is_lazy or row.since <= since or not self._open)
+        batch: list[tuple[Row, Execution]] = []
+        size = 0
+        for row in islice(due, BATCH_SIZE):
+            size += len(row.answer.body) if row.answer is not None else 0
+            if batch and size > MAX_ANSWERS_BYTES:
+                break
+            batch.append((row, row.execution))
         for row, _ in batch:
             row.is_writing = True
+        self._gathered = 0
+        if len(batch) < len(self.rows):
+            self._wake_later(LAZY_S)
         return batch
+
+    def _wake_later(self, after_s: float) -> None:
+        """Sees to it that lazy intents are written some time."""
+        if self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(after_s, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._lazy = None
+        self._wake.set()
 
     async def _save(self, batch: Sequence[tuple[Row, Execution]]) -> None:
         losses = self._losses

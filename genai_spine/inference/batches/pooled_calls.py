@@ -14,6 +14,7 @@ from time import monotonic
 from genai_spine.billing.terms import terms
 from genai_spine.call import Call, uuid7
 from genai_spine.errors import ProviderError, ProviderUnavailable, SchemaMismatch, SpineError
+from genai_spine.guardrails.rules import rules_of
 from genai_spine.inference import choices
 from genai_spine.inference.attempt import Accounting, Attempt
 from genai_spine.inference.failover import Failover, Slot
@@ -93,6 +94,8 @@ class PooledCalls:
             operation = self.inference.planned(request, call)
             route = operation.routes[0]
             api = route.provider.batch_api
+            if rules_of(call) is not None:  # its guard hides what the line of a batch would show
+                return None
             if api is None or not is_plain(request, call) or request.routing.hedge_after_ms:
                 return None
             if choices.must_be_gathered(operation) or self.inference.may_not_fit(operation):

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from genai_spine import validation
 from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.openai_api import requests, responses
-from genai_spine.openai_api.schemas import Chat, Embedding, Text
+from genai_spine.openai_api.schemas import Embedding, Text
 from genai_spine.v1.batch_pb2 import BatchItem, RunItem
 from genai_spine.v1.item_work_pb2 import ItemWork
 
@@ -100,7 +100,8 @@ def _item(text: bytes, endpoint: str, number: int) -> BatchItem:
 def _read(work: ItemWork, endpoint: str, body: bytes) -> None:
     """Errors: InvalidRequest, InvalidFields."""
     if endpoint == EMBEDDINGS:
-        work.embeddings.CopyFrom(requests.embedding_request(body, requests.decode(body, Embedding)))
+        embedding = requests.decode(body, Embedding)
+        work.embeddings.CopyFrom(requests.embedding_request(requests.fields(body), embedding))
         return
     if endpoint == TEXT:
         texts = requests.text_requests(body, text := requests.decode(body, Text))
@@ -108,10 +109,10 @@ def _read(work: ItemWork, endpoint: str, body: bytes) -> None:
             raise InvalidRequest(field="prompt", problem="must be one prompt, and not streamed")
         work.completion.CopyFrom(texts[0])
         return
-    chat = requests.decode(body, Chat)
+    chat = requests.decode_chat(body)
     if chat.stream:
         raise InvalidRequest(field="stream", problem="cannot be asked for in a batch")
-    work.completion.CopyFrom(requests.chat_request(body, chat))
+    work.completion.CopyFrom(requests.chat_request(requests.fields(body), chat))
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -79,7 +79,8 @@ class Attempts:
         if not candidates:
             made.error = StepError(NO_PROVIDERS, f"no provider offers {action.capability}")
             return made
-        options = json_format.MessageToDict(action.options) if action.HasField("options") else {}
+        given = json_format.MessageToDict(action.options) if action.HasField("options") else {}
+        options = {**CAPABILITIES[action.capability].fields, **given}
         with self.tools.watched() as rows:
             try:
                 for candidate in candidates:

@@ -1,6 +1,7 @@
 """Built-in provider: always there, with no key, no network and no model file.
 
-`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words. The same
+`extractive` answers with sentences of the text that it is given, `hashing` makes vectors from words,
+`pii-patterns` finds personal data. The same
 request always gets the same answer, which suits tests and first steps; it is no language model, and says so
 in its answers and its list of models.
 """
@@ -20,11 +21,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from genai_spine.call import Call
 from genai_spine.errors import ContextLengthExceeded, InvalidFields, ModelNotFound, UnsupportedOperation
 from genai_spine.providers.base import Endpoint, Option, Provider, Route, reported_usage
-from genai_spine.providers.builtin import extractive
+from genai_spine.providers.builtin import extractive, pii
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2, model_service_pb2, usage_pb2
 
-CHAT, EMBEDDING = "extractive", "hashing"
+CHAT, EMBEDDING, PII = "extractive", "hashing", "pii-patterns"
 MAX_CHARS = 200_000  # of one text; the rest is not read
 CONTEXT_TOKENS = MAX_CHARS // 5  # of text with words of four letters and a space
 INLINE_BYTES = 300  # of a request; up to here the work takes a few ms and needs no thread
@@ -46,9 +47,17 @@ NOTICE = (
 )
 
 # Capabilities that follow instructions, and so need a language model; of "rewrite-" all but one.
-NEED_A_MODEL = {"extract", "classify", "compare", "generate-commit", "analyze-sentiment", "answer-question"}
+NEED_A_MODEL = {
+    "analyze-coaching",
+    "extract",
+    "classify",
+    "compare",
+    "generate-commit",
+    "analyze-sentiment",
+    "answer-question",
+}
 NEED_A_MODEL |= {"tag", "detect-language", "translate", "paraphrase", "correct", "extract-structured"}
-NEED_A_MODEL |= {"synthesize"}
+NEED_A_MODEL |= {"synthesize", "analyze-coaching"}
 
 SAME = Option("accepted, without effect: there is one answer, and it is always the same")
 OPTIONS = {
@@ -79,6 +88,13 @@ EMBEDDING_CARD = (
     f"{MAX_CHARS} characters. Always the same vector, no key, no network."
 )
 
+PII_CARD = (
+    "Not a language model. It finds e-mail addresses, phone, card, account and US social security numbers "
+    "and IP addresses in the last message by patterns and checksums, and answers with a JSON object of "
+    "entities. The message may be a JSON object of content, entity_types and patterns (RE2). No names and no "
+    "postal addresses, no key, no network."
+)
+
 ResultT = TypeVar("ResultT")
 
 
@@ -94,7 +110,7 @@ class Builtin(Provider):
         self._turn = asyncio.Lock()
 
     def check_options(self, request: pb.CreateCompletionRequest, route: Route) -> None:
-        if request.response_format.HasField("json_schema"):
+        if request.response_format.HasField("json_schema") and route.model != PII:
             self._refuse("response_format.json_schema", "answers of a given schema")
         if request.prompt.suffix:
             self._refuse("prompt.suffix", "a text after the gap")
@@ -136,6 +152,7 @@ class Builtin(Provider):
         return [
             _model(CHAT, "chat", "Built-in extractive processor", CHAT_CARD),
             _model(EMBEDDING, "embeddings", "Built-in hashed bag of words", EMBEDDING_CARD),
+            _model(PII, "chat", "Built-in patterns of personal data", PII_CARD),
         ]
 
     async def health(self) -> None:
@@ -143,12 +160,14 @@ class Builtin(Provider):
 
     def _check_model(self, model: str, known: str) -> None:
         if model != known:
-            hint = f"{self.name} has {CHAT} for completions and {EMBEDDING} for embeddings"
+            hint = f"{self.name} has {CHAT} and {PII} for completions and {EMBEDDING} for embeddings"
             raise ModelNotFound(model=model, hint=hint)
 
     async def _answer(
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> "ExtractiveAnswer":
+        if route.model == PII:
+            return await self._work(request.ByteSize(), partial(_pii, request))
         self._check_model(route.model, CHAT)
         work = call.attribution.capability if call.attribution else ""
         if work in NEED_A_MODEL or (work.startswith("rewrite-") and work != "rewrite-summarize"):
@@ -183,6 +202,17 @@ def _answer(request: pb.CreateCompletionRequest, provider: str, *, explain: bool
     text, reason = _reply(user_texts[-1][:MAX_CHARS], request, explain)
     input_tokens = sum(map(extractive.count_tokens, texts))
     return text, reason, reported_usage(input_tokens, extractive.count_tokens(text) * len(_choices(request)))
+
+
+def _pii(request: pb.CreateCompletionRequest) -> ExtractiveAnswer:
+    texts = [_text(message) for message in request.messages] or [request.prompt.text]
+    text, reason = pii.answer(texts[-1]), pb.FINISH_REASON_STOP
+    tokens = extractive.count_tokens(text)
+    if request.max_tokens and tokens > request.max_tokens:
+        text, tokens = extractive.first_tokens(text, request.max_tokens), request.max_tokens
+        reason = pb.FINISH_REASON_LENGTH
+    input_tokens = sum(map(extractive.count_tokens, texts))
+    return text, reason, reported_usage(input_tokens, tokens * len(_choices(request)))
 
 
 def _text(message: message_pb2.Message) -> str:
@@ -251,9 +281,9 @@ def _model(name: str, capability: str, title: str, card: str) -> model_service_p
         name=name,
         display_name=title,
         description=card,
-        context_length=CONTEXT_TOKENS,
-        context_window=CONTEXT_TOKENS,
+        context_length=CONTEXT_TOKENS if name != PII else None,
+        context_window=CONTEXT_TOKENS if name != PII else None,
         capabilities=[capability],
         supports_vision=False,
-        supports_streaming=name == CHAT,
+        supports_streaming=name != EMBEDDING,
     )

@@ -24,10 +24,10 @@ from genai_spine.json_schema.rewrite import SchemaRules
 from genai_spine.providers.base import Endpoint, Option, Route
 from genai_spine.providers.http.client import NO_HEADERS, Headers, HttpClient, Reply
 from genai_spine.providers.http.event_stream import ServerSentEvents
-from genai_spine.providers.openai import azure, chat, chat_answer, embeddings, responses_request
+from genai_spine.providers.openai import azure, chat, chat_answer, embeddings, pass_through, responses_request
+from genai_spine.providers.openai.azure import Entra
 from genai_spine.providers.openai.batch_api import OpenAIBatches
 from genai_spine.providers.openai.chat_response import ChatReader, ResponseReader
-from genai_spine.providers.openai.entra import Entra
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.openai.files import Files
 from genai_spine.providers.openai.media import Media
@@ -137,7 +137,9 @@ class OpenAI(Media, Files):
         self, request: pb.CreateCompletionRequest, route: Route, call: Call
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """The answer's chunks. Errors: those of writing the request are raised at once."""
-        path, body, reading = self._write(request, route.model, stream=True)
+        passing = call.pass_through
+        messages = passing.content_for(request) if passing is not None else None
+        path, body, reading = self._write(request, route.model, stream=True, messages=messages)
         if self.entra is None:
             reads = self.http.stream(path, body, call, reading.frames)
         else:
@@ -155,21 +157,35 @@ class OpenAI(Media, Files):
                 yield payloads
 
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
-        path, body, reading = self._write(request, route.model, stream=False)
+        passing = call.pass_through
+        messages = passing.content_for(request) if passing is not None else None
+        path, body, reading = self._write(request, route.model, stream=False, messages=messages)
         headers = NO_HEADERS if self.entra is None else await self._authorization(call)
         reply = await self.http.post(path, body, call, headers)
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
+        if passing is not None and messages is not None and (found := pass_through.pass_on(reply.body)):
+            passing.answers.append(found)
+            return found[0]
         return reading.completion(reply.body)
 
     async def embed(
         self, request: pb.CreateEmbeddingsRequest, route: Route, call: Call
     ) -> pb.CreateEmbeddingsResponse:
-        body = embeddings.write(request, route.model, base64=self.dialect.base64_embeddings)
+        passing, inputs = call.pass_through, None
+        base64 = self.dialect.base64_embeddings
+        if passing is not None and (inputs := passing.content_for(request)) is not None:
+            base64 = base64 and passing.is_base64  # so that the caller gets them as they are
+        body = embeddings.write(request, route.model, base64=base64, inputs=inputs)
         path = self._path("/embeddings", route.model)
         reply = await self.http.post(path, body, call, await self._authorization(call))
         if reply.status != HTTPStatus.OK:
             self._fail(reply, route.model)
+        if passing is not None and inputs is not None:
+            found = embeddings.pass_on(self.http, reply.body, request, base64=passing.is_base64)
+            if found is not None:
+                passing.answers.append(found)
+                return found[0]
         return embeddings.read(self.http, reply.body, request, route.model)
 
     async def list_models(self) -> list[model_service_pb2.Model]:
@@ -230,7 +246,10 @@ class OpenAI(Media, Files):
         raw = prompt.HasField("tokens") or prompt.HasField("suffix") or prompt.HasField("best_of")
         return raw or self.dialect.text_models(model)
 
-    def _write(self, request: pb.CreateCompletionRequest, model: str, *, stream: bool) -> PreparedRequest:
+    def _write(
+        self, request: pb.CreateCompletionRequest, model: str, *, stream: bool, messages: bytes | None = None
+    ) -> PreparedRequest:
+        """messages: of a chat, as they came, in JSON."""
         if self._bridged(request, model):
             if request.choice_count > 1:
                 self._refuse("choice_count")
@@ -243,7 +262,7 @@ class OpenAI(Media, Files):
             path, reading = "/completions", ChatReader(self.http, TEXT)
         else:
             body = chat.write_request(request, model, self.options, stream=stream)
-            chat.write_chat(body, request, self.dialect.schema, self.dialect.messages)
+            chat.write_chat(body, request, self.dialect.schema, self.dialect.messages, plain=messages)
             if request.HasField("prompt"):
                 body["messages"] = [{"role": "user", "content": request.prompt.text}]
             forced = request.HasField("tool_choice") and _forces(request.tool_choice)

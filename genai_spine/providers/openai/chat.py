@@ -69,10 +69,18 @@ def write_chat(
     request: pb.CreateCompletionRequest,
     rules: SchemaRules,
     dialect: MessageDialect = PLAIN,
+    *,
+    plain: bytes | None = None,
 ) -> None:
-    """rules: of a schema that is to be followed strictly. dialect: of the endpoint's messages."""
-    plain = [*map(_plain_message, request.messages[:])]
-    body["messages"] = write_messages(request, body["model"], dialect) if None in plain else plain
+    """rules: of a schema that is to be followed strictly. dialect: of the endpoint's messages.
+
+    plain: the messages in JSON, as they came, where each is a role and one text.
+    """
+    if plain is not None:
+        body["messages"] = Raw(plain)
+    else:
+        written = [*map(_plain_message, request.messages[:])]
+        body["messages"] = write_messages(request, body["model"], dialect) if None in written else written
     if request.tools:
         marks = prompt_cache.marks(request) if dialect.cache == "cache_control" else {}
         body["tools"] = [

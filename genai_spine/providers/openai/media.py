@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
 from genai_spine.providers import raw_usage
-from genai_spine.providers.base import Provider, Route
+from genai_spine.providers.base import Option, Provider, Route
 from genai_spine.providers.http.client import HttpClient
 from genai_spine.providers.openai import chat_answer
 from genai_spine.providers.openai.sdk import Sdk, Subject
@@ -27,6 +27,12 @@ from genai_spine.v1 import usage_pb2
 # Our fields to the upstream's.
 IMAGE = {"image_count": "n", "size": "size", "quality": "quality", "user": "user"}
 TRANSCRIPTION = {"language": "language", "prompt": "prompt", "temperature": "temperature"}
+HEARS = {name: Option(upstream) for name, upstream in TRANSCRIPTION.items()} | {
+    "segments": Option("timestamp_granularities"),
+    "words": Option("timestamp_granularities"),
+    "translate": Option("/audio/translations"),
+    "smart_format": Option("always"),  # its models write no other way
+}
 SPEECH = {"speed": "speed", "instructions": "instructions"}
 VOICE = "alloy"
 SOUNDS = {
@@ -42,6 +48,8 @@ SOUNDS = {
 
 class Media(Provider):
     """Images and sound of OpenAI's API, through the official SDK; a part of the OpenAI adapter."""
+
+    TRANSCRIPTION_OPTIONS = HEARS
 
     sdk: Sdk
     http: HttpClient

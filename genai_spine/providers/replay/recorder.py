@@ -7,6 +7,7 @@ anything is written.
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -29,6 +30,11 @@ def recorded(provider: Provider, folder: Path | None) -> Provider:
     return provider if folder is None or provider.name in UNRECORDED else Recorder(provider, folder)
 
 
+def _in_messages(call: Call) -> Call:
+    """Call whose answer is recorded, so that all of it is wanted in messages."""
+    return call if call.pass_through is None else replace(call, pass_through=None)
+
+
 class Recorder(Provider):
     """Adapter that passes every call on, and records completions and embeddings.
 
@@ -41,7 +47,8 @@ class Recorder(Provider):
         self.provider = provider
         self.folder = folder
         self.options, self.local, self.schema = provider.options, provider.local, provider.schema
-        self.batch_api = provider.batch_api
+        self.batch_api, self.completes = provider.batch_api, provider.completes
+        self.transcription_options = provider.transcription_options
         self._secrets = secrets_of(provider.endpoint)
 
     async def stream(
@@ -63,7 +70,7 @@ class Recorder(Provider):
     async def complete(self, request: pb.CreateCompletionRequest, route: Route, call: Call) -> pb.Completion:
         exchange, started = self._begun("completion", request, route.model), monotonic()
         try:
-            answer = await self.provider.complete(request, route, call)
+            answer = await self.provider.complete(request, route, _in_messages(call))
         except SpineError as error:
             self._fail(exchange, error, started)
             raise
@@ -75,7 +82,7 @@ class Recorder(Provider):
     ) -> pb.CreateEmbeddingsResponse:
         exchange, started = self._begun("embeddings", request, route.model), monotonic()
         try:
-            answer = await self.provider.embed(request, route, call)
+            answer = await self.provider.embed(request, route, _in_messages(call))
         except SpineError as error:
             self._fail(exchange, error, started)
             raise

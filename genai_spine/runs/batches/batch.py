@@ -35,7 +35,7 @@ from genai_spine.runs.execution.context import (
 )
 from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.provider_batches.pool import RunPool
-from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem
+from genai_spine.store.runs.items import ItemEnd, ItemRows, PendingItem, step_of
 from genai_spine.store.runs.transitions import Failure
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.batch_pb2 import BatchCounts, BatchResult
@@ -50,11 +50,6 @@ LOOK_S = 0.25  # how often a waiting retry looks whether the batch is stopping
 RUN_NODE = "run"  # of a budget that is the run's, or of a run above it
 
 log = structlog.get_logger()
-
-
-def step_of(place: int) -> str:
-    """Step of an item, as the ledger's rows of its calls have it."""
-    return f"item.{place}"
 
 
 @dataclass(frozen=True, slots=True)

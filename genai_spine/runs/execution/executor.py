@@ -11,6 +11,7 @@ import structlog
 from google.rpc import code_pb2
 
 from genai_spine.billing.ledger.ledger import watched
+from genai_spine.call import Call
 from genai_spine.errors import SpineError
 from genai_spine.runs import names
 from genai_spine.runs.events import EventWriter
@@ -27,6 +28,8 @@ from genai_spine.runs.execution.context import (
     labels_of,
     patiently,
 )
+from genai_spine.runs.execution.paid_answers import RunPaidAnswers
+from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.runs.events import Owner
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.store.runs.steps import StepRows
@@ -77,12 +80,14 @@ class RunExecutor:
     rows: RunRows
     transitions: Transitions
     steps: StepRows
+    answers: RunAnswers
     writer: EventWriter
     callers: RunCallers
     handlers: Mapping[str, Handler] = field(default_factory=dict)  # by the member of Work
     combinators: Mapping[str, Combinator] = field(default_factory=dict)  # by the member: batch
     running: dict[str, RunningRun] = field(default_factory=dict)  # by run id
     claimed: dict[str, tuple[pb.Run, Submitter]] = field(default_factory=dict)  # as claims read them, by id
+    taken_over: set[str] = field(default_factory=set)  # runs that begin here in the middle
     is_leaving: bool = False  # its process retires: runs of several steps are left to others between two
     completed: int = 0
     failed: int = 0
@@ -96,8 +101,11 @@ class RunExecutor:
             self.claimed[run_id] = found
         return self.claimed[run_id][0].work.WhichOneof("request") in self.combinators
 
-    async def execute(self, owner: Owner) -> None:
-        """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged."""
+    async def execute(self, owner: Owner, *, is_first: bool = False) -> None:
+        """Makes an attempt of a run, and writes how it ended. Errors: none; OwnerLost is logged.
+
+        is_first: nobody can have begun the run before.
+        """
         task = asyncio.current_task()
         assert task is not None
         if owner.run_id in self.running:  # one at a time, whoever asks
@@ -105,11 +113,13 @@ class RunExecutor:
         entry = self.running[owner.run_id] = RunningRun(owner, task)
         try:
             try:
+                if owner.run_id in self.taken_over:
+                    await self._resume_cancel(entry)
                 found = self.claimed.pop(owner.run_id, None)
                 if found is None:
                     found = await patiently(lambda: self.rows.with_submitter(owner.run_id))
                 if found is not None and _is_of(owner, found[0]):
-                    await self._attempt(found[0], found[1], entry)
+                    await self._attempt(found, entry, is_first=is_first and owner.attempt == 1)
             except asyncio.CancelledError:
                 if not entry.cancel_mode:  # the process stops, or lost its lease: somebody else takes over
                     raise
@@ -121,12 +131,23 @@ class RunExecutor:
             if self.running.get(owner.run_id) is entry:
                 del self.running[owner.run_id]
 
-    async def _attempt(self, run: pb.Run, submitter: Submitter, entry: RunningRun) -> None:
+    async def _resume_cancel(self, entry: RunningRun) -> None:
+        """Cancels a run that was taken over, where whoever made it before was asked to and died."""
+        owner = entry.owner
+        self.taken_over.discard(owner.run_id)
+        asked = await patiently(lambda: self.transitions.cancelling(owner.executor_id))
+        if owner.run_id in asked:
+            entry.cancel(*asked[owner.run_id])
+
+    async def _attempt(self, of: tuple[pb.Run, Submitter], entry: RunningRun, *, is_first: bool) -> None:
+        run, submitter = of
         left_s = remaining_s(run)
         until = None if left_s is None else time.monotonic() + left_s
         try:
             async with asyncio.timeout(left_s) as limit:
-                response, steps = await self._answer(run, submitter, entry)
+                call = await patiently(lambda: self.callers.call(run, submitter))
+                call.paid_answers = await self._paid(entry.owner, is_first=is_first)
+                response, steps = await self._answer(run, call, entry)
             if (size := response.ByteSize()) > failures.MAX_ANSWER_BYTES:
                 raise RunFailed(failures.too_large(size))
         except Stopped as stopped:
@@ -161,12 +182,18 @@ class RunExecutor:
             return failures.timed_out(run)
         return failures.failure(run, error, was_sent=bool(entry.calls))
 
+    async def _paid(self, owner: Owner, *, is_first: bool) -> RunPaidAnswers:
+        """Answers that the run has paid for, in an attempt or a process before this one."""
+        paid = RunPaidAnswers(owner)
+        if not is_first:
+            paid.add(await patiently(lambda: self.answers.of_run(owner.run_id)))
+        return paid
+
     async def _answer(
-        self, run: pb.Run, submitter: Submitter, entry: RunningRun
+        self, run: pb.Run, call: Call, entry: RunningRun
     ) -> tuple[WorkResponse, list[dict[str, Any]]]:
         """Answer of the work, and the step that it was where it is a single call."""
         member = run.work.WhichOneof("request") or ""
-        call = await patiently(lambda: self.callers.call(run, submitter))
         context = RunContext(
             run,
             entry.owner,

@@ -27,7 +27,6 @@ from genai_spine.store.provider_batches.batches import DROPPED, ENDED, ProviderB
 from genai_spine.store.runs.events import Owner, PendingEvent
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
-SHOWN_POLLS = 2  # looks at a provider's list, after which it has a batch that was made
 LOST_S = 48 * 3600.0  # after which a batch that cannot be asked for is given up: its time is a day
 # Errors that say that nothing was made.
 NOT_MADE = (
@@ -48,6 +47,7 @@ class ProviderBatches:
 
     rows: ProviderBatchRows
     poll_s: float  # between two looks at a batch
+    grace_s: float  # after which a batch that was made is surely in its provider's list
     configured: PooledCalls | None = None
 
     @property
@@ -55,11 +55,6 @@ class ProviderBatches:
         """Calls by the configuration in force."""
         assert self.configured is not None
         return self.configured
-
-    @property
-    def shown_s(self) -> float:
-        """Seconds after which a batch that was made is surely in its provider's list."""
-        return SHOWN_POLLS * self.poll_s
 
     async def send(self, owner: Owner, sent: SentBatch, lines: Sequence[Line], call: Call) -> bool:
         """Sends a batch that was prepared; False: the provider took it not, and no call of it was made.
@@ -76,10 +71,12 @@ class ProviderBatches:
             batch = await api.send(sent.id, sent.path, lines, call)
         except NOT_MADE as error:
             log.warning("provider_batch_refused", provider=sent.provider, cause=error.logged)
+            await self.rows.was_refused(sent.id)
             await self.drop(sent, call)
             return False
         except SpineError as error:
             log.warning("provider_batch_unknown", provider=sent.provider, cause=error.logged)
+            await self.rows.may_be_made(sent.id)
             return True
         await self._sent(sent, batch.id, len(lines), call, owner)
         return True
@@ -95,10 +92,21 @@ class ProviderBatches:
             await self._sent(sent, finding.batch.id, len(ids), call, owner)
             return True
         strangers = [id for id in finding.may_be if not await self.rows.is_known(sent.provider, id)]
-        if strangers or sent.age_s < self.shown_s:
+        if strangers or sent.quiet_s < self.grace_s:
             return True
         await self.drop(sent, call)
         return False
+
+    async def cancel_late(self, sent: SentBatch, call: Call) -> None:
+        """Ends a batch that was given up, and shows all the same: its items are made in another way."""
+        if (api := self.calls.api(sent.provider)) is None:
+            return
+        ids = await self.rows.calls(sent.id)
+        found = (await api.find(Sought(sent.id, ids.keys(), sent.age_s), call)).batch
+        if found is not None:
+            log.error("provider_batch_late", provider=sent.provider, batch_id=found.id)
+            await api.cancel(found.id, call)
+            await self.rows.found_late(sent.id, found.id)
 
     async def state(self, sent: SentBatch, call: Call) -> pb.ProviderBatch:
         """State of a batch at its provider; one that is gone is complete, and without answers.

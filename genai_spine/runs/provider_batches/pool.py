@@ -90,7 +90,7 @@ class RunPool:
         self._run_id = context.run.run_id
         self._call = replace(context.call, rate_admission=None)
         self._pull_back_at = _pull_back_at(context)
-        self._resends = MAX_RESENDS
+        self._resends, self._is_fresh = MAX_RESENDS, True
         self._cancelled: set[str] = set()  # ids of batches that were asked to end
         self._prepared: dict[tuple[str, str, str], _Prepared] = {}
 
@@ -100,7 +100,10 @@ class RunPool:
             if sent.state == PREPARING:
                 await self._batches.drop(sent, self._call)
             else:
+                if sent.state == SENDING and self._is_fresh:  # by a process that died a moment ago
+                    await self._rows.may_be_made(sent.id)
                 self.places |= {place_of(one) for one in (await self._rows.calls(sent.id)).values()}
+        self._is_fresh = False
         if self._must_end:
             return
         tried, after = await self._rows.steps(self._run_id), -1
@@ -164,7 +167,7 @@ class RunPool:
             api = poolable.route.provider.batch_api
             if id is None or api is None:
                 raise OwnerLost
-            sent = SentBatch(id, self._run_id, *poolable.group, PREPARING, 0, None, 0.0)
+            sent = SentBatch(id, self._run_id, *poolable.group, PREPARING, 0, None, 0.0, 0.0)
             prepared = self._prepared[poolable.group] = _Prepared(sent, api)
         return prepared
 

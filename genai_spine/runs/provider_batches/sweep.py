@@ -38,6 +38,13 @@ class ProviderBatchSweep:
                 except SpineError as error:
                     log.warning("provider_batch_not_swept", batch_id=sent.batch_id, cause=error.logged)
 
+        for sent in await rows.late(self.batches.grace_s):
+            if await rows.claim(sent.id, self.batches.grace_s):
+                try:
+                    await self.batches.cancel_late(sent, Call(run_id=sent.run_id))
+                except SpineError as error:
+                    log.warning("provider_batch_not_sought", run_id=sent.run_id, cause=error.logged)
+
     async def _look(self, sent: SentBatch) -> None:
         batches, call = self.batches, Call(run_id=sent.run_id)
         if sent.state == PREPARING:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genai_spine.call import PaidAnswer
 from genai_spine.store.booking.rates import RateLevel, RateRefusal, RateReservation, refusal, take
 from genai_spine.store.booking.reservations import RunReservation
 
@@ -28,6 +29,7 @@ class Entry:
     used_tokens: int | None = None  # of a settlement whose intent had a reservation: what it used in the end
     run_id: str = ""  # run whose reservation it draws on; empty: none
     is_soft: bool = False  # no budget refuses it while that has anything left
+    answer: PaidAnswer | None = None  # of a settlement: what whoever makes its run next is to find
     reservation: RunReservation | None = None  # that reservation, once it is read
     drawn: int = 0  # ticks of an intent that the reservation holds no more
     is_drawn: bool = False

@@ -26,6 +26,7 @@ from genai_spine.store.booking.entries import (
 )
 from genai_spine.store.booking.rates import RateRefusal, overtaken
 from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
+from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.tables import executions
 
 DIALECT = dialect()  # type: ignore[no-untyped-call]
@@ -69,7 +70,7 @@ SETTLE = (
     "SELECT c.id FROM budget_counters c JOIN d ON d.id = c.id ORDER BY c.id FOR UPDATE OF c),"
     " u AS (UPDATE budget_counters c SET spent_ticks = c.spent_ticks + d.spent,"
     " reserved_ticks = c.reserved_ticks - d.held FROM d WHERE d.id = c.id AND (SELECT count(*) FROM l) >= 0)"
-    "{batch}"
+    "{batch}{answers}"
     " SELECT {outcome}, (SELECT array_agg(id) FROM w) AS ids"
 )
 # With a chain, $n: its name, number and hash of the batch, hash of the one before, and its list.
@@ -134,13 +135,13 @@ class Booking:
             RESERVE, columns, "$2", 7, columns=names, **rate_statements.RESERVE, **_chained(sealing, 8)
         )
         chosen = f"SELECT {names} FROM s WHERE (SELECT count(*) FROM o) >= 0"
-        parts, arguments = _chained(sealing, 4) | {"outcome": "true AS yes, true AS follows"}, 1
+        parts = {"outcome": "true AS yes, true AS follows"}
         if sealing is not None:
             chosen += " AND (SELECT yes FROM ok)"
-            parts |= {"head": parts["head"] + EXPECTED, "outcome": OUTCOME}
-            arguments = 3
+            parts = {"outcome": OUTCOME}
         parts["upsert"] = upsert.replace("VALUES {values}", chosen)
-        self._settle = Statement.of(SETTLE, columns, "$1", arguments, **parts)
+        self._settle = _settlement(columns, sealing, parts, with_answers=False)
+        self._settle_answered = _settlement(columns, sealing, parts, with_answers=True)
 
     async def upsert(self, connection: asyncpg.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Rows in one transaction and one flight."""
@@ -230,12 +231,18 @@ class Booking:
     async def _settled(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> set[str]:
         """Ids of the rows that were settled; the others were before."""
         if self._sealing is None:
-            row = await self._send(connection, self._settle, entries, (), lambda rows: (rows,))
+            statement, answered = self._settling(entries)
+            row = await self._send(connection, statement, entries, (), lambda rows: (rows, *answered))
             return set(row["ids"] or ())
         states = {entry.id: "PENDING" if entry.is_recorded else "" for entry in entries}
         if await self._settled_as(connection, entries, states):
             return {entry.id for entry in entries}
         return await self._settled_as_found(connection, self._sealing, entries)
+
+    def _settling(self, entries: Sequence[Entry]) -> tuple[Statement, Sequence[Any]]:
+        """Statement of settlements, and its arguments about the answers that are written with them."""
+        answered = paid_answers.arguments(entries)
+        return (self._settle_answered if answered else self._settle), answered
 
     async def _settled_as(
         self, connection: asyncpg.Connection, entries: Sequence[Entry], states: Mapping[str, str]
@@ -243,8 +250,10 @@ class Booking:
         """Whether they were settled, as one batch of the chain; not where a row has another state."""
         known = {id for id, state in states.items() if state}
         expected = [entry.id for entry in entries], [states[entry.id] for entry in entries]
+        statement, answered = self._settling(entries)
+        given = (*expected, *answered)
         try:
-            row = await self._send(connection, self._settle, entries, known, lambda rows: (rows, *expected))
+            row = await self._send(connection, statement, entries, known, lambda rows: (rows, *given))
         except asyncpg.DivisionByZeroError:
             return False
         return bool(row["yes"])
@@ -357,6 +366,18 @@ def _overtaken(entry: Entry, outcome: Outcome) -> Refusal | RateRefusal:
         return Refusal(entry.counters[0], outcome.levels.get(entry.counters[0]))
     assert entry.rates is not None  # else nothing could refuse it
     return overtaken(entry.rates, outcome.rate_levels)
+
+
+def _settlement(
+    columns: Sequence[str], sealing: Sealing | None, parts: Mapping[str, str], *, with_answers: bool
+) -> Statement:
+    """Statement of settlements: rows, what is expected where there is a chain, answers, the chain."""
+    number = 1 if sealing is None else 3
+    written = paid_answers.with_answers(number + 1) if with_answers else ""
+    number += len(paid_answers.TYPES) if with_answers else 0
+    chained = _chained(sealing, number + 1)
+    chained["head"] += EXPECTED if sealing is not None else ""
+    return Statement.of(SETTLE, columns, "$1", number, **parts, **chained, answers=written)
 
 
 def _chained(sealing: Sealing | None, first: int) -> dict[str, str]:

@@ -14,6 +14,7 @@ from genai_spine.store.booking.chain import Batch, Head
 from genai_spine.store.booking.entries import Entry, Level, Outcome, fitting, is_due, needs, reservations
 from genai_spine.store.booking.rates import take
 from genai_spine.store.booking.sealing import AMENDMENT_COLUMNS, BATCH_COLUMNS, LAST, Sealing
+from genai_spine.store.idempotency import paid_answers
 
 ROWS_PER_STATEMENT = (64, 8, 1)  # SQLite takes at most 32,766 values in one
 FEW_ROWS = 64  # that are written one by one, by the statement that costs least
@@ -111,6 +112,7 @@ def book(
             levels[counter] = levels[counter].with_more(ticks)
     if written or admitted:
         _write(connection, statements, [*written, *admitted], known, sealing)
+    paid_answers.write(connection, written)
     if held:
         run_reservations.write(connection, held)
     _charge(connection, charges)

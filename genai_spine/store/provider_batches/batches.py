@@ -23,6 +23,7 @@ from genai_spine.v1.execution_pb2 import Execution
 
 PREPARING, SENDING, SENT, ENDED, DROPPED = "preparing", "sending", "sent", "ended", "dropped"
 CALL = "batch"  # operation of the ledger's rows of such calls
+DAY_S = 86400.0  # a provider's batch has ended by then
 AT_ONCE = 50  # batches of runs that have ended, of one look
 
 columns = provider_batches.c
@@ -40,7 +41,8 @@ class SentBatch(NamedTuple):
     state: str
     item_count: int
     batch_id: str | None  # the provider's; None: not known, or not there
-    age_s: float  # since it was to be sent
+    age_s: float  # since it began to be put together
+    quiet_s: float  # since it was last told to the provider, as far as anybody knows
 
 
 class ItemWorks(NamedTuple):
@@ -77,6 +79,16 @@ class ProviderBatchRows:
             moved = await change.execute(_of(id, PREPARING).values(values))
             return bool(moved.rowcount)
 
+    async def may_be_made(self, id: str) -> None:
+        """Says that one that is being sent may have come to be at its provider until now."""
+        async with self._database.begin_write() as connection:
+            await connection.execute(_of(id, SENDING).values(sent_at=Now()))
+
+    async def was_refused(self, id: str) -> None:
+        """Says that one that is being sent surely did not come to be."""
+        async with self._database.begin_write() as connection:
+            await connection.execute(_of(id, SENDING).values(sent_at=None))
+
     async def sent(self, id: str, batch_id: str, event: PendingEvent, owner: Owner | None = None) -> bool:
         """sending to sent, with the provider's id of it; False: it is dropped, or that batch is another's."""
         try:
@@ -100,7 +112,7 @@ class ProviderBatchRows:
 
     async def claim(self, id: str, older_s: float) -> bool:
         """Claims the next look at one, where nobody else has looked for so long."""
-        this = update(provider_batches).where(columns.id == id, columns.looked_at <= Now(-older_s), _is_open)
+        this = update(provider_batches).where(columns.id == id, columns.looked_at <= Now(-older_s))
         async with self._database.begin_write() as connection:
             return bool((await connection.execute(this.values(looked_at=Now()))).rowcount)
 
@@ -111,6 +123,11 @@ class ProviderBatchRows:
     async def of_ended_runs(self) -> list[SentBatch]:
         """Batches that are not done with although their run has ended, at most AT_ONCE."""
         return await self._found(exists().where(runs.c.id == columns.run_id, runs.c.ended_at.is_not(None)))
+
+    async def late(self, older_s: float) -> list[SentBatch]:
+        """Batches that were sent and given up within a day, unless somebody has just looked for them."""
+        given_up = (columns.state == DROPPED, columns.sent_at > Now(-DAY_S), columns.batch_id.is_(None))
+        return await self._of_state(*given_up, columns.looked_at <= Now(-older_s))
 
     async def is_known(self, provider: str, batch_id: str) -> bool:
         """Whether a provider's batch is one of these."""
@@ -163,10 +180,18 @@ class ProviderBatchRows:
         async with changing(self._database) as change:
             await change.execute(this.where(item.status.not_in(ITEM_ENDED)).values(values))
 
+    async def found_late(self, id: str, batch_id: str) -> None:
+        """Writes the provider's id of one that was given up."""
+        async with self._database.begin_write() as connection:
+            await connection.execute(_of(id, DROPPED).values(batch_id=batch_id))
+
     async def _found(self, *conditions: object) -> list[SentBatch]:
+        return await self._of_state(_is_open, *conditions)
+
+    async def _of_state(self, *conditions: object) -> list[SentBatch]:
         query = (
             select(provider_batches, Now().label("now"))
-            .where(_is_open, *conditions)  # type: ignore[arg-type]
+            .where(*conditions)  # type: ignore[arg-type]
             .order_by(columns.run_id, columns.part)
             .limit(AT_ONCE)
         )
@@ -174,8 +199,9 @@ class ProviderBatchRows:
             rows = (await connection.execute(query)).mappings().all()
         return [
             SentBatch(
-                **{name: row[name] for name in SentBatch._fields if name != "age_s"},
-                age_s=(row["now"] - (row["sent_at"] or row["created_at"])).total_seconds(),
+                **{name: row[name] for name in SentBatch._fields if not name.endswith("_s")},
+                age_s=(row["now"] - row["created_at"]).total_seconds(),
+                quiet_s=(row["now"] - (row["sent_at"] or row["created_at"])).total_seconds(),
             )
             for row in rows
         ]

@@ -8,6 +8,7 @@ from sqlalchemy import and_, bindparam, case, func, insert, literal, null, selec
 
 from genai_spine.costs import cost_of, sum_costs
 from genai_spine.store.database import Database, Now
+from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.rows import parsed
@@ -96,6 +97,11 @@ class BatchProgress(NamedTuple):
     share: float
     message: str
     has_event: bool  # by an event
+
+
+def step_of(place: int) -> str:
+    """Step of an item, as the ledger's rows of its calls have it."""
+    return f"item.{place}"
 
 
 async def add_items(change: Change, run_id: str, items: SubmittedItems) -> list[PendingEvent]:
@@ -245,6 +251,8 @@ class ItemRows:
                 await change.execute(_begun, [{"run": owner.run_id, **row} for row in rows])
             if ends:
                 await change.execute(_ended, [_values(owner.run_id, end) for end in ends])
+                steps = [step_of(end.place) for end in ends]
+                await paid_answers.forget(change, owner.run_id, of_steps=steps)
             await append(change, owner.run_id, *events)
         return True
 

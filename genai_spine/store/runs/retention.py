@@ -13,6 +13,7 @@ from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.tables import (
     dead_letters,
     provider_batches,
+    run_answers,
     run_events,
     run_items,
     run_output,
@@ -27,7 +28,10 @@ RUNS_AT_ONCE = 25
 ROWS_AT_ONCE = 500  # a short transaction holds nobody up
 MANY = 500  # what a sweep returns while more may be left
 OUTPUT_KEPT_S = 600.0  # after the end of its run, whose answer has it all
-PARTS = (run_output, run_events, run_steps, run_items, run_webhooks, provider_batches, run_results)
+PARTS = (
+    *(run_output, run_events, run_steps, run_items, run_webhooks, provider_batches, run_results),
+    run_answers,
+)
 
 
 class RunRetention:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, null, select, update
 
 from genai_spine.store.database import Database, Now
+from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import Owner, PendingEvent, append
 from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.tables import run_steps, runs
@@ -67,6 +68,8 @@ class StepRows:
             ended = await change.execute(update(run_steps).where(*same).values({**values, "ended_at": Now()}))
             if ended.rowcount:  # otherwise an earlier try was committed, and nobody heard of it
                 await append(change, owner.run_id, *events)
+                if values["status"] == "completed":
+                    await paid_answers.forget(change, owner.run_id, of_steps=[key.step_id])
         return True
 
     async def skip(self, owner: Owner, key: StepKey, response: bytes, *events: PendingEvent) -> bool:

@@ -120,6 +120,17 @@ run_results = sa.Table(
     sa.Column("response", sa.LargeBinary, nullable=False),  # WorkResponse
 )
 
+# Answers of calls that a run has paid, until its own results say what came of them.
+run_answers = sa.Table(
+    "run_answers",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("execution_id", sa.Text, primary_key=True),  # the call's, in the ledger
+    _text("step_id"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),  # of the request: SHA-256
+    sa.Column("response", sa.LargeBinary, nullable=False),  # message of the provider's answer
+)
+
 # Append-only: sequence is 1, 2, 3 ... within a run.
 run_events = sa.Table(
     "run_events",

@@ -14,6 +14,7 @@ from sqlalchemy import insert, null, select, update
 from genai_spine.call import uuid7
 from genai_spine.store.budgets import run_holds
 from genai_spine.store.database import Database, Now
+from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
@@ -77,6 +78,7 @@ class Transitions:
             event = PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
             row = event_row(owner.run_id, ended.last_sequence, event)
             await write_rows(change, [row], {owner.run_id: ended.options})
+            await paid_answers.forget(change, owner.run_id)
             if owner.attempt > 1:
                 await self._resolve_letter(change, owner.run_id)
             if pb.RunOptions.FromString(ended.options).HasField("estimate_usd"):
@@ -103,7 +105,7 @@ class Transitions:
             elif failure.is_final:  # a replay goes on with the items that are left
                 await self._bury(change, owner, error)
             else:
-                await self._skip_items(change, owner.run_id)
+                await self._leave_parts(change, owner.run_id)
             if failure.retry_delay_s is None:
                 await run_holds.release(change, owner.run_id)
         return True
@@ -119,6 +121,16 @@ class Transitions:
             left = await change.execute(update(runs).where(*owner.holds).values(executor_id=NOBODY))
             change.topics.add(ORPHANS)
             return bool(left.rowcount)
+
+    async def leave_all(self, executor_id: str) -> int:
+        """Leaves all runs of a process that stops; how many."""
+        columns = runs.c
+        async with changing(self._database) as change:
+            mine = update(runs).where(columns.executor_id == executor_id, columns.status == "running")
+            left = await change.execute(mine.values(executor_id=NOBODY))
+            if left.rowcount:
+                change.topics.add(ORPHANS)
+            return int(left.rowcount)
 
     async def expire(self) -> int:
         """Fails runs that still wait when their deadline passes; returns how many.
@@ -155,7 +167,7 @@ class Transitions:
         said = {"error": EXPIRED.message, "error_type": EXPIRED.type}
         events.append(PendingEvent("timed_out", {"reason": EXPIRED.message}, DISPATCHER))
         await append(change, run_id, *events, PendingEvent("failed", said, DISPATCHER))
-        await self._skip_items(change, run_id)
+        await self._leave_parts(change, run_id)
         await run_holds.release(change, run_id)
 
     async def waiting_of_key(self, tenant_id: str, key_id: str) -> list[str]:
@@ -174,7 +186,7 @@ class Transitions:
             moved = await change.execute(update(runs).where(*waits).values(values))
             if moved.rowcount:
                 await append(change, run_id, PendingEvent("cancelled", {"reason": reason}, DISPATCHER))
-                await self._skip_items(change, run_id)
+                await self._leave_parts(change, run_id)
                 await run_holds.release(change, run_id)
         return bool(moved.rowcount)
 
@@ -221,7 +233,7 @@ class Transitions:
             return False
         said = {"reason": ended.cancel_reason or "" if reason is None else reason}
         await append(change, owner.run_id, PendingEvent("cancelled", said))
-        await self._skip_items(change, owner.run_id)
+        await self._leave_parts(change, owner.run_id)
         await run_holds.release(change, owner.run_id)
         return True
 
@@ -282,8 +294,9 @@ class Transitions:
             .values(resolved_at=Now(), resolved_by="replay")
         )
 
-    async def _skip_items(self, change: Change, run_id: str) -> None:
-        """Items of a batch that will not be begun any more."""
+    async def _leave_parts(self, change: Change, run_id: str) -> None:
+        """Items of a batch that will not be begun any more, and answers that nobody asks for."""
+        await paid_answers.forget(change, run_id)
         columns = run_items.c
         await change.execute(
             update(run_items)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_spine.capabilities.analyze_sentiment import mean_mood
+from genai_spine.capabilities.analyze_sentiment import mean_mood, parties
 from genai_spine.errors import ProviderError
 from genai_spine.v1 import capability_service_pb2 as pb
 from tests.unit.capabilities.working import SMALL, Replying, said, scripted, work
@@ -157,3 +157,45 @@ def test_a_mean_stays_within_its_parts(weighed: list[tuple[float, pb.Sentiment]]
     assert min(scores) - 1e-6 <= mean.score <= max(scores) + 1e-6
     assert 0 <= mean.confidence <= 1
     assert mean.label in {mood.label for _, mood in weighed} | {"mixed"}
+
+
+GOOD = {"label": "positive", "score": 0.8, "confidence": 0.9}
+BAD = {"label": "negative", "score": -0.8, "confidence": 0.9}
+DIALOGUE = "Speaker 0: Hello.\nSpeaker 1: I am angry.\nSpeaker 0: Sorry: my fault."
+
+
+async def test_each_speaker_is_judged_by_the_label_of_the_lines() -> None:
+    judged_of = [
+        {"aspect": "speaker 1", **BAD},
+        {"aspect": "Speaker 0", **GOOD},
+        {"aspect": "Speaker 9", **BAD},
+    ]
+    found = await judged({"sentiment": BAD, "aspects": judged_of}, DIALOGUE, granularity="speaker")
+    assert [(one.aspect, one.sentiment.label) for one in found.aspects] == [
+        ("Speaker 0", "positive"),
+        ("Speaker 1", "negative"),
+    ]
+
+
+async def test_a_text_without_speakers_is_judged_as_a_whole() -> None:
+    found = await judged({"sentiment": GOOD}, "Just a text: nobody speaks.", granularity="speaker")
+    assert (found.sentiment.label, len(found.aspects)) == ("positive", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "granularity", "labels"),
+    [
+        (DIALOGUE, "speaker", ["Speaker 0", "Speaker 1"]),
+        ("Channel 1: a\nChannel 0: b", "channel", ["Channel 1", "Channel 0"]),
+        ("Channel 0, speaker 1: a\nChannel 0, speaker 2: b", "channel", ["Channel 0"]),
+        ("Channel 0, speaker 1: a", "speaker", ["Channel 0, speaker 1"]),
+        (": a\nspeakers: b\nNote: Speaker 0: c", "speaker", []),
+        (
+            "\n".join(f"Speaker {number}: a" for number in range(99)),
+            "speaker",
+            [f"Speaker {number}" for number in range(50)],
+        ),
+    ],
+)
+def test_parties_are_who_lines_begin_with(text: str, granularity: str, labels: list[str]) -> None:
+    assert parties(text, granularity) == labels

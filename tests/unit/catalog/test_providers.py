@@ -136,7 +136,27 @@ def test_every_provider_is_described_by_what_it_can_do(name: str) -> None:
     assert len({offer.capability for offer in found.capabilities}) == len(found.capabilities)
     assert {offer.provider_name for offer in found.capabilities} == {name}
     structured = pb.CAPABILITY_LLM_STRUCTURED in {offer.capability for offer in found.capabilities}
-    assert structured == (name != "builtin")
+    assert structured == (name not in ("builtin", "deepgram"))
+
+
+def test_deepgram_is_described_as_shipped() -> None:
+    row = PROVIDERS["deepgram"]
+    endpoint = Endpoint("deepgram", row.base_url or "", "k", default_media_models=row.media_models)
+    found = described(row.make(endpoint), PRICES, Tiers())
+    shown = {
+        pb.Capability.Name(offer.capability).removeprefix("CAPABILITY_").lower(): (
+            offer.cost_per_unit,
+            offer.priority,
+            offer.model_name,
+        )
+        for offer in found.capabilities
+    }
+    assert shown == {
+        "transcription": (0.0043, 10, "nova-2"),
+        "transcription_diarization": (0.0043, 5, "nova-2"),
+        "transcription_dual_channel": (0.0086, 5, "nova-2"),
+    }
+    assert {offer.quality_tier for offer in found.capabilities} == {routing_pb2.QUALITY_TIER_PREMIUM}
 
 
 def test_openai_is_described_as_shipped() -> None:

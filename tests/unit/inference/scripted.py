@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from genai_spine.billing.price_book import PriceBook
-from genai_spine.call import Call
+from genai_spine.call import Call, PaidAnswer
 from genai_spine.delivery.delivery import Delivery
 from genai_spine.delivery.response_cache import ResponseCache
 from genai_spine.delivery.shared_call import SharedCalls
@@ -119,6 +119,7 @@ class Rows:
     def __init__(self) -> None:
         self.begun: list[execution_pb2.Execution] = []
         self.settled: list[execution_pb2.Execution] = []
+        self.answers: list[PaidAnswer] = []  # that came with settlements
         self.reservations: list[Any] = []  # of rate limits, one for each intent that was awaited
 
     def begin(self, execution: execution_pb2.Execution) -> None:
@@ -132,13 +133,20 @@ class Rows:
     async def recorded(self, execution: execution_pb2.Execution) -> None:
         assert execution in self.begun
 
-    def settle(self, execution: execution_pb2.Execution) -> "asyncio.Future[None]":
+    def settle(
+        self, execution: execution_pb2.Execution, answer: PaidAnswer | None = None
+    ) -> "asyncio.Future[None]":
+        if answer is not None:
+            self.answers.append(answer)
         row = execution_pb2.Execution()
         row.CopyFrom(execution)
         self.settled.append(row)
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future
+
+    async def finish(self, execution: execution_pb2.Execution, answer: PaidAnswer | None = None) -> None:
+        await self.settle(execution, answer)
 
     def book(self, execution: execution_pb2.Execution) -> "asyncio.Future[None]":
         return self.settle(execution)

@@ -13,6 +13,7 @@ from genai_spine.tokens import counts
 from genai_spine.v1 import media_service_pb2 as media
 from genai_spine.v1 import message_pb2, usage_pb2
 from tests.unit.inference.scripted import MODEL, PRICES, Scripted, asked
+from tests.upstreams.sounds import wav
 
 RULES = ReserveRules(max_answer_tokens=100)
 INPUT, OUTPUT = 1500, 6000  # ticks for a token of gpt-4o-mini
@@ -106,6 +107,12 @@ def test_call_size_of_every_operation_is_an_upper_bound() -> None:
     assert size(media.CreateImagesRequest(prompt="a")).units.images == 1
     assert size(media.CreateSpeechRequest(input="hello")).units.characters == 5
     assert size(media.CreateTranscriptionRequest(data=b"x" * 2500)).units.audio_ms == 3000
+    apart = media.CreateTranscriptionRequest(data=b"x" * 2500, multichannel=True)
+    assert size(apart).units.audio_ms == 6000
+    header = media.CreateTranscriptionRequest(data=wav([], 2.0, 3))
+    assert size(header).units.audio_ms == 3000, "a second more than it lasts"
+    header.multichannel = True
+    assert size(header).units.audio_ms == 9000
     with pytest.raises(TypeError):
         size("a text")
 

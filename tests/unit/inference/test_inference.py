@@ -156,7 +156,7 @@ async def test_inference_create_images_books_units() -> None:
 
 async def test_inference_transcribe_gives_the_text() -> None:
     world = World(Scripted("openai", "spoken"))
-    request = media.CreateTranscriptionRequest(model="openai:whisper-1")
+    request = media.CreateTranscriptionRequest(model="openai:whisper-1", data=b"x", filename="a.wav")
     assert (await world.inference.transcribe(request, Call())).text == "spoken"
     assert world.rows.settled[0].operation == OPERATION_TRANSCRIPTION
 

@@ -137,3 +137,12 @@ def test_one_type_in_a_long_random_text_is_found_where_it_stands() -> None:
 
 def test_every_type_has_an_example() -> None:
     assert {kind for kind, _, _ in FOUND} == set(FINDERS)
+
+
+@pytest.mark.parametrize("mark", [*"/|='{}#&*+?!$%^`~-._", " ", ",", ";", "<", ">"])
+def test_address_that_follows_another_is_found_whatever_stands_between(mark: str) -> None:
+    text = f"ann@example.org{mark}bob@example.com{mark}cid@example.net"
+    hidden = text
+    for span in reversed(detect(text)):
+        hidden = hidden[: span.start] + hidden[span.end :]
+    assert [name for name in ("ann", "bob", "cid") if name in hidden] == []

@@ -58,13 +58,14 @@ def test_summaries_say_something() -> None:
 def test_headers_that_a_caller_may_send_are_parameters() -> None:
     for name, operation in OPERATIONS.items():
         sent = {one["$ref"].rpartition("/")[2] for one in operation["parameters"] if "$ref" in one}
-        assert sent >= {"Lane", "RequestId", "Timeout", "Tenant", "CorrelationId", "RequestLog"}, name
+        assert sent >= {"Lane", "RequestId", "Timeout", "Tenant", "CorrelationId", "RequestLog", "Pii"}, name
         about_files = name.startswith("OpenAIService_") and ("File" in name or "Batch" in name)
         assert ("Provider" in sent) == about_files, name
     named = {one["name"] for one in DOCUMENT["components"]["parameters"].values()}
     keyed = {"Prefer", "Idempotency-Key", "x-genai-on-lost", "x-genai-resume-after"}
     ours = {"x-genai-lane", "x-genai-provider", "x-request-id", "x-request-timeout"}
-    assert named - keyed == ours | {"x-tenant-id", "x-correlation-id", "x-genai-request-log"}
+    ours |= {"x-tenant-id", "x-correlation-id", "x-genai-request-log", "x-genai-pii"}
+    assert named - keyed == ours
 
 
 def test_status_of_each_answer_is_the_one_that_its_method_sets() -> None:

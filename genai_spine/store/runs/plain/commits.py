@@ -165,6 +165,7 @@ class RunCommits:
                     event = event_row(one.run_id, sequence, PendingEvent("completed", data))
                     connection.execute(statements.LOG_ONE, self._values(event, statements.EVENT))
                     connection.execute(statements.STEP_ONE, step)
+                    connection.execute(statements.FORGET_ANSWERS_ONE, values[1:2])
             return ended
 
         async def on_postgresql(connection: asyncpg.Connection) -> set[str]:

@@ -86,7 +86,8 @@ COMPLETE = (
     " json_build_object('duration_seconds', round(greatest(0,"
     " extract(epoch FROM clock_timestamp() - started_at))::numeric, 3)), $7::text, now() FROM ended),"
     f" stepped AS ({_STEP} SELECT {_values(run_steps, STEP)}, now()"
-    f" FROM {_arrays(run_steps, STEP, 8)} JOIN ended ON ended.id = g.run_id)"
+    f" FROM {_arrays(run_steps, STEP, 8)} JOIN ended ON ended.id = g.run_id),"
+    " answered AS (DELETE FROM run_answers a USING ended WHERE a.run_id = ended.id)"
     f" SELECT id, {_told} FROM ended"
 )
 # $1: executor; $2: ids of the events; $3: their source; then what is picked. Answers the rows.
@@ -129,6 +130,7 @@ CLAIM_ONE = (
     f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued' RETURNING *"
 )
 HAS_BUDGET_ONE = "SELECT EXISTS (SELECT 1 FROM budgets WHERE node = 'RUN' AND node_key = ?)"
+FORGET_ANSWERS_ONE = "DELETE FROM run_answers WHERE run_id = ?"
 LOG_ONE = f"{_EVENT} VALUES ({_marks(EVENT)}, {NOW})"
 STEP_ONE = f"{_STEP} VALUES ({_marks(STEP)}, {NOW})"
 WRITE_TEXT_ONE = f"{_TEXT} VALUES ({_marks(TEXT)}, {NOW}) ON CONFLICT DO NOTHING"

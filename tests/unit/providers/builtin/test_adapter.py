@@ -306,9 +306,8 @@ def test_options_are_fields_of_the_request() -> None:
 @pytest.mark.parametrize("model", ["", "gpt-4o", "hashing"])
 async def test_unknown_model_is_not_found_and_the_known_ones_are_named(builtin: Builtin, model: str) -> None:
     request = pb.CreateCompletionRequest(model=model, messages=[message_of("Hi")])
-    with pytest.raises(
-        ModelNotFound, match="builtin has extractive for completions and hashing for embeddings"
-    ):
+    known = "builtin has extractive and pii-patterns for completions and hashing for embeddings"
+    with pytest.raises(ModelNotFound, match=known):
         await direct(builtin).complete(request, Call())
     with pytest.raises(ModelNotFound):
         await anext(aiter(direct(builtin).stream(request, Call())))
@@ -346,6 +345,10 @@ async def test_token_ids_cannot_be_embedded(builtin: Builtin) -> None:
 
 async def test_model_cards_say_what_the_models_are_not(builtin: Builtin) -> None:
     models = {model.id: model for model in await builtin.list_models()}
+    pii = models.pop("pii-patterns")
+    assert pii.description.startswith("Not a language model.")
+    assert (list(pii.capabilities), pii.supports_streaming) == (["chat"], True)
+    assert not pii.HasField("context_length")
     assert models.keys() == {"extractive", "hashing"}
     assert models["extractive"].description.startswith("Not a language model.")
     assert models["hashing"].description.startswith("Not a trained model.")

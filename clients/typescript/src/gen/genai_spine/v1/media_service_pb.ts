@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/media_service.proto.
  */
 export const file_genai_spine_v1_media_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJnZW5haV9zcGluZS92MS9tZWRpYV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSLDBQoTQ3JlYXRlSW1hZ2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESGwoFbW9kZWwYAiABKAlCB6K7GAM4gAJIAYgBARIaCgZwcm9tcHQYAyABKAlCCqK7GAYIATigjQYSMwoLaW1hZ2VfY291bnQYBCABKA1CGaK7GBURAAAAAAAA8D8ZAAAAAAAAJEBSATFIAogBARIzCgRzaXplGAUgASgJQiCiuxgcQhpbMC05XXsyLDV9eFswLTldezIsNX18YXV0b0gDiAEBEhwKB3F1YWxpdHkYBiABKAlCBqK7GAI4IEgEiAEBEjQKCm1lZGlhX3R5cGUYByABKAlCG6K7GBdCFWltYWdlLyhwbmd8anBlZ3x3ZWJwKUgFiAEBEhoKBHVzZXIYCCABKAlCB6K7GAM4gAJIBogBARIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YCSABKAlCBqK7GAJIAUgHiAEBEmYKC2Nvc3RfbGFiZWxzGAogAygLMjMuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlSW1hZ2VzUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0SMQoPaWRlbXBvdGVuY3lfa2V5GDwgASgJQhOiuxgPMAE4/wFCCFteXHgwMF0qSAiIAQEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIOCgxfaW1hZ2VfY291bnRCBwoFX3NpemVCCgoIX3F1YWxpdHlCDQoLX21lZGlhX3R5cGVCBwoFX3VzZXJCGAoWX3Byb3ZpZGVyX29wdGlvbnNfanNvbkISChBfaWRlbXBvdGVuY3lfa2V5IoMBCgVJbWFnZRINCgVpbmRleBgBIAEoDRIOCgRkYXRhGAIgASgMSAASDQoDdXJsGAMgASgJSAASEgoKbWVkaWFfdHlwZRgEIAEoCRIbCg5yZXZpc2VkX3Byb21wdBgFIAEoCUgBiAEBQggKBnNvdXJjZUIRCg9fcmV2aXNlZF9wcm9tcHQiwQIKFENyZWF0ZUltYWdlc1Jlc3BvbnNlEi8KC2NyZWF0ZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVtb2RlbBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIlCgZpbWFnZXMYBCADKAsyFS5nZW5haV9zcGluZS52MS5JbWFnZRIkCgV1c2FnZRgFIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlEigKBXVuaXRzGAYgASgLMhkuZ2VuYWlfc3BpbmUudjEuVW5pdFVzYWdlEiIKBGNvc3QYByABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0EhIKCnJlcXVlc3RfaWQYCCABKAkSFAoMZXhlY3V0aW9uX2lkGAkgASgJEhIKCmxhdGVuY3lfbXMYCiABKA0i9QUKGkNyZWF0ZVRyYW5zY3JpcHRpb25SZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIbCgVtb2RlbBgCIAEoCUIHorsYAziAAkgBiAEBEhQKBGRhdGEYAyABKAxCBqK7GAIIARIbCghmaWxlbmFtZRgEIAEoCUIJorsYBQgBOIACEh0KCGxhbmd1YWdlGAUgASgJQgaiuxgCOBBIAogBARIcCgZwcm9tcHQYBiABKAlCB6K7GAM4kE5IA4gBARIwCgt0ZW1wZXJhdHVyZRgHIAEoAUIWorsYEhEAAAAAAAAAABkAAAAAAADwP0gEiAEBEhUKCHNlZ21lbnRzGAggASgISAWIAQESFgoJdHJhbnNsYXRlGAkgASgISAaIAQESGgoEdXNlchgKIAEoCUIHorsYAziAAkgHiAEBEhIKBXdvcmRzGAsgASgISAiIAQESKgoVcHJvdmlkZXJfb3B0aW9uc19qc29uGAwgASgJQgaiuxgCSAFICYgBARJtCgtjb3N0X2xhYmVscxgNIAMoCzI6LmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVRyYW5zY3JpcHRpb25SZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRIxCg9pZGVtcG90ZW5jeV9rZXkYPCABKAlCE6K7GA8wATj/AUIIW15ceDAwXSpICogBARoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUILCglfcHJvdmlkZXJCCAoGX21vZGVsQgsKCV9sYW5ndWFnZUIJCgdfcHJvbXB0Qg4KDF90ZW1wZXJhdHVyZUILCglfc2VnbWVudHNCDAoKX3RyYW5zbGF0ZUIHCgVfdXNlckIICgZfd29yZHNCGAoWX3Byb3ZpZGVyX29wdGlvbnNfanNvbkISChBfaWRlbXBvdGVuY3lfa2V5ImUKB1NlZ21lbnQSEAoIc3RhcnRfbXMYASABKA0SDgoGZW5kX21zGAIgASgNEgwKBHRleHQYAyABKAkSGQoMZGV0YWlsc19qc29uGAQgASgJSACIAQFCDwoNX2RldGFpbHNfanNvbiKLAwoNVHJhbnNjcmlwdGlvbhIMCgR0ZXh0GAEgASgJEhUKCGxhbmd1YWdlGAIgASgJSACIAQESFQoIYXVkaW9fbXMYAyABKA1IAYgBARIpCghzZWdtZW50cxgEIAMoCzIXLmdlbmFpX3NwaW5lLnYxLlNlZ21lbnQSDQoFbW9kZWwYBSABKAkSEAoIcHJvdmlkZXIYBiABKAkSJAoFdXNhZ2UYByABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIoCgV1bml0cxgIIAEoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRVc2FnZRIiCgRjb3N0GAkgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpyZXF1ZXN0X2lkGAogASgJEhQKDGV4ZWN1dGlvbl9pZBgLIAEoCRISCgpsYXRlbmN5X21zGAwgASgNEiYKBXdvcmRzGA0gAygLMhcuZ2VuYWlfc3BpbmUudjEuU2VnbWVudEILCglfbGFuZ3VhZ2VCCwoJX2F1ZGlvX21zIr0FChNDcmVhdGVTcGVlY2hSZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIbCgVtb2RlbBgCIAEoCUIHorsYAziAAkgBiAEBEhkKBWlucHV0GAMgASgJQgqiuxgGCAE4oI0GEhoKBXZvaWNlGAQgASgJQgaiuxgCOEBIAogBARIfCgptZWRpYV90eXBlGAUgASgJQgaiuxgCOEBIA4gBARIqCgVzcGVlZBgGIAEoAUIWorsYEhEAAAAAAADQPxkAAAAAAAAQQEgEiAEBEiIKDGluc3RydWN0aW9ucxgHIAEoCUIHorsYAziQTkgFiAEBEhoKBHVzZXIYCCABKAlCB6K7GAM4gAJIBogBARIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YCSABKAlCBqK7GAJIAUgHiAEBEmYKC2Nvc3RfbGFiZWxzGAogAygLMjMuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlU3BlZWNoUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0SMQoPaWRlbXBvdGVuY3lfa2V5GDwgASgJQhOiuxgPMAE4/wFCCFteXHgwMF0qSAiIAQESGQoMcmVzdW1lX2FmdGVyGD0gASgNSAmIAQEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIICgZfdm9pY2VCDQoLX21lZGlhX3R5cGVCCAoGX3NwZWVkQg8KDV9pbnN0cnVjdGlvbnNCBwoFX3VzZXJCGAoWX3Byb3ZpZGVyX29wdGlvbnNfanNvbkISChBfaWRlbXBvdGVuY3lfa2V5Qg8KDV9yZXN1bWVfYWZ0ZXIi2AIKC1NwZWVjaENodW5rEgwKBGRhdGEYASABKAwSEgoKbWVkaWFfdHlwZRgCIAEoCRINCgVtb2RlbBgDIAEoCRIQCghwcm92aWRlchgEIAEoCRIpCgV1c2FnZRgFIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlSACIAQESLQoFdW5pdHMYBiABKAsyGS5nZW5haV9zcGluZS52MS5Vbml0VXNhZ2VIAYgBARInCgRjb3N0GAcgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdEgCiAEBEhIKCnJlcXVlc3RfaWQYCCABKAkSFAoMZXhlY3V0aW9uX2lkGAkgASgJEioKBWVycm9yGAogASgLMhsuZ2VuYWlfc3BpbmUudjEuU3RyZWFtRXJyb3ISEAoIc2VxdWVuY2UYCyABKA1CCAoGX3VzYWdlQggKBl91bml0c0IHCgVfY29zdDLPAwoMTWVkaWFTZXJ2aWNlEpABCgxDcmVhdGVJbWFnZXMSIy5nZW5haV9zcGluZS52MS5DcmVhdGVJbWFnZXNSZXF1ZXN0GiQuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlSW1hZ2VzUmVzcG9uc2UiNfK7GBFjb21wbGV0aW9uczp3cml0Zfi7GAGC0+STAhY6ASoiES92MS9pbWFnZXM6Y3JlYXRlEp8BChNDcmVhdGVUcmFuc2NyaXB0aW9uEiouZ2VuYWlfc3BpbmUudjEuQ3JlYXRlVHJhbnNjcmlwdGlvblJlcXVlc3QaHS5nZW5haV9zcGluZS52MS5UcmFuc2NyaXB0aW9uIj3yuxgRY29tcGxldGlvbnM6d3JpdGX4uxgBgtPkkwIeOgEqIhkvdjEvdHJhbnNjcmlwdGlvbnM6Y3JlYXRlEokBCgxDcmVhdGVTcGVlY2gSIy5nZW5haV9zcGluZS52MS5DcmVhdGVTcGVlY2hSZXF1ZXN0GhsuZ2VuYWlfc3BpbmUudjEuU3BlZWNoQ2h1bmsiNfK7GBFjb21wbGV0aW9uczp3cml0Zfi7GAGC0+STAhY6ASoiES92MS9zcGVlY2g6Y3JlYXRlMAFiBnByb3RvMw", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_method_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CiJnZW5haV9zcGluZS92MS9tZWRpYV9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSLDBQoTQ3JlYXRlSW1hZ2VzUmVxdWVzdBIdCghwcm92aWRlchgBIAEoCUIGorsYAjhASACIAQESGwoFbW9kZWwYAiABKAlCB6K7GAM4gAJIAYgBARIaCgZwcm9tcHQYAyABKAlCCqK7GAYIATigjQYSMwoLaW1hZ2VfY291bnQYBCABKA1CGaK7GBURAAAAAAAA8D8ZAAAAAAAAJEBSATFIAogBARIzCgRzaXplGAUgASgJQiCiuxgcQhpbMC05XXsyLDV9eFswLTldezIsNX18YXV0b0gDiAEBEhwKB3F1YWxpdHkYBiABKAlCBqK7GAI4IEgEiAEBEjQKCm1lZGlhX3R5cGUYByABKAlCG6K7GBdCFWltYWdlLyhwbmd8anBlZ3x3ZWJwKUgFiAEBEhoKBHVzZXIYCCABKAlCB6K7GAM4gAJIBogBARIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YCSABKAlCBqK7GAJIAUgHiAEBEmYKC2Nvc3RfbGFiZWxzGAogAygLMjMuZ2VuYWlfc3BpbmUudjEuQ3JlYXRlSW1hZ2VzUmVxdWVzdC5Db3N0TGFiZWxzRW50cnlCHKK7GBgoEDiAAmIRW2EtejAtOV8uLV17MSw2NH0SMQoPaWRlbXBvdGVuY3lfa2V5GDwgASgJQhOiuxgPMAE4/wFCCFteXHgwMF0qSAiIAQEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEIOCgxfaW1hZ2VfY291bnRCBwoFX3NpemVCCgoIX3F1YWxpdHlCDQoLX21lZGlhX3R5cGVCBwoFX3VzZXJCGAoWX3Byb3ZpZGVyX29wdGlvbnNfanNvbkISChBfaWRlbXBvdGVuY3lfa2V5IoMBCgVJbWFnZRINCgVpbmRleBgBIAEoDRIOCgRkYXRhGAIgASgMSAASDQoDdXJsGAMgASgJSAASEgoKbWVkaWFfdHlwZRgEIAEoCRIbCg5yZXZpc2VkX3Byb21wdBgFIAEoCUgBiAEBQggKBnNvdXJjZUIRCg9fcmV2aXNlZF9wcm9tcHQiwQIKFENyZWF0ZUltYWdlc1Jlc3BvbnNlEi8KC2NyZWF0ZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVtb2RlbBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIlCgZpbWFnZXMYBCADKAsyFS5nZW5haV9zcGluZS52MS5JbWFnZRIkCgV1c2FnZRgFIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlEigKBXVuaXRzGAYgASgLMhkuZ2VuYWlfc3BpbmUudjEuVW5pdFVzYWdlEiIKBGNvc3QYByABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0EhIKCnJlcXVlc3RfaWQYCCABKAkSFAoMZXhlY3V0aW9uX2lkGAkgASgJEhIKCmxhdGVuY3lfbXMYCiABKA0i+gcKGkNyZWF0ZVRyYW5zY3JpcHRpb25SZXF1ZXN0Eh0KCHByb3ZpZGVyGAEgASgJQgaiuxgCOEBIAIgBARIbCgVtb2RlbBgCIAEoCUIHorsYAziAAkgBiAEBEgwKBGRhdGEYAyABKAwSGQoIZmlsZW5hbWUYBCABKAlCB6K7GAM4gAISHQoIbGFuZ3VhZ2UYBSABKAlCBqK7GAI4EEgCiAEBEhwKBnByb21wdBgGIAEoCUIHorsYAziQTkgDiAEBEjAKC3RlbXBlcmF0dXJlGAcgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAPA/SASIAQESFQoIc2VnbWVudHMYCCABKAhIBYgBARIWCgl0cmFuc2xhdGUYCSABKAhIBogBARIaCgR1c2VyGAogASgJQgeiuxgDOIACSAeIAQESEgoFd29yZHMYCyABKAhICIgBARIqChVwcm92aWRlcl9vcHRpb25zX2pzb24YDCABKAlCBqK7GAJIAUgJiAEBEm0KC2Nvc3RfbGFiZWxzGA0gAygLMjouZ2VuYWlfc3BpbmUudjEuQ3JlYXRlVHJhbnNjcmlwdGlvblJlcXVlc3QuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9EjQKCWF1ZGlvX3VybBgOIAEoCUIcorsYGDiAEEITaHR0cHM/Oi8vW15cc1x4MDBdK0gKiAEBEhQKB2RpYXJpemUYDyABKAhIC4gBARI5ChFkaWFyaXphdGlvbl9tb2RlbBgQIAEoCUIZorsYFTABOEBCD1tBLVphLXowLTkuXy1dKkgMiAEBEhkKDG11bHRpY2hhbm5lbBgRIAEoCEgNiAEBEhkKDHNtYXJ0X2Zvcm1hdBgSIAEoCEgOiAEBEjEKD2lkZW1wb3RlbmN5X2tleRg8IAEoCUITorsYDzABOP8BQghbXlx4MDBdKkgPiAEBGjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV9wcm92aWRlckIICgZfbW9kZWxCCwoJX2xhbmd1YWdlQgkKB19wcm9tcHRCDgoMX3RlbXBlcmF0dXJlQgsKCV9zZWdtZW50c0IMCgpfdHJhbnNsYXRlQgcKBV91c2VyQggKBl93b3Jkc0IYChZfcHJvdmlkZXJfb3B0aW9uc19qc29uQgwKCl9hdWRpb191cmxCCgoIX2RpYXJpemVCFAoSX2RpYXJpemF0aW9uX21vZGVsQg8KDV9tdWx0aWNoYW5uZWxCDwoNX3NtYXJ0X2Zvcm1hdEISChBfaWRlbXBvdGVuY3lfa2V5ItEBCgdTZWdtZW50EhAKCHN0YXJ0X21zGAEgASgNEg4KBmVuZF9tcxgCIAEoDRIMCgR0ZXh0GAMgASgJEhkKDGRldGFpbHNfanNvbhgEIAEoCUgAiAEBEhQKB3NwZWFrZXIYBSABKAlIAYgBARIUCgdjaGFubmVsGAYgASgNSAKIAQESFwoKY29uZmlkZW5jZRgHIAEoAUgDiAEBQg8KDV9kZXRhaWxzX2pzb25CCgoIX3NwZWFrZXJCCgoIX2NoYW5uZWxCDQoLX2NvbmZpZGVuY2UicgoHQ2hhbm5lbBINCgVpbmRleBgBIAEoDRIMCgR0ZXh0GAIgASgJEhUKCGxhbmd1YWdlGAMgASgJSACIAQESFwoKY29uZmlkZW5jZRgEIAEoAUgBiAEBQgsKCV9sYW5ndWFnZUINCgtfY29uZmlkZW5jZSK+BAoNVHJhbnNjcmlwdGlvbhIMCgR0ZXh0GAEgASgJEhUKCGxhbmd1YWdlGAIgASgJSACIAQESFQoIYXVkaW9fbXMYAyABKA1IAYgBARIpCghzZWdtZW50cxgEIAMoCzIXLmdlbmFpX3NwaW5lLnYxLlNlZ21lbnQSDQoFbW9kZWwYBSABKAkSEAoIcHJvdmlkZXIYBiABKAkSJAoFdXNhZ2UYByABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIoCgV1bml0cxgIIAEoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRVc2FnZRIiCgRjb3N0GAkgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpyZXF1ZXN0X2lkGAogASgJEhQKDGV4ZWN1dGlvbl9pZBgLIAEoCRISCgpsYXRlbmN5X21zGAwgASgNEiYKBXdvcmRzGA0gAygLMhcuZ2VuYWlfc3BpbmUudjEuU2VnbWVudBIXCgpjb25maWRlbmNlGA4gASgBSAKIAQESKQoIY2hhbm5lbHMYDyADKAsyFy5nZW5haV9zcGluZS52MS5DaGFubmVsEhAKCHNwZWFrZXJzGBAgAygJEhAKCGRpYWxvZ3VlGBEgASgJEiEKFHByb3ZpZGVyX3Jlc3BvbnNlX2lkGBIgASgJSAOIAQFCCwoJX2xhbmd1YWdlQgsKCV9hdWRpb19tc0INCgtfY29uZmlkZW5jZUIXChVfcHJvdmlkZXJfcmVzcG9uc2VfaWQivQUKE0NyZWF0ZVNwZWVjaFJlcXVlc3QSHQoIcHJvdmlkZXIYASABKAlCBqK7GAI4QEgAiAEBEhsKBW1vZGVsGAIgASgJQgeiuxgDOIACSAGIAQESGQoFaW5wdXQYAyABKAlCCqK7GAYIATigjQYSGgoFdm9pY2UYBCABKAlCBqK7GAI4QEgCiAEBEh8KCm1lZGlhX3R5cGUYBSABKAlCBqK7GAI4QEgDiAEBEioKBXNwZWVkGAYgASgBQhaiuxgSEQAAAAAAANA/GQAAAAAAABBASASIAQESIgoMaW5zdHJ1Y3Rpb25zGAcgASgJQgeiuxgDOJBOSAWIAQESGgoEdXNlchgIIAEoCUIHorsYAziAAkgGiAEBEioKFXByb3ZpZGVyX29wdGlvbnNfanNvbhgJIAEoCUIGorsYAkgBSAeIAQESZgoLY29zdF9sYWJlbHMYCiADKAsyMy5nZW5haV9zcGluZS52MS5DcmVhdGVTcGVlY2hSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRIxCg9pZGVtcG90ZW5jeV9rZXkYPCABKAlCE6K7GA8wATj/AUIIW15ceDAwXSpICIgBARIZCgxyZXN1bWVfYWZ0ZXIYPSABKA1ICYgBARoxCg9Db3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUILCglfcHJvdmlkZXJCCAoGX21vZGVsQggKBl92b2ljZUINCgtfbWVkaWFfdHlwZUIICgZfc3BlZWRCDwoNX2luc3RydWN0aW9uc0IHCgVfdXNlckIYChZfcHJvdmlkZXJfb3B0aW9uc19qc29uQhIKEF9pZGVtcG90ZW5jeV9rZXlCDwoNX3Jlc3VtZV9hZnRlciLYAgoLU3BlZWNoQ2h1bmsSDAoEZGF0YRgBIAEoDBISCgptZWRpYV90eXBlGAIgASgJEg0KBW1vZGVsGAMgASgJEhAKCHByb3ZpZGVyGAQgASgJEikKBXVzYWdlGAUgASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2VIAIgBARItCgV1bml0cxgGIAEoCzIZLmdlbmFpX3NwaW5lLnYxLlVuaXRVc2FnZUgBiAEBEicKBGNvc3QYByABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0SAKIAQESEgoKcmVxdWVzdF9pZBgIIAEoCRIUCgxleGVjdXRpb25faWQYCSABKAkSKgoFZXJyb3IYCiABKAsyGy5nZW5haV9zcGluZS52MS5TdHJlYW1FcnJvchIQCghzZXF1ZW5jZRgLIAEoDUIICgZfdXNhZ2VCCAoGX3VuaXRzQgcKBV9jb3N0Ms8DCgxNZWRpYVNlcnZpY2USkAEKDENyZWF0ZUltYWdlcxIjLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZUltYWdlc1JlcXVlc3QaJC5nZW5haV9zcGluZS52MS5DcmVhdGVJbWFnZXNSZXNwb25zZSI18rsYEWNvbXBsZXRpb25zOndyaXRl+LsYAYLT5JMCFjoBKiIRL3YxL2ltYWdlczpjcmVhdGUSnwEKE0NyZWF0ZVRyYW5zY3JpcHRpb24SKi5nZW5haV9zcGluZS52MS5DcmVhdGVUcmFuc2NyaXB0aW9uUmVxdWVzdBodLmdlbmFpX3NwaW5lLnYxLlRyYW5zY3JpcHRpb24iPfK7GBFjb21wbGV0aW9uczp3cml0Zfi7GAGC0+STAh46ASoiGS92MS90cmFuc2NyaXB0aW9uczpjcmVhdGUSiQEKDENyZWF0ZVNwZWVjaBIjLmdlbmFpX3NwaW5lLnYxLkNyZWF0ZVNwZWVjaFJlcXVlc3QaGy5nZW5haV9zcGluZS52MS5TcGVlY2hDaHVuayI18rsYEWNvbXBsZXRpb25zOndyaXRl+LsYAYLT5JMCFjoBKiIRL3YxL3NwZWVjaDpjcmVhdGUwAWIGcHJvdG8z", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_method_rules, file_genai_spine_v1_stream_error, file_genai_spine_v1_usage, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * CreateImagesRequest is what a caller wants drawn.
@@ -278,14 +278,14 @@ export type CreateTranscriptionRequest = Message<"genai_spine.v1.CreateTranscrip
   model?: string | undefined;
 
   /**
-   * The encoded sound. Required.
+   * The encoded sound. Either this or audio_url.
    *
    * @generated from field: bytes data = 3;
    */
   data: Uint8Array;
 
   /**
-   * Name of the file; its ending says how the sound is encoded. Required.
+   * Name of the file; its ending says how the sound is encoded. Required with data. Default: what audio_url ends with.
    *
    * @generated from field: string filename = 4;
    */
@@ -313,7 +313,7 @@ export type CreateTranscriptionRequest = Message<"genai_spine.v1.CreateTranscrip
   temperature?: number | undefined;
 
   /**
-   * Say when each segment was spoken. Default false.
+   * Say when each segment was spoken, which is a sentence or what one speaker says in one go. Default false.
    *
    * @generated from field: optional bool segments = 8;
    */
@@ -354,6 +354,41 @@ export type CreateTranscriptionRequest = Message<"genai_spine.v1.CreateTranscrip
    * @generated from field: map<string, string> cost_labels = 13;
    */
   costLabels: { [key: string]: string };
+
+  /**
+   * Address of the sound, which the server fetches: https, on the public internet, at most 100 MiB.
+   *
+   * @generated from field: optional string audio_url = 14;
+   */
+  audioUrl?: string | undefined;
+
+  /**
+   * Tell the speakers apart; segments and words then say who spoke them. Default false.
+   *
+   * @generated from field: optional bool diarize = 15;
+   */
+  diarize?: boolean | undefined;
+
+  /**
+   * What tells them apart, in the provider's words, such as latest. Default: the provider's.
+   *
+   * @generated from field: optional string diarization_model = 16;
+   */
+  diarizationModel?: string | undefined;
+
+  /**
+   * Hear each channel by itself, as of a call with one party on each. It costs as much for each channel. Default false.
+   *
+   * @generated from field: optional bool multichannel = 17;
+   */
+  multichannel?: boolean | undefined;
+
+  /**
+   * Write numbers, dates, amounts and the like as people write them, with punctuation. Default: the provider's.
+   *
+   * @generated from field: optional bool smart_format = 18;
+   */
+  smartFormat?: boolean | undefined;
 
   /**
    * Makes it safe to repeat the call: with the same key and request it is made once, and every repeat gets the
@@ -399,11 +434,32 @@ export type Segment = Message<"genai_spine.v1.Segment"> & {
   text: string;
 
   /**
-   * What else the provider says of it, such as how sure it is, as a JSON object. Unset: nothing.
+   * What else the provider says of it, as a JSON object. Unset: nothing.
    *
    * @generated from field: optional string details_json = 4;
    */
   detailsJson?: string | undefined;
+
+  /**
+   * Label of who spoke, such as 0 or A; equal labels are one person. Unset: not known.
+   *
+   * @generated from field: optional string speaker = 5;
+   */
+  speaker?: string | undefined;
+
+  /**
+   * Number of the channel that it was heard in, from 0. Unset: the channels were not heard by themselves.
+   *
+   * @generated from field: optional uint32 channel = 6;
+   */
+  channel?: number | undefined;
+
+  /**
+   * How sure the provider is, from 0 to 1. Unset: it does not say.
+   *
+   * @generated from field: optional double confidence = 7;
+   */
+  confidence?: number | undefined;
 };
 
 /**
@@ -412,6 +468,48 @@ export type Segment = Message<"genai_spine.v1.Segment"> & {
  */
 export const SegmentSchema: GenMessage<Segment> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_media_service, 4);
+
+/**
+ * Channel is what was heard in one channel.
+ *
+ * @generated from message genai_spine.v1.Channel
+ */
+export type Channel = Message<"genai_spine.v1.Channel"> & {
+  /**
+   * Number, from 0.
+   *
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * What was said.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * Language that was heard. Unset: the provider does not say.
+   *
+   * @generated from field: optional string language = 3;
+   */
+  language?: string | undefined;
+
+  /**
+   * How sure the provider is, from 0 to 1. Unset: it does not say.
+   *
+   * @generated from field: optional double confidence = 4;
+   */
+  confidence?: number | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.Channel.
+ * Use `create(ChannelSchema)` to create a new message.
+ */
+export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_media_service, 5);
 
 /**
  * Transcription is speech as text.
@@ -509,6 +607,42 @@ export type Transcription = Message<"genai_spine.v1.Transcription"> & {
    * @generated from field: repeated genai_spine.v1.Segment words = 13;
    */
   words: Segment[];
+
+  /**
+   * How sure the provider is of the whole, from 0 to 1. Unset: it does not say.
+   *
+   * @generated from field: optional double confidence = 14;
+   */
+  confidence?: number | undefined;
+
+  /**
+   * The channels, with multichannel.
+   *
+   * @generated from field: repeated genai_spine.v1.Channel channels = 15;
+   */
+  channels: Channel[];
+
+  /**
+   * Labels of the speakers, in the order in which they speak first; with diarize.
+   *
+   * @generated from field: repeated string speakers = 16;
+   */
+  speakers: string[];
+
+  /**
+   * The text turn by turn, a line each: `Speaker 0: ...`, or with multichannel `Channel 0: ...`. Empty: nobody was told
+   * apart.
+   *
+   * @generated from field: string dialogue = 17;
+   */
+  dialogue: string;
+
+  /**
+   * Id that the provider gave it. Unset: none.
+   *
+   * @generated from field: optional string provider_response_id = 18;
+   */
+  providerResponseId?: string | undefined;
 };
 
 /**
@@ -516,7 +650,7 @@ export type Transcription = Message<"genai_spine.v1.Transcription"> & {
  * Use `create(TranscriptionSchema)` to create a new message.
  */
 export const TranscriptionSchema: GenMessage<Transcription> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_media_service, 5);
+  messageDesc(file_genai_spine_v1_media_service, 6);
 
 /**
  * CreateSpeechRequest is a text to be spoken.
@@ -617,7 +751,7 @@ export type CreateSpeechRequest = Message<"genai_spine.v1.CreateSpeechRequest"> 
  * Use `create(CreateSpeechRequestSchema)` to create a new message.
  */
 export const CreateSpeechRequestSchema: GenMessage<CreateSpeechRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_media_service, 6);
+  messageDesc(file_genai_spine_v1_media_service, 7);
 
 /**
  * SpeechChunk is a piece of spoken text.
@@ -708,7 +842,7 @@ export type SpeechChunk = Message<"genai_spine.v1.SpeechChunk"> & {
  * Use `create(SpeechChunkSchema)` to create a new message.
  */
 export const SpeechChunkSchema: GenMessage<SpeechChunk> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_media_service, 7);
+  messageDesc(file_genai_spine_v1_media_service, 8);
 
 /**
  * MediaService makes images and speech, and turns speech into text. Every call that reaches a provider
@@ -730,7 +864,8 @@ export const MediaService: GenService<{
   },
   /**
    * CreateTranscription turns speech into text.
-   * Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION.
+   * Errors: as CompletionService.CreateCompletion; UNSUPPORTED_OPERATION; INVALID_FIELDS (audio_url) where the address
+   * cannot be fetched.
    *
    * @generated from rpc genai_spine.v1.MediaService.CreateTranscription
    */

@@ -15,8 +15,8 @@ from genai_spine.call import Call
 from genai_spine.errors import DeadlineExceeded, ProviderAuthentication
 from genai_spine.providers.base import Endpoint, Timeouts
 from genai_spine.providers.http.egress import Egress
-from genai_spine.providers.openai import entra
-from genai_spine.providers.openai.entra import Entra, TokenResponse
+from genai_spine.providers.openai import azure
+from genai_spine.providers.openai.azure import Entra, TokenResponse
 from tests.upstreams.azure import AzureUpstream
 from tests.upstreams.reply import Reply
 
@@ -134,9 +134,9 @@ class TestEntraLifetimes:
             (lambda now: TokenResponse(az_token="t", expires_on=now + 100_000), 100_000),
             (lambda now: TokenResponse(jwt(exp=now + 100_000)), 100_000),
             (lambda now: TokenResponse(jwt(exp=now - 100_000)), 0),
-            (lambda now: TokenResponse(jwt()), entra.DEFAULT_LIFETIME_S),
-            (lambda now: TokenResponse("a.b.c"), entra.DEFAULT_LIFETIME_S),
-            (lambda now: TokenResponse("opaque"), entra.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse(jwt()), azure.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse("a.b.c"), azure.DEFAULT_LIFETIME_S),
+            (lambda now: TokenResponse("opaque"), azure.DEFAULT_LIFETIME_S),
         ],
     )
     def test_tokens_life_is_what_is_known_of_it(
@@ -172,7 +172,7 @@ class TestEntraFailures:
     async def test_command_that_hangs_is_killed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(entra, "COMMAND_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(azure, "COMMAND_TIMEOUT_S", 0.3)
         with pytest.raises(ProviderAuthentication, match=r"no token in 0.3 s"):
             await command(tmp_path, "import time; time.sleep(60)").token(Call())
 
