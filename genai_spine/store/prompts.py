@@ -12,11 +12,13 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict, ParseDict
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,6 +39,7 @@ CONTENT = (
 )
 _TEXTS = ("name", "slug", "description", "category", "created_by")
 _FLAGS = ("is_system", "is_public", "is_active")
+INSERT_VERSION = sa.insert(prompt_versions)
 
 
 class PromptRows:
@@ -150,10 +153,8 @@ class Changes:
             await self._refuse_shadow(prompt)
         row = _row(prompt) | {"id": prompt.id, "created_at": now, "updated_at": now}
         row["tenant_id"] = self.tenant
-        statement: Any = sa.insert(prompts).values(row)
-        if or_leave:
-            statement = _insert_or_leave(self._connection.dialect.name).values(row)
-        added = (await self._connection.execute(statement.returning(prompts.c.id))).first() is not None
+        statement = _insert(self._connection.dialect.name, or_leave)
+        added = (await self._connection.execute(statement, row)).first() is not None
         if added:
             await self._add_version(prompt, now)
             prompt.labels[LATEST] = 1
@@ -211,7 +212,7 @@ class Changes:
             "change_notes": prompt.change_notes or None,
             "created_at": now,
         }
-        await self._connection.execute(sa.insert(prompt_versions).values(row))
+        await self._connection.execute(INSERT_VERSION, row)
 
 
 def same_content(one: Prompt | PromptVersion, other: Prompt | PromptVersion) -> bool:
@@ -223,11 +224,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _insert_or_leave(dialect: str) -> Any:
-    from sqlalchemy.dialects import postgresql, sqlite
-
+@lru_cache
+def _insert(dialect: str, or_leave: bool) -> Any:
+    """Statement that gives the id of what it inserted; made once, as dozens of prompts are when a server
+    starts with a new database.
+    """
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return insert(prompts).on_conflict_do_nothing()
+    statement = insert(prompts)
+    return (statement.on_conflict_do_nothing() if or_leave else statement).returning(prompts.c.id)
 
 
 def _taken() -> Conflict:

@@ -284,3 +284,9 @@ async def test_counters_of_the_revision_before_0027_end_after_their_period(empty
         ends = sa.select(budget_counters.c.expires_at.is_(None)).order_by(budget_counters.c.id)
         assert list((await connection.execute(ends)).scalars()) == [False, False, False, True, False]
     await database.close()
+
+
+async def test_database_that_is_up_to_date_needs_no_alembic(database_url, monkeypatch):
+    for name in ("alembic", "alembic.config", "alembic.script"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert await schema.upgrade(database_url) == []
