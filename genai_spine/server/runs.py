@@ -126,14 +126,9 @@ class Runs:
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
-        submissions = RunSubmissions(
-            database=database,
-            rows=rows,
-            admission=RunAdmission(rows, budgets),
-            lanes=pools,
-            pipelines=library_of_pipelines,
-            check_options=webhooks.check,
-        )
+        admission = RunAdmission(rows, budgets)
+        submissions = RunSubmissions(database, rows, admission, pools, library_of_pipelines)
+        submissions.check_options = webhooks.check
         library = RunLibrary(
             database=database,
             rows=rows,
