@@ -73,10 +73,10 @@ class Bill:
 
     def open(self, method: str, path: str, headers: dict[str, str], raw: bytes) -> Entry:
         body = forms.read(headers.get("content-type", ""), raw)
-        if headers.get("content-type") == "application/octet-stream":
-            body = {"base64": base64.b64encode(raw).decode()}
         with suppress(ValueError):
             body = json.loads(raw) if raw and body is None else body
+        if body is None and headers.get("content-type") == "application/octet-stream":
+            body = {"base64": base64.b64encode(raw).decode()}
         model = body.get("model") if isinstance(body, dict) else None
         entry = Entry(
             number=len(self.entries),
