@@ -86,6 +86,7 @@ CLASSES: dict[ErrorReason, type[SpineError]] = {
     ErrorReason.UNSUPPORTED_OPERATION: InvalidRequest,
     ErrorReason.CONTEXT_LENGTH_EXCEEDED: InvalidRequest,
     ErrorReason.CONTENT_FILTERED: InvalidRequest,
+    ErrorReason.GUARDRAIL_TRIGGERED: InvalidRequest,
     ErrorReason.PROVIDER_REJECTED: InvalidRequest,
     ErrorReason.MODEL_NOT_FOUND: NotFound,
     ErrorReason.PROVIDER_RATE_LIMITED: RateLimited,
