@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store import schema
-from genai_spine.store.database import Database
+from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.tables import runs
 from genai_spine.store.tables import executions
 from genai_spine.v1 import dead_letter_service_pb2 as letters
@@ -63,6 +63,8 @@ async def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     async with database.begin() as connection:
         due = sa.update(runs).where(runs.c.ready_at.is_not(None))
         await connection.execute(due.values(ready_at=runs.c.created_at))
+        begun = sa.update(runs).where(runs.c.status == "running")
+        await connection.execute(begun.values(started_at=Now()))  # else their time would be up
     await database.close()
     return url
 
