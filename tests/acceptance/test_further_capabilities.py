@@ -35,13 +35,6 @@ ANSWER = (
 DATA = '{"zone": "A", "age": 36}'
 
 ROWS = {
-    "/v1/analyze/coaching": Row(
-        "analyze-coaching",
-        {"content": "Speaker 0: Hello."},
-        json.dumps({"score": 70, "strengths": [], "improvements": [], "advice": "Say more."}),
-        {"score": 70, "strengths": [], "improvements": [], "advice": "Say more."},
-        0.2,
-    ),
     "/v1/analyze/sentiment": Row(
         "analyze-sentiment",
         {"content": OSLO},

@@ -13,7 +13,8 @@ from genai_spine.store.database import Database
 from genai_spine.store.tables import executions
 from genai_spine.v1.run_pb2 import RunEvent
 
-TORTURED = Options(seed=5, items=200, kills=5, freezes=1)
+# A worker that loses its lease because the machine is busy is taken over as well, which counts as a death.
+TORTURED = Options(seed=5, items=200, kills=5, freezes=1, lease_s=4.0)
 UNHURT = Options(seed=1, items=40, kills=0, freezes=0, workers=1)
 STEP = "item.7"
 

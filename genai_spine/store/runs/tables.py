@@ -68,7 +68,9 @@ runs = sa.Table(
     _text("status"),
     _number("priority"),
     _text("lane"),
-    sa.Column("provider", sa.Text, nullable=False, server_default=""),  # called first; empty: not known
+    sa.Column(
+        "provider", sa.Text, nullable=False, server_default=sa.text("''")
+    ),  # called first; empty: unknown
     _number("attempt", 1),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("request_hash", sa.LargeBinary),  # of kind, name and work: what the key stands for

@@ -10,7 +10,7 @@ QUEUED = sa.text("status = 'queued'")
 
 
 def upgrade() -> None:
-    op.add_column("runs", sa.Column("provider", sa.Text, nullable=False, server_default=""))
+    op.add_column("runs", sa.Column("provider", sa.Text, nullable=False, server_default=sa.text("''")))
     op.drop_index("ix_runs_queue", "runs")
     op.create_index(
         "ix_runs_queue",
