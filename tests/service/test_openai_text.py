@@ -5,6 +5,7 @@ import struct
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.service.running import Posted, Running
 from tests.upstreams import openai_errors
@@ -127,8 +128,9 @@ class TestText:
         assert len(service.openai.bill.calls) == 2
 
     async def test_one_bad_prompt_fails_the_whole_body(self, service: Running) -> None:
-        service.openai.default = Reply("one", headers_delay_s=0.05)
-        service.openai.script(openai_errors.content_filter())
+        service.openai.default = Reply("one", headers_delay_s=5.0)
+        # Late enough that all three were sent.
+        service.openai.script(replace(openai_errors.content_filter(), headers_delay_s=0.5))
         posted = await complete(service, prompt=["a", "b", "c"])
         assert (posted.problem["status"], posted.problem["code"]) == (400, "content_filter")
         rows = await service.rows(posted.headers["x-request-id"])
