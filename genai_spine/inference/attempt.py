@@ -55,8 +55,12 @@ T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesR
 TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
 # Errors after which the upstream may have worked, and billed it, although no answer came of it.
 MAY_HAVE_BILLED = (
-    *(ProviderError, ProviderTimeout, DeadlineExceeded, InternalError),
-    *(ServiceUnavailable, SchemaMismatch),
+    ProviderError,
+    ProviderTimeout,
+    DeadlineExceeded,
+    InternalError,
+    ServiceUnavailable,
+    SchemaMismatch,
 )
 
 # Answers by what they have; made once, since each `A | B` makes a type.

@@ -139,19 +139,20 @@ class Inference:
         if (paid := operation.paid_before(media.SpeechChunk)) is not None:
             yield paid
             return
-        failover, whole, sound = self._failover(operation), media.SpeechChunk(), bytearray()
-        is_kept = call.paid_answers is not None
+        failover, sound = self._failover(operation), bytearray()
+        whole = media.SpeechChunk() if call.paid_answers is not None else None
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 speech = attempt.provider.create_speech(attempt.request, attempt.route, call)
                 async with aclosing(attempt.stream_speech(speech)) as chunks:
                     async for chunk in chunks:
-                        if is_kept:
+                        if whole is not None:
                             sound += chunk.data
                             whole.MergeFrom(chunk)
                         yield chunk
-                whole.data = bytes(sound)
-                yield await attempt.finish_speech(whole if is_kept else None)
+                if whole is not None:
+                    whole.data = bytes(sound)
+                yield await attempt.finish_speech(whole)
                 return
 
     def planned(

@@ -131,7 +131,7 @@ class LedgerWriter:
         """Queues a row, in the place of its older version."""
         self.rows[row.execution.id] = row
         if row.is_lazy:
-            self._wake_later(LAZY_S)
+            self._wake_later()
             return
         self._gathered += 1
         if self._gathered >= GATHER_ROWS and self._gathering is not None:
@@ -231,13 +231,13 @@ class LedgerWriter:
             row.is_writing = True
         self._gathered = 0
         if len(batch) < len(self.rows):
-            self._wake_later(LAZY_S)
+            self._wake_later()
         return batch
 
-    def _wake_later(self, after_s: float) -> None:
+    def _wake_later(self) -> None:
         """Sees to it that lazy intents are written some time."""
         if self._lazy is None:
-            self._lazy = asyncio.get_running_loop().call_later(after_s, self._wake_now)
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._wake_now)
 
     def _wake_now(self) -> None:
         self._lazy = None
