@@ -8,6 +8,7 @@ from bench.ledger_torture.schedule import MARK, Fault, PlannedCall, Schedule, St
 from tests.upstreams.bill import Entry
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.reply import Reply, Usage
+from tests.upstreams.samples import count_tokens
 
 # Ticks of 1e-10 USD per token, from the providers' pages, and not by the code that is tested:
 # https://openai.com/api/pricing and https://platform.openai.com/docs/pricing, gpt-4o and
@@ -62,10 +63,13 @@ class BilledUpstream(OpenAIUpstream):
         found = MARK.findall(entry.raw)
         return self.schedule.calls[int(found[-1])] if found else None
 
-    def billed_ticks(self, entry: Entry) -> int:
-        """Ticks that the entry costs."""
+    def billed_ticks(self, entry: Entry, heard: str | None = None) -> int:
+        """Ticks that the entry costs. heard: only so much of its answer."""
         if entry.path.endswith("/embeddings"):
             return entry.prompt_tokens * EMBEDDED
         planned = self.planned(entry)
         cached = min(planned.cached_tokens if planned else 0, entry.prompt_tokens)
-        return (entry.prompt_tokens - cached) * INPUT + cached * CACHED + entry.completion_tokens * OUTPUT
+        output = (
+            entry.completion_tokens if heard is None else min(count_tokens(heard), entry.completion_tokens)
+        )
+        return (entry.prompt_tokens - cached) * INPUT + cached * CACHED + output * OUTPUT

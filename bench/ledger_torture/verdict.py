@@ -69,7 +69,7 @@ async def found(database: Database, upstream: BilledUpstream, heard: Mapping[int
     for number, one in heard.items():
         verdict.endings[one.ending] += 1
         wrong = [
-            *_compared(verdict, upstream, by_call[number], entries[number]),
+            *_compared(verdict, upstream, by_call[number], entries[number], one),
             *_repeated(one, entries[number]),
             *_told(one, by_call[number], len(entries[number])),
             *_kept(one, answers),
@@ -79,9 +79,12 @@ async def found(database: Database, upstream: BilledUpstream, heard: Mapping[int
 
 
 def _compared(
-    verdict: Verdict, upstream: BilledUpstream, rows: Sequence[Row], entries: Sequence[Entry]
+    verdict: Verdict, upstream: BilledUpstream, rows: Sequence[Row], entries: Sequence[Entry], heard: Heard
 ) -> list[str]:
-    """What is wrong between the rows of one call and its entries on the bill."""
+    """What is wrong between the rows of one call and its entries on the bill.
+
+    Of a stream that its caller left, what the provider had sent and nobody read is on the bill alone.
+    """
     problems = []
     left = sorted(entries, key=upstream.billed_ticks, reverse=True)
     others = []
@@ -103,8 +106,10 @@ def _compared(
     others.sort(key=lambda row: row["cost_ticks"], reverse=True)
     for row, entry in zip(others, left, strict=False):
         verdict.book(row, upstream.billed_ticks(entry))
-        if row["cost_ticks"] < upstream.billed_ticks(entry):
-            less = f"{row['cost_ticks']} ticks, and billed {upstream.billed_ticks(entry)}"
+        was_left = row["state"] == "CANCELLED" and heard.ending is Ending.LEFT
+        least = upstream.billed_ticks(entry, heard.text if was_left else None)
+        if row["cost_ticks"] < least:
+            less = f"{row['cost_ticks']} ticks, and billed {least}"
             problems.append(f"{_kind(row)} is booked with {less}")
     for row in others[len(left) :]:
         verdict.book(row, None)

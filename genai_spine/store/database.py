@@ -50,13 +50,9 @@ UNAVAILABLE_STATES = ("08", "53", "57P", "58", "55P03", "25006", "40")
 # SQLite says with the same class that a statement is wrong; whoever wrote it must see that.
 WRONG_STATEMENT = ("no such", "syntax error", "has no column", "already exists")
 
-DRIVER_ERRORS = (
-    sqlite3.Error,
-    sa.exc.SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-)
+# What asyncpg raises; the last one for a backend that was ended while its connection idled.
+POSTGRESQL_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DRIVER_ERRORS = (sqlite3.Error, sa.exc.SQLAlchemyError, *POSTGRESQL_ERRORS, OSError)
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -248,7 +244,7 @@ class Database:
         """Round trip to the database. Raises DatabaseUnreachable."""
         try:
             await self.ping()
-        except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, sa.exc.DBAPIError, *POSTGRESQL_ERRORS) as error:
             reason = str(getattr(error, "orig", None) or error) or type(error).__name__
             raise DatabaseUnreachable(f"the database {self._url} cannot be reached: {reason}") from error
 
@@ -415,13 +411,7 @@ def _translated() -> Iterator[None]:
     """Errors of a database that does not work now as ServiceUnavailable, with one line in the log."""
     try:
         yield
-    except (
-        sqlite3.Error,
-        sa.exc.SQLAlchemyError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        OSError,
-    ) as error:
+    except DRIVER_ERRORS as error:
         if not _is_unavailable(error):
             raise
         log.warning("database_unavailable", cause=f"{type(error).__name__}: {error}"[:300])

@@ -48,6 +48,12 @@ async def all_upstreams() -> AsyncIterator[Upstreams]:
         yield found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fresh_upstreams(all_upstreams: Upstreams) -> None:
+    """No file of tests begins with what another one scripted."""
+    all_upstreams.reset()
+
+
 @pytest.fixture
 def upstreams(all_upstreams: Upstreams) -> Upstreams:
     """With nothing scripted and an empty bill."""

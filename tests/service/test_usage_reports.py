@@ -14,16 +14,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
-def reports(on_each: Running) -> Any:
-    return usage_service_pb2_grpc.UsageServiceStub(on_each.channel)
+def reports(booked: Running) -> Any:
+    return usage_service_pb2_grpc.UsageServiceStub(booked.channel)
 
 
 async def test_calls_are_in_reports_and_files_as_soon_as_they_are_booked(
-    on_each: Running, reports: Any
+    booked: Running, reports: Any
 ) -> None:
     before = await reports.GetUsage(pb.GetUsageRequest())
-    answer = await on_each.completions.CreateCompletion(asked(model="gpt-4o"))
-    await on_each.rows(answer.request_id)
+    answer = await booked.completions.CreateCompletion(asked(model="gpt-4o"))
+    await booked.rows(answer.request_id)
     after = await reports.GetUsage(pb.GetUsageRequest(group_by="provider"))
     assert after.total.request_count == before.total.request_count + 1
     spent = after.total.cost_ticks - before.total.cost_ticks

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
@@ -20,7 +19,7 @@ from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.ledger.writer import LedgerTimeouts
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.database import Database
+from genai_spine.store.database import POSTGRESQL_ERRORS, Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1 import execution_pb2
@@ -176,7 +175,7 @@ async def test_session_that_ended_is_not_flushed_by_the_next_one(postgres_url: s
         await connection.execute(
             sa.text(f"{others} WHERE pid <> pg_backend_pid() AND datname = current_database()")
         )
-    with pytest.raises((ConnectionError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+    with pytest.raises((ConnectionError, *POSTGRESQL_ERRORS)):
         await executions.flush()
     with pytest.raises(ConnectionError):
         await executions.flush()
@@ -262,7 +261,7 @@ async def test_lease_that_ran_out_is_replaced_and_running_calls_still_settle(exe
 CRASHING = """
 import asyncio, sys
 from genai_spine.billing.ledger.ledger import Ledger
-from genai_spine.store.database import Database
+from genai_spine.store.database import POSTGRESQL_ERRORS, Database
 from genai_spine.store.executions import Executions
 from genai_spine.store.leases import Leases
 from genai_spine.v1.execution_pb2 import Execution
@@ -285,7 +284,7 @@ asyncio.run(main())
 """
 SWEEPING = """
 import asyncio, sys
-from genai_spine.store.database import Database
+from genai_spine.store.database import POSTGRESQL_ERRORS, Database
 from genai_spine.store.executions import Executions
 
 async def main():
