@@ -35,11 +35,14 @@ def _type(table: sa.Table, name: str) -> str:
     return str(table.c[name].type.compile(dialect=_dialect))
 
 
-def _arrays(table: sa.Table, names: Sequence[str], first: int) -> str:
-    """Rows of arrays, one a column, of which the first is the argument of that number. JSON comes as text."""
-    types = [_type(table, name).replace("JSON", "TEXT") for name in names]
+def _arrays(table: sa.Table, names: Sequence[str], first: int, **more: str) -> str:
+    """Rows of arrays, one a column, of which the first is the argument of that number. JSON comes as text.
+
+    more: types of columns that the table does not have, by their names.
+    """
+    types = [*(_type(table, name).replace("JSON", "TEXT") for name in names), *more.values()]
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
-    return f"unnest({arrays}) AS g({', '.join(names)})"
+    return f"unnest({arrays}) AS g({', '.join((*names, *more))})"
 
 
 def _values(table: sa.Table, names: Sequence[str]) -> str:
@@ -111,10 +114,12 @@ COUNT_RUNNING = " UNION ALL ".join(
     for column in ("lane", "provider")
 )
 LOCK_LIMITS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) AS name"
-# $1: what is told; then the columns of pieces of text.
+# $1: what is told; then the columns of pieces of text, and the attempts and processes that they are of.
 WRITE_TEXT = (
     f"WITH written AS ({_TEXT} SELECT {_values(run_output, TEXT)}, now()"
-    f" FROM {_arrays(run_output, TEXT, 2)} ON CONFLICT DO NOTHING)"
+    f" FROM {_arrays(run_output, TEXT, 2, made='bigint', maker='text')}"
+    " JOIN runs r ON r.id = g.run_id AND r.attempt = g.made AND r.executor_id = g.maker"
+    " AND r.status = 'running' ON CONFLICT DO NOTHING)"
     f" SELECT pg_notify('{TEXT_CHANNEL}', payload) FROM unnest($1::text[]) AS payload"
 )
 NOTIFY = f"SELECT pg_notify('{CHANNEL}', $1::text)"
@@ -138,5 +143,9 @@ HAS_BUDGET_ONE = "SELECT EXISTS (SELECT 1 FROM budgets WHERE node = 'RUN' AND no
 FORGET_ANSWERS_ONE = "DELETE FROM run_answers WHERE run_id = ?"
 LOG_ONE = f"{_EVENT} VALUES ({_marks(EVENT)}, {NOW})"
 STEP_ONE = f"{_STEP} VALUES ({_marks(STEP)}, {NOW})"
-WRITE_TEXT_ONE = f"{_TEXT} VALUES ({_marks(TEXT)}, {NOW}) ON CONFLICT DO NOTHING"
+WRITE_TEXT_ONE = (  # ?1: the run
+    f"{_TEXT} SELECT {', '.join(f'?{number}' for number in range(1, len(TEXT) + 1))}, {NOW} FROM runs"
+    f" WHERE id = ?1 AND attempt = ?{len(TEXT) + 1} AND executor_id = ?{len(TEXT) + 2} AND status = 'running'"
+    " ON CONFLICT DO NOTHING"
+)
 TELL_ONE = f"{_WEBHOOK} VALUES ({_marks(WEBHOOK)}, {NOW}, {NOW})"
