@@ -35,7 +35,7 @@ class ProviderBatchSweep:
             return
         rows, poll_s, grace_s = self.batches.rows, self.batches.poll_s, self.batches.grace_s
         await self._each(await rows.of_ended_runs(), poll_s, self._look)
-        await self._each(await rows.given_up(grace_s), grace_s, self._seek)
+        await self._each(await rows.abandoned(grace_s), grace_s, self._seek)
         await self._each(await rows.late(), poll_s, self._book_late)
 
     async def _each(

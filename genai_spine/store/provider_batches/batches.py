@@ -125,10 +125,10 @@ class ProviderBatchRows:
         """Batches that are not done with although their run has ended, at most AT_ONCE."""
         return await self._found(exists().where(runs.c.id == columns.run_id, runs.c.ended_at.is_not(None)))
 
-    async def given_up(self, older_s: float) -> list[SentBatch]:
+    async def abandoned(self, older_s: float) -> list[SentBatch]:
         """Batches that were sent and given up, unless somebody has just looked for them."""
-        given_up = (columns.state == DROPPED, columns.sent_at > Now(-SOUGHT_S), columns.batch_id.is_(None))
-        return await self._of_state(*given_up, columns.looked_at <= Now(-older_s))
+        abandoned = (columns.state == DROPPED, columns.sent_at > Now(-SOUGHT_S), columns.batch_id.is_(None))
+        return await self._of_state(*abandoned, columns.looked_at <= Now(-older_s))
 
     async def late(self) -> list[SentBatch]:
         """Batches that showed after they were given up, and whose cost is not booked yet."""

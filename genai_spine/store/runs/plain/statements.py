@@ -67,9 +67,10 @@ _taken = (
 )
 _queued = (
     "SELECT id FROM runs WHERE status = 'queued' AND lane = {} AND priority = {} AND tenant_id = {}"
-    " AND provider = {}"
+    " AND provider = {} AND {in_time}"
     " ORDER BY queued_at, id LIMIT {}"
 )
+_in_time = "(deadline_at IS NULL OR deadline_at > {now})"  # one that is late begins no attempt, and expires
 
 # $1: whom it wakes; then the columns of runs and of their events. Answers the ids that are new.
 SUBMIT = (
@@ -106,8 +107,11 @@ _claim = (
     f" (SELECT pg_notify('{CHANNEL}', string_agg(id, ',')) FROM numbered) FROM numbered n"
 )
 _FIRST = ("$4::text", "$5::bigint", "$6::text", "$7::text", "$8::bigint")
-CLAIM_FIRST = _claim.format(picked=_queued.format(*_FIRST))
-CLAIM_THESE = _claim.format(picked="SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued'")
+_IN_TIME = _in_time.format(now="now()")
+CLAIM_FIRST = _claim.format(picked=_queued.format(*_FIRST, in_time=_IN_TIME))
+CLAIM_THESE = _claim.format(
+    picked=f"SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued' AND {_IN_TIME}"
+)
 # Of both databases: what runs, by what is limited. $1 of the lock: names, each held until the commit.
 COUNT_RUNNING = " UNION ALL ".join(
     f"SELECT '{column}', {column}, count(*) FROM runs WHERE status = 'running' GROUP BY {column}"
@@ -135,9 +139,10 @@ COMPLETE_ONE = (
     " WHERE id = ? AND attempt = ? AND executor_id = ? AND status = 'running'"
     f" RETURNING last_sequence, (julianday({NOW}) - julianday(started_at)) * 86400"
 )
-PICK = _queued.format(*"?????")
+PICK = _queued.format(*"?????", in_time=_in_time.format(now=NOW))
 CLAIM_ONE = (
-    f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued' RETURNING *"
+    f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued'"
+    f" AND {_in_time.format(now=NOW)} RETURNING *"
 )
 HAS_BUDGET_ONE = "SELECT EXISTS (SELECT 1 FROM budgets WHERE node = 'RUN' AND node_key = ?)"
 FORGET_ANSWERS_ONE = "DELETE FROM run_answers WHERE run_id = ?"
