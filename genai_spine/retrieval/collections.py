@@ -66,12 +66,12 @@ class CollectionLibrary:
 
     async def update(self, request: pb.UpdateCollectionRequest, tenant_id: str) -> pb.Collection:
         """Other settings. Errors: InvalidFields, CollectionNotFound, Conflict (its name), EtagMismatch."""
-        given = request.collection
+        given = request.settings
         named = [field.name for field, _ in given.ListFields() if field.name in CHANGEABLE]
         paths = list(request.update_mask.paths) or named
         if unknown := [path for path in paths if path not in (*CHANGEABLE, "*")]:
             raise InvalidFields([("update_mask", f"'{unknown[0]}' is no field that can be changed")])
-        stored = (await self.found(request.collection_id, tenant_id)).collection
+        stored = (await self.found(request.collection, tenant_id)).collection
         etag = stored.etag
         if given.HasField("etag") and given.etag != etag:
             raise EtagMismatch(resource=f"collection '{stored.name}'", etag=etag)
@@ -127,10 +127,10 @@ class CollectionLibrary:
 def _take_over(path: str, given: pb.Collection, stored: pb.Collection) -> None:
     """Writes one field of a change into a collection. Errors: InvalidFields."""
     if path == "chunking":
-        stored.chunking.CopyFrom(_chunking(given.chunking))
+        stored.chunking.CopyFrom(_chunking(given.chunking, "settings"))
         return
     if path == "name" and not given.name:
-        raise InvalidFields([("collection.name", "must be set")])
+        raise InvalidFields([("settings.name", "must be set")])
     stored.ClearField(path)
     if path == "metadata":
         stored.metadata.update(given.metadata)
@@ -138,11 +138,11 @@ def _take_over(path: str, given: pb.Collection, stored: pb.Collection) -> None:
         setattr(stored, path, getattr(given, path))
 
 
-def _chunking(given: RagChunking) -> RagChunking:
-    """Chunking with its defaults. Errors: InvalidFields."""
+def _chunking(given: RagChunking, of: str = "collection") -> RagChunking:
+    """Chunking with its defaults. of: field that it is in. Errors: InvalidFields."""
     found = RagChunking()
     found.CopyFrom(DEFAULT_CHUNKING)
     found.MergeFrom(given)
     if found.overlap_tokens >= found.max_tokens:
-        raise InvalidFields([("collection.chunking.overlap_tokens", "must be less than max_tokens")])
+        raise InvalidFields([(f"{of}.chunking.overlap_tokens", "must be less than max_tokens")])
     return found

@@ -22753,12 +22753,12 @@ class UpdateCollectionRequest(betterproto2.Message):
     UpdateCollectionRequest is a change of a collection.
     """
 
-    collection_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    collection: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     UUID or name. Required.
     """
 
-    collection: "Collection | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    settings: "Collection | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What changes, and the etag that was read, if any. Required.
     """
