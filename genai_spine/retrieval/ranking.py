@@ -7,7 +7,7 @@ from genai_spine.store.rag.vectors import Hit
 
 DEFAULT_KEYWORD_WEIGHT = 0.3
 MAX_WORDS = 32  # of a query, the longest ones
-WORD = re.compile(r"\w+(?:[.'’]\w+)*")
+WORD = re.compile(r"[^\W_]+")  # as both indexes cut texts: EN-7000 is two words
 # Words that say nothing of what is looked for; the indexes of both databases stem the rest.
 COMMON = """
 a an and are as at be been but by can could did do does for from had has have how i if in into is

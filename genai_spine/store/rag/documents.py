@@ -18,6 +18,9 @@ from genai_spine.v1.rag_pb2 import RagChunking, RagSource
 from genai_spine.v1.rag_service_pb2 import RagChunk, RagDocument
 
 _document, _chunk = rag_documents.c, rag_chunks.c
+# Letters and digits alone, as FTS5 cuts texts: PostgreSQL's own parser takes -7000 of EN-7000 for a number,
+# and a/b.txt for a file. A tsvector holds at most 1 MiB.
+PLAIN_TEXT = "regexp_replace(left(headings || ' ' || text, 500000), '[^[:alnum:]]+', ' ', 'g')"
 HASHES_AT_ONCE = 500  # in one statement; SQLite takes 32,766 parameters
 
 
@@ -160,7 +163,7 @@ async def _add_chunks(
         await connection.execute(
             sa.text(
                 "INSERT INTO rag_words (chunk_id, words) SELECT id, array_to_tsvector(ARRAY[scope]) || "
-                f"to_tsvector('{LANGUAGE}', left(headings || E'\\n' || text, 500000)) FROM rag_chunks "
+                f"to_tsvector('{LANGUAGE}', {PLAIN_TEXT}) FROM rag_chunks "
                 "WHERE document_id = :id"
             ).bindparams(id=document_id)
         )

@@ -14,6 +14,7 @@ from genai_spine.store.rag.vectors import Hit, Scope, Vector, written
 # 2026-11-30).
 SETTINGS = ("SET LOCAL hnsw.iterative_scan = strict_order", "SET LOCAL hnsw.ef_search = {size}")
 MAX_SEARCHED = 1000  # ef_search takes no more
+MAX_MATCHES = 20_000  # chunks whose words are compared; of common words any so many
 EXACTLY = "SET LOCAL enable_indexscan = off"
 
 
@@ -46,26 +47,24 @@ class PostgresqlSearch:
             return {row[0]: float(row[1]) for row in await connection.execute(statement, values)}
 
     async def with_words(self, scope: Scope, words: Sequence[str], size: int) -> list[Hit]:
-        """Chunks that have one of some words, the best first by ts_rank_cd."""
+        """Chunks that have one of some words, the best first: by the sum of how rare their words are.
+
+        That is BM25 without lengths; PostgreSQL's own ranks know nothing of how rare a word is.
+        """
         if not words:
             return []
-        any_of = " || ".join(
-            f"plainto_tsquery('{LANGUAGE}', CAST(:word{place} AS text))" for place in range(len(words))
-        )
-        of_some = ""
         values: dict[str, Any] = {f"word{place}": word for place, word in enumerate(words)}
-        values |= {"own": scope_of(scope.collection.id), "size": size}
+        values |= {"own": scope_of(scope.collection.id), "size": size, "most": MAX_MATCHES}
+        values["total"] = float(scope.collection.collection.chunk_count)
+        joined = of_some = ""
         if scope.document_ids is not None:
+            joined = "JOIN rag_chunks c ON c.id = w.chunk_id"
             of_some = "AND c.document_id = ANY(CAST(:documents AS text[]))"
             values["documents"] = list(scope.document_ids)
-        joined = "JOIN rag_chunks c ON c.id = w.chunk_id" if of_some else ""
-        statement = sa.text(
-            f"SELECT w.chunk_id, ts_rank(w.words, q.any_of, 1) AS score FROM (SELECT {any_of} AS any_of) q, "
-            f"rag_words w {joined} WHERE w.words @@ (quote_literal(:own)::tsquery && q.any_of) {of_some} "
-            "ORDER BY score DESC, w.chunk_id LIMIT :size"
-        )
+        statement = sa.text(_words_statement(len(words), joined, of_some))
         async with self._database.connect() as connection:
-            return [Hit(row[0], float(row[1])) for row in await connection.execute(statement, values)]
+            found = await connection.execute(statement, values)
+            return [Hit(row[0], float(row[1])) for row in found]
 
     async def _nearest(self, scope: Scope, vector: Vector, size: int, *, is_exact: bool) -> list[Hit]:
         length = len(vector)
@@ -91,3 +90,25 @@ class PostgresqlSearch:
                 for setting in SETTINGS:
                     await connection.exec_driver_sql(setting.format(size=min(MAX_SEARCHED, max(40, size))))
             return [Hit(row[0], float(row[1])) for row in await connection.execute(statement, values)]
+
+
+def _words_statement(count: int, joined: str, of_some: str) -> str:
+    """Statement that finds so many words, of all documents or some."""
+    places = range(count)
+    queries = ", ".join(
+        f"plainto_tsquery('{LANGUAGE}', CAST(:word{place} AS text)) AS q{place}" for place in places
+    )
+    any_of = " || ".join(f"q.q{place}" for place in places)
+    has = [f"CASE WHEN m.words @@ q.q{place} THEN 1 ELSE 0 END" for place in places]
+    counts = ", ".join(f"sum({one})::float8 AS n{place}" for place, one in zip(places, has, strict=True))
+    idf = " + ".join(
+        f"{one} * ln(1 + greatest(0.5, :total - d.n{place} + 0.5) / (d.n{place} + 0.5))"
+        for place, one in zip(places, has, strict=True)
+    )
+    own = "quote_literal(:own)::tsquery"
+    return (
+        f"WITH q AS MATERIALIZED (SELECT {queries}), m AS MATERIALIZED (SELECT w.chunk_id, w.words "
+        f"FROM q, rag_words w {joined} WHERE w.words @@ ({own} && ({any_of})) {of_some} "
+        f"LIMIT :most), d AS (SELECT {counts} FROM m, q) SELECT m.chunk_id, {idf} AS score FROM m, q, d "
+        "ORDER BY score DESC, m.chunk_id LIMIT :size"
+    )
