@@ -26,6 +26,7 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
+STEP = "step"  # kind of a task that is a part of another run
 SCOPES = {"ingestion": "rag:write"}  # of work that no method does at once
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
@@ -153,7 +154,7 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
         name = next((known for known in NAMES if known.name == name.name), name)
     if name.kind == PIPELINE:
         return name, pipeline(name.name.removeprefix(PREFIX), request.params)
-    if (read := NAMES.get(name)) is None:
+    if (read := NAMES.get(name._replace(kind="task") if name.kind == STEP else name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))
         raise WorkNotFound(kind=name.kind, name=name.name, known=known)
     return name, read(json_format.MessageToDict(request.params))

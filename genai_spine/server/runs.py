@@ -125,7 +125,8 @@ class Runs:
             ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
         )
         worker.sweeps.append(ProviderBatchSweep(batches).sweep)
-        work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        spending = RunSpending(database)
+        work = BatchWork(items, lambda member: executor.handlers.get(member), batches, spending.fill)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         retrieval = Retrieval(database, lambda: settings.rag_matrix_mb << 20)
@@ -137,7 +138,7 @@ class Runs:
             database=database,
             rows=rows,
             transitions=transitions,
-            spending=RunSpending(database),
+            spending=spending,
             letters=letters,
             submissions=submissions,
             lanes=pools,

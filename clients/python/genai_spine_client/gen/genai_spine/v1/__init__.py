@@ -7606,6 +7606,71 @@ class DeadLetter(betterproto2.Message):
     Who resolved it. Unset: nobody.
     """
 
+    id: "str" = betterproto2.field(60, betterproto2.TYPE_STRING)
+    """
+    The same as dead_letter_id.
+    """
+
+    execution_id: "str" = betterproto2.field(61, betterproto2.TYPE_STRING)
+    """
+    The same as run_id.
+    """
+
+    workflow: "str" = betterproto2.field(62, betterproto2.TYPE_STRING)
+    """
+    The same as name.
+    """
+
+    retry_count: "int" = betterproto2.field(63, betterproto2.TYPE_INT32)
+    """
+    The same as replay_count.
+    """
+
+    max_retries: "int" = betterproto2.field(64, betterproto2.TYPE_INT32)
+    """
+    The same as max_replays.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        65, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    last_retry_at: "datetime.datetime | None" = betterproto2.field(
+        66, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as replay_time.
+    """
+
+    resolved_at: "datetime.datetime | None" = betterproto2.field(
+        67, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as resolve_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("id"):
+            warnings.warn("DeadLetter.id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("DeadLetter.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("workflow"):
+            warnings.warn("DeadLetter.workflow is deprecated", DeprecationWarning)
+        if self.is_set("retry_count"):
+            warnings.warn("DeadLetter.retry_count is deprecated", DeprecationWarning)
+        if self.is_set("max_retries"):
+            warnings.warn("DeadLetter.max_retries is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("DeadLetter.created_at is deprecated", DeprecationWarning)
+        if self.is_set("last_retry_at"):
+            warnings.warn("DeadLetter.last_retry_at is deprecated", DeprecationWarning)
+        if self.is_set("resolved_at"):
+            warnings.warn("DeadLetter.resolved_at is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "DeadLetter", DeadLetter)
 
@@ -20210,6 +20275,45 @@ class Schedule(betterproto2.Message):
     """
     Who made it, or changed last what it does; set by the server.
     """
+
+    next_run_at: "datetime.datetime | None" = betterproto2.field(
+        60, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as next_run_time.
+    """
+
+    last_run_at: "datetime.datetime | None" = betterproto2.field(
+        61, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as last_run_time.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        62, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        63, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as update_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("next_run_at"):
+            warnings.warn("Schedule.next_run_at is deprecated", DeprecationWarning)
+        if self.is_set("last_run_at"):
+            warnings.warn("Schedule.last_run_at is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("Schedule.created_at is deprecated", DeprecationWarning)
+        if self.is_set("updated_at"):
+            warnings.warn("Schedule.updated_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "Schedule", Schedule)
