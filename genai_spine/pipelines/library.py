@@ -76,6 +76,9 @@ class PipelineLibrary:
                 response.pipelines.append(shown)
         if len(found) > size:
             response.next_page_token = page_tokens.token(request, found[size - 1].definition.name)
+        response.total = len(PIPELINES) + await self._rows.count(tenant_id)
+        if request.tags:
+            response.total = len(response.pipelines)
         return response
 
     async def update(self, request: pb.UpdatePipelineRequest, tenant_id: str, principal: str) -> pb.Pipeline:
@@ -231,6 +234,10 @@ def _shown(pipeline: pb.Pipeline) -> pb.Pipeline:
     pipeline.tags[:] = found.tags
     pipeline.step_count = len(found.steps)
     pipeline.required_capabilities[:] = definition.required_capabilities(found)
+    if found.HasField("estimated_duration_s"):
+        pipeline.estimated_duration_seconds = found.estimated_duration_s
+    if found.HasField("estimated_cost_usd"):
+        pipeline.estimated_cost_usd = found.estimated_cost_usd
     pipeline.yaml = yaml_format.written(found)
     pipeline.ClearField("change_notes")
     return pipeline

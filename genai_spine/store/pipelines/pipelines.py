@@ -37,6 +37,12 @@ class PipelineRows:
         async with self._database.connect() as connection:
             return list((await connection.execute(query.order_by(_pipeline.name))).scalars())
 
+    async def count(self, tenant_id: str) -> int:
+        """How many active pipelines a tenant has."""
+        query = sa.select(sa.func.count()).where(_pipeline.tenant_id == tenant_id, _pipeline.is_active)
+        async with self._database.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
     async def page(self, tenant_id: str, after: str, size: int) -> list[Pipeline]:
         """Active pipelines of a tenant behind a name, by their names."""
         query = sa.select(pipelines).where(
