@@ -16,7 +16,7 @@ from genai_spine.call import Call
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.costs import sum_usages
 from genai_spine.errors import CollectionNotFound, Conflict, DocumentUnreadable, SpineError
-from genai_spine.retrieval import embedding
+from genai_spine.retrieval import embedding, sources
 from genai_spine.retrieval.embedding import Embed
 from genai_spine.retrieval.reader_process import Answer, Reader, Source
 from genai_spine.store.rag.collections import CollectionRows, StoredCollection
@@ -106,6 +106,7 @@ class DocumentIngestion:
         Errors: CollectionNotFound, VectorStoreUnavailable, DocumentUnreadable where no document can be read,
         those of CreateEmbeddings.
         """
+        sources.check(work.documents)
         await self.collections.check_vectors()
         stored = await self._collection(work.collection, journal)
         chunking = stored.collection.chunking

@@ -115,11 +115,13 @@ async def test_bombs_are_bounded_in_memory_and_time(reader: Reader):
     assert max(peak, before) <= (1 << 20) + 4096  # KiB: the limit of the address space
 
 
-@pytest.mark.parametrize("depth", [2_000, 100_000])
-async def test_deeply_nested_html_ends(reader: Reader, depth: int):
-    html = b"<!doctype html>" + b"<div>" * depth + b"deep inside" + b"</div>" * depth
-    answer = await read(reader, "deep.html", html)
-    assert "deep inside" in answer.chunks[0].text
+async def test_html_is_read_or_refused_by_its_depth_and_never_cut(reader: Reader):
+    def nested(depth: int) -> bytes:
+        return b"<!doctype html>" + b"<div>" * depth + b"deep inside" + b"</div>" * depth + b"<p>after</p>"
+
+    assert "deep inside" in (await read(reader, "deep.html", nested(900))).chunks[0].text
+    for depth in (2_000, 200_000):
+        assert await kind_of_failure(reader, "deep.html", nested(depth)) == "too_deep"
 
 
 async def test_document_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
