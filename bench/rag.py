@@ -25,7 +25,7 @@ from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.files.files import FileRows
 from genai_spine.store.rag.collections import CollectionRows, StoredCollection
-from genai_spine.store.rag.documents import ChunkRow, DocumentRows
+from genai_spine.store.rag.documents import ChunkRow, DocumentRows, Pages
 from genai_spine.store.rag.postgresql_search import PostgresqlSearch
 from genai_spine.store.rag.sqlite_search import SqliteSearch
 from genai_spine.store.rag.vectors import ChunkSearch, Scope, VectorRows
@@ -204,7 +204,7 @@ async def _filled(database: Database, count: int) -> StoredCollection:
             ChunkRow(RagChunk(number=number, content=next(texts)), hash) for number, hash in enumerate(hashes)
         ]
         document = RagDocument(name=str(start), title="", media_type="text/plain", chunk_count=len(rows))
-        await documents.replace(stored.id, document, 0, rows)
+        await documents.replace(stored.id, document, Pages(), rows)
     if is_postgresql:
         await _execute(
             database,

@@ -68,6 +68,8 @@ def ask(
         page = f", page {one.page}" if one.HasField("page") else ""
         quote = f': "{one.quote}"' if one.quote else ""
         typer.echo(harmless(f"  [{one.source_number}] {one.document_name}{page}{quote}"))
+    if not found.provider:
+        return
     cost = f"{found.cost.cost_usd:.6f} USD" if found.cost.price_known else "cost unknown"
     complain(f"{found.provider}:{found.model}, {len(found.sources)} passages, {cost}")
 

@@ -40,6 +40,9 @@ def ingest(
     collection: Annotated[str, typer.Argument(help="Name or id of a collection.")],
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders of PDF, DOCX, HTML and texts.")],
     create: Annotated[bool, typer.Option("--create", help="Make the collection if it is not there.")] = False,
+    embedding_model: Annotated[
+        str | None, typer.Option(help="With --create: model that embeds. It stays.")
+    ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", help="What is known of all of them, as name=text.")
     ] = None,
@@ -56,7 +59,7 @@ def ingest(
     if not files:
         fail("there is no file to ingest")
     if create:
-        run(_created(address, tenant, collection))
+        run(_created(address, tenant, pb.Collection(name=collection, embedding_model=embedding_model)))
     known = pairs(metadata or [], "--metadata")
     status = 0
     for group in _groups(files):
@@ -121,11 +124,10 @@ async def _submitted(
         return made
 
 
-async def _created(address: str, tenant: str | None, name: str) -> None:
+async def _created(address: str, tenant: str | None, collection: pb.Collection) -> None:
     """Makes a collection; one of that name may be there."""
     async with connected(address, tenant) as channel:
         try:
-            collection = pb.Collection(name=name)
             await RagServiceStub(channel).CreateCollection(pb.CreateCollectionRequest(collection=collection))
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
