@@ -66,16 +66,17 @@ class PipelineLibrary:
         size = page_tokens.size(request, DEFAULT_PAGE)
         (after,) = page_tokens.place(request, str) or ("",)
         first = [] if after else [predefined(name) for name in PIPELINES]
-        found = await self._rows.page(tenant_id, after, size + 1)
+        if request.tags:
+            first = [one for one in first if {*request.tags} & {*one.definition.tags}]
+        found = await self._rows.page(tenant_id, after, size + 1, request.tags)
         response = pb.ListPipelinesResponse()
-        for one in (*first, *found[:size]):
-            if not request.tags or set(request.tags) & set(one.definition.tags):
-                shown = _shown(one)
-                shown.ClearField("definition")
-                shown.ClearField("yaml")
-                response.pipelines.append(shown)
         if len(found) > size:
             response.next_page_token = page_tokens.token(request, found[size - 1].definition.name)
+        for one in (*first, *found[:size]):
+            shown = _shown(one)
+            shown.ClearField("definition")
+            shown.ClearField("yaml")
+            response.pipelines.append(shown)
         return response
 
     async def update(self, request: pb.UpdatePipelineRequest, tenant_id: str, principal: str) -> pb.Pipeline:

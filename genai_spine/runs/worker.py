@@ -28,7 +28,7 @@ from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.version import VERSION
 
-PROMOTE_S = 0.5  # between two looks for runs whose time has come
+PROMOTE_S = 0.5  # between two looks for runs whose time has come, or is over
 FULL_S = 0.02  # between two looks for realtime runs where all places are taken
 MAX_RECOVERIES = 3  # takeovers of an attempt with nothing done between them; past that it has failed
 MAX_TAKEN_OVER = 50  # runs of processes that ended, in one sweep
@@ -168,6 +168,7 @@ class RunWorker:
                 try:
                     if monotonic() - promoted >= PROMOTE_S and self._may_claim:
                         promoted = monotonic()
+                        await self.executor.transitions.expire()
                         await queue.promote()
                     claimed = await self._claim(queue)
                 except Exception as error:  # the database is away; waiting runs lose nothing by that

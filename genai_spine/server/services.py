@@ -21,11 +21,11 @@ from genai_spine.inference.inference import Inference, RetryRules
 from genai_spine.media.audio_url import AudioUrls
 from genai_spine.media.audio_url import limits as audio_limits
 from genai_spine.openai_api.batches.own import OwnProvider, OwnRuns
+from genai_spine.openai_api.chats.stored_chats import StoredChatFacade
 from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
-from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings

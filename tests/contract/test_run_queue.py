@@ -17,6 +17,7 @@ from genai_spine.store.runs.plain.limits import Limits, run_limits
 from genai_spine.store.runs.queue import MAX_CLAIMED, RunQueue, Waiting, in_order
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.store.runs.transitions import Transitions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKER = "worker"
@@ -325,3 +326,24 @@ async def test_move_that_is_not_legal_is_refused_by_the_database(database: Datab
     with pytest.raises(Exception, match="(?i)runs|status|constraint|abort"):  # noqa: RUF043
         async with database.begin() as connection:
             await connection.execute(update(runs).values(status="queued"))
+
+
+@pytest.mark.parametrize("others", [{}, {"lane": "gpu"}], ids=["one group", "two groups"])
+async def test_run_whose_deadline_has_passed_is_passed_over(
+    database: Database, others: dict[str, str]
+) -> None:
+    now = datetime.now(UTC)
+    early, late = now - timedelta(hours=1), now + timedelta(hours=1)
+    await put(
+        database,
+        row("past", queued_at=early, deadline_at=now - timedelta(seconds=1)),
+        row("future", queued_at=now, deadline_at=late),
+        row("none", queued_at=now, **others),
+    )
+    assert sorted(await claimed(database, 5)) == ["future", "none"]
+    assert await claimed(database, 5) == []
+    assert await Transitions(database).expire() == 1
+    assert [event.event_type for event in await EventRows(database).after("past", 0, 9)] == [
+        "timed_out",
+        "failed",
+    ]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.call import uuid7
 from genai_spine.errors import Conflict, EtagMismatch, PipelineNotFound
 from genai_spine.store.access.audit import clean
-from genai_spine.store.database import Database
+from genai_spine.store.database import Database, JsonListTexts
 from genai_spine.store.pipelines.tables import pipeline_versions, pipelines
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition
 from genai_spine.v1.pipeline_service_pb2 import Pipeline, PipelineVersion
@@ -37,11 +37,17 @@ class PipelineRows:
         async with self._database.connect() as connection:
             return list((await connection.execute(query.order_by(_pipeline.name))).scalars())
 
-    async def page(self, tenant_id: str, after: str, size: int) -> list[Pipeline]:
-        """Active pipelines of a tenant behind a name, by their names."""
+    async def page(self, tenant_id: str, after: str, size: int, tags: Sequence[str] = ()) -> list[Pipeline]:
+        """Active pipelines of a tenant behind a name, by their names. tags: only those with one of them."""
         query = sa.select(pipelines).where(
             _pipeline.tenant_id == tenant_id, _pipeline.is_active, _pipeline.name > clean(after)
         )
+        if tags:
+            entries = JsonListTexts(_pipeline.tags).table_valued("value")
+            wanted = [clean(tag) for tag in tags]
+            query = query.where(
+                sa.exists(sa.select(1).select_from(entries).where(entries.c.value.in_(wanted)))
+            )
         async with self._database.connect() as connection:
             found = await connection.execute(query.order_by(_pipeline.name).limit(size))
             return [_pipeline_of(row) for row in found.mappings()]

@@ -218,6 +218,7 @@ def _first(head: Waiting, most: int) -> Select[Any]:
             columns.priority == head.priority,
             columns.tenant_id == head.tenant_id,
             columns.provider == head.provider,
+            or_(columns.deadline_at.is_(None), columns.deadline_at > Now()),
         )
         .order_by(columns.queued_at, columns.id)
         .limit(most)
