@@ -47,7 +47,7 @@ class PipelineRows:
         async with self._database.connect() as connection:
             return list((await connection.execute(query.order_by(_pipeline.name))).scalars())
 
-async def count(self, tenant_id: str, tags: Sequence[str] = ()) -> int:
+    async def count(self, tenant_id: str, tags: Sequence[str] = ()) -> int:
         """How many active pipelines a tenant has. tags: only those with one of them."""
         query = sa.select(sa.func.count()).select_from(pipelines).where(*_active(tenant_id, tags))
         async with self._database.connect() as connection:
