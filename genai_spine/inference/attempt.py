@@ -179,6 +179,8 @@ class Attempt(Generic[R]):
             bounded = pb.CreateCompletionRequest()
             bounded.CopyFrom(request)
             bounded.max_tokens = self.accounting.reserve.max_answer_tokens
+            if self.call.pass_through is not None:
+                self.call.pass_through.note_copy(request, bounded)
             self.request = cast(R, bounded)
 
     async def __aenter__(self) -> "Attempt[R]":

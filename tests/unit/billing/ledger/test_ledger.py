@@ -286,8 +286,9 @@ def test_load_is_that_of_the_last_commits(monkeypatch, rows, worked, is_high):
         now, cpu = now + 0.2, cpu + 0.2 * worked
         load.add(rows // ledger_writer.COMMITS + 1)
     now, cpu = now + 0.1, cpu + 0.1 * worked
+    load.add(1)
     assert load.is_high == is_high
-    now += 10.0
+    now += 2 * ledger_writer.STALE_S
     assert not load.is_high
 
 
