@@ -1,6 +1,7 @@
 """Durable runs of a server: what does the work, who makes them, and their service."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
-from genai_spine.chunks import fold
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
@@ -263,15 +264,13 @@ def _handler(method: Any) -> Handler:
 def _completion(inference: Inference) -> Handler:
     async def handle(request: CreateCompletionRequest, call: Call, write: Write) -> Completion:
         """Streamed, so that watchers see the text as it comes."""
-
-        async def chunks() -> Any:
-            async for chunk in inference.stream(request, call):
-                for choice in chunk.choices:
+        whole = ChunkBuilder()
+        async with aclosing(inference.stream(request, call, whole)) as chunks:
+            async for chunk in chunks:
+                for choice in chunk.choices[:]:
                     if choice.index == 0 and choice.content:
                         write(choice.content)
-                yield chunk
-
-        return await fold(chunks())
+        return whole.completion()
 
     return handle
 
