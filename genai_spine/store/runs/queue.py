@@ -78,7 +78,7 @@ class RunQueue:
             )
             .order_by(runs.c.ready_at)
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             if not (await connection.execute(due.limit(1))).first():
                 return 0
         async with changing(self._database) as change:
@@ -122,7 +122,7 @@ class RunQueue:
 
     async def _heads(self) -> list[Waiting]:
         """First run of each group that has waiting ones: as many steps in the index."""
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return [Waiting(*row) for row in await connection.execute(_all_heads)]
 
     async def _chosen(self, heads: Sequence[Waiting], most: int, limits: Limits) -> list[Waiting]:
