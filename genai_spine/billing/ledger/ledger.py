@@ -142,10 +142,11 @@ class Ledger:
     def begin(self, execution: Execution) -> None:
         """Gives the execution id, state, server, lane and time, and queues it as an intent.
 
-        For calls that cost nothing; of others reserve() is awaited. Raises ServiceUnavailable when the ledger
+        For calls that cost nothing; of others reserve() is awaited. That of a stream is written at once,
+        while its provider is asked: the first byte waits for it. Raises ServiceUnavailable when the ledger
         does not run or too much waits for the database.
         """
-        self._begin(execution, is_lazy=True)
+        self._begin(execution, is_lazy=not execution.streamed)
 
     async def reserve(
         self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE

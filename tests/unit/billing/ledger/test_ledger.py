@@ -250,6 +250,18 @@ async def test_intent_is_written_at_once_for_whom_waits(ledger, executions, monk
     assert executions.batches == [1]
 
 
+async def test_intent_of_a_stream_is_written_while_its_provider_is_asked(
+    ledger, executions, database, monkeypatch
+):
+    monkeypatch.setattr(ledger_writer, "LAZY_S", 60.0)
+    stream = call()
+    stream.streamed = True
+    ledger.begin(call())
+    ledger.begin(stream)
+    await until(lambda: stream.id not in ledger.writer.rows)
+    assert await states(database) == {"PENDING": 1}  # the other one waits
+
+
 async def test_intents_that_nobody_waits_for_are_written_at_the_end(
     ledger, executions, database, monkeypatch
 ):
