@@ -1,5 +1,6 @@
 """Answers from a collection: a text drawn from what was retrieved, and its citations, which are checked."""
 
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +41,17 @@ class Answers:
         is_wanted = request.generate_answer or not request.HasField("generate_answer")
         if is_wanted and found.sources:
             await self._answer(response, request, call)
+            await self._number_pages(response)
         response.latency_ms = call.latency_ms
         return response
+
+    async def _number_pages(self, response: AnswerQueryResponse) -> None:
+        """Writes the page that each passage begins on; a chunk may have several."""
+        ids = [one.document_id for one in response.citations if one.HasField("page")]
+        starts = await self.retriever.library.documents.page_starts(ids) if ids else {}
+        for one in response.citations:
+            if one.document_id in starts:
+                one.page = max(1, bisect_right(starts[one.document_id], one.start_offset))
 
     async def _answer(self, response: AnswerQueryResponse, request: AnswerQueryRequest, call: Call) -> None:
         """Writes the answer and its citations."""

@@ -16,11 +16,11 @@ from genai_spine.call import Call
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.costs import sum_usages
 from genai_spine.errors import CollectionNotFound, Conflict, DocumentUnreadable, SpineError
-from genai_spine.retrieval import embedding
+from genai_spine.retrieval import embedding, sources
 from genai_spine.retrieval.embedding import Embed
 from genai_spine.retrieval.reader_process import Answer, Reader, Source
 from genai_spine.store.rag.collections import CollectionRows, StoredCollection
-from genai_spine.store.rag.documents import ChunkRow, DocumentRows, VectorsMissing
+from genai_spine.store.rag.documents import ChunkRow, DocumentRows, Pages, VectorsMissing
 from genai_spine.store.rag.vectors import VectorRows
 from genai_spine.text.document_chunks import ChunkRules
 from genai_spine.v1.completion_service_pb2 import CreateEmbeddingsRequest
@@ -106,6 +106,7 @@ class DocumentIngestion:
         Errors: CollectionNotFound, VectorStoreUnavailable, DocumentUnreadable where no document can be read,
         those of CreateEmbeddings.
         """
+        sources.check(work.documents)
         await self.collections.check_vectors()
         stored = await self._collection(work.collection, journal)
         chunking = stored.collection.chunking
@@ -158,14 +159,15 @@ class DocumentIngestion:
         usages, embedded = await self._embed(stored, chunks, journal, place)
         document = _document_of(source, answer, stored, digest=digest, size=len(data))
         try:
-            document = await self.documents.replace(stored.id, document, answer.empty_pages, chunks)
+            pages = Pages(answer.page_starts, answer.empty_pages)
+            document = await self.documents.replace(stored.id, document, pages, chunks)
         except VectorsMissing:
             problem = "its chunks were deleted while it was ingested; ingest it again"
             raise Conflict(field=source.name, problem=problem) from None
         done = IngestedDocument(name=source.name, document_id=document.id, status="ingested")
         done.chunk_count, done.embedded_chunks = len(chunks), embedded
-        if answer.page_count:
-            done.page_count, done.empty_pages = answer.page_count, answer.empty_pages
+        if answer.page_starts:
+            done.page_count, done.empty_pages = len(answer.page_starts), answer.empty_pages
         return done, usages
 
     async def _content(self, source: RagDocumentSource, tenant_id: str) -> bytes:
@@ -275,8 +277,8 @@ def _document_of(
         chunk_count=len(answer.chunks),
         chunking=stored.collection.chunking,
     )
-    if answer.page_count:
-        document.page_count = answer.page_count
+    if answer.page_starts:
+        document.page_count = len(answer.page_starts)
     return document
 
 

@@ -48,7 +48,7 @@ class Answer(msgspec.Struct):
     title: str = ""
     media_type: str = ""
     characters: int = 0
-    page_count: int = 0
+    page_starts: list[int] = []  # characters before each page
     empty_pages: int = 0
     chunks: list[Chunk] = []
     kind: str = ""
@@ -171,7 +171,7 @@ def _cut(found: ReadDocument, question: Question) -> Answer:
         found.title,
         found.media_type,
         len(found.document.text),
-        len(found.document.pages),
+        list(found.document.pages),
         found.empty_pages,
         cut,
     )

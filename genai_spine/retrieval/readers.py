@@ -206,6 +206,8 @@ def _html(data: bytes) -> ReadDocument:
         found = convert(html, ConversionOptions())
     except Exception as error:  # of a Rust library, whose classes of errors say little more
         raise Unreadable("damaged", f"it is no HTML that can be read: {type(error).__name__}") from error
+    if any("depth" in str(warning.kind) for warning in found.warnings):  # what is deeper was left out
+        raise Unreadable("too_deep", "its elements are nested too deeply")
     title = re.search(r"<title[^>]*>([^<]{1,1000})", html, re.I)
     text = clean(_without_front_matter(found.content or ""))
     return ReadDocument(

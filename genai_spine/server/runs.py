@@ -121,10 +121,7 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        batches = ProviderBatches(
-            ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
-        )
-        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
+        batches = _provider_batches(settings, database, worker)
         spending = RunSpending(database)
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches, spending.fill)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
@@ -201,6 +198,14 @@ class Runs:
         await self.worker.stop(timeout_s)
         await self.webhooks.stop()
         await RunNews.of(self.database).close()
+
+
+def _provider_batches(settings: Settings, database: Database, worker: RunWorker) -> ProviderBatches:
+    """Batches at providers, which the worker sweeps."""
+    rows = ProviderBatchRows(database)
+    batches = ProviderBatches(rows, settings.provider_batch_poll_s, settings.provider_batch_grace_s)
+    worker.sweeps.append(ProviderBatchSweep(batches).sweep)
+    return batches
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:

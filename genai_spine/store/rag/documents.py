@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,6 +30,13 @@ class ChunkRow:
 
     chunk: RagChunk
     content_hash: bytes
+
+
+class Pages(NamedTuple):
+    """Pages of a document: the characters before each, and how many of them have no text."""
+
+    page_starts: Sequence[int] = ()
+    empty_pages: int = 0
 
 
 class VectorsMissing(Exception):
@@ -84,8 +91,14 @@ class DocumentRows:
         async with self._database.connect() as connection:
             return list((await connection.execute(sa.select(_document.id).where(*conditions))).scalars())
 
+    async def page_starts(self, ids: Sequence[str]) -> dict[str, list[int]]:
+        """Characters before each page, of documents that have pages."""
+        query = sa.select(_document.id, _document.page_starts).where(_document.id.in_(ids))
+        async with self._database.connect() as connection:
+            return {row[0]: row[1] for row in await connection.execute(query) if row[1]}
+
     async def replace(
-        self, collection_id: str, document: RagDocument, empty_pages: int, chunks: Sequence[ChunkRow]
+        self, collection_id: str, document: RagDocument, pages: Pages, chunks: Sequence[ChunkRow]
     ) -> RagDocument:
         """Puts a document with its chunks in the place of the one of its name, or adds it.
 
@@ -102,7 +115,7 @@ class DocumentRows:
             before = (await connection.execute(sa.select(rag_documents).where(*named))).first()
             document.id = uuid7() if before is None else before.id
             document.create_time.FromDatetime(now if before is None else before.created_at)
-            row = _values(document) | {"empty_pages": empty_pages, "updated_at": now}
+            row = _values(document) | {**pages._asdict(), "updated_at": now}
             gone: set[bytes] = set()
             if before is None:
                 row |= {"id": document.id, "collection_id": collection_id, "created_at": now}

@@ -7,13 +7,20 @@ import sqlalchemy as sa
 from genai_spine.store.database import Database
 from genai_spine.store.rag.matrices import Matrices
 from genai_spine.store.rag.search_tables import scope_of
+from genai_spine.store.rag.tables import rag_chunks
 from genai_spine.store.rag.vectors import Hit, Scope, Vector
 
 IDS_AT_ONCE = 500
-CHUNKS = (
-    "SELECT v.id, c.id FROM rag_vectors v JOIN rag_chunks c ON c.collection_id = v.collection_id "
-    "AND c.content_hash = v.content_hash WHERE v.collection_id = :collection"
+# CROSS JOIN: the order of the tables is ours; the planner would read all vectors of the collection.
+OF_VECTORS = (
+    "SELECT v.id, c.id FROM rag_vectors v CROSS JOIN rag_chunks c ON c.collection_id = v.collection_id "
+    "AND c.content_hash = v.content_hash WHERE v.id IN :ids"
 )
+OF_CHUNKS = (
+    "SELECT v.id, c.id FROM rag_chunks c CROSS JOIN rag_vectors v ON v.collection_id = c.collection_id "
+    "AND v.content_hash = c.content_hash WHERE c.id IN :ids"
+)
+OF_DOCUMENTS = OF_CHUNKS.replace("c.id IN", "c.document_id IN")
 WORDS = (
     "SELECT w.rowid, w.rank FROM rag_words w WHERE rag_words MATCH :query "
     "AND w.rank MATCH 'bm25(0.0, 1.0, 1.0)' ORDER BY w.rank LIMIT :size"
@@ -37,15 +44,18 @@ class SqliteSearch:
         """Chunks whose vectors are nearest by the cosine, the nearest first."""
         among = None
         if scope.document_ids is not None:
-            among = list(await self._chunks(scope, "AND c.document_id IN :ids", scope.document_ids))
+            among = list(await self._chunks(OF_DOCUMENTS, scope.document_ids))
         best = await self._matrices.best(scope.collection, vector, size, among)
-        chunks = await self._chunks(scope, "AND v.id IN :ids", [id for id, _ in best])
+        chunks = await self._chunks(OF_VECTORS, [id for id, _ in best])
+        if scope.document_ids is not None:  # another document may have the same text
+            own = await self._documents(scope.document_ids, [one for some in chunks.values() for one in some])
+            chunks = {id: [one for one in some if one in own] for id, some in chunks.items()}
         found = [Hit(chunk, score) for id, score in best for chunk in chunks.get(id, ())]
         return found[:size]
 
     async def cosines(self, scope: Scope, vector: Vector, chunk_ids: Sequence[int]) -> dict[int, float]:
         """Cosines of some chunks."""
-        chunks = await self._chunks(scope, "AND c.id IN :ids", chunk_ids)
+        chunks = await self._chunks(OF_CHUNKS, chunk_ids)
         best = await self._matrices.best(scope.collection, vector, len(chunks), list(chunks))
         return {chunk: score for id, score in best for chunk in chunks[id]}
 
@@ -63,17 +73,25 @@ class SqliteSearch:
         async with self._database.connect() as connection:
             return [Hit(row[0], -row[1]) for row in await connection.execute(statement, values)]
 
-    async def _chunks(
-        self, scope: Scope, condition: str, ids: Sequence[int] | Sequence[str]
-    ) -> dict[int, list[int]]:
-        """Ids of chunks by those of their vectors, where a condition about some ids holds."""
-        statement = sa.text(f"{CHUNKS} {condition}").bindparams(sa.bindparam("ids", expanding=True))
+    async def _chunks(self, query: str, ids: Sequence[int] | Sequence[str]) -> dict[int, list[int]]:
+        """Ids of chunks by those of their vectors, of some ids."""
+        statement = sa.text(query).bindparams(sa.bindparam("ids", expanding=True))
         found: dict[int, list[int]] = {}
         async with self._database.connect() as connection:
             for start in range(0, len(ids), IDS_AT_ONCE):
-                values = {"collection": scope.collection.id, "ids": list(ids[start : start + IDS_AT_ONCE])}
+                values = {"ids": list(ids[start : start + IDS_AT_ONCE])}
                 for vector_id, chunk_id in await connection.execute(statement, values):
                     found.setdefault(vector_id, []).append(chunk_id)
+        return found
+
+    async def _documents(self, document_ids: Sequence[str], chunk_ids: Sequence[int]) -> set[int]:
+        """Chunks of some documents, among some."""
+        columns, found = rag_chunks.c, set()
+        async with self._database.connect() as connection:
+            for start in range(0, len(chunk_ids), IDS_AT_ONCE):
+                some = chunk_ids[start : start + IDS_AT_ONCE]
+                query = sa.select(columns.id, columns.document_id).where(columns.id.in_(some))
+                found |= {row[0] for row in await connection.execute(query) if row[1] in set(document_ids)}
         return found
 
 

@@ -44,6 +44,7 @@ rag_documents = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),  # of the content, hexadecimal
     sa.Column("character_count", sa.BigInteger, nullable=False),
     sa.Column("page_count", sa.BigInteger),
+    sa.Column("page_starts", sa.JSON, nullable=False),  # characters before each page
     sa.Column("empty_pages", sa.BigInteger, nullable=False),
     sa.Column("chunk_count", sa.BigInteger, nullable=False),
     sa.Column("chunking", sa.LargeBinary, nullable=False),  # RagChunking

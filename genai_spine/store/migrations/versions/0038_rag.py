@@ -39,6 +39,7 @@ def upgrade() -> None:
         *_columns("sha256", sa.Text),
         *_columns("character_count", sa.BigInteger),
         sa.Column("page_count", sa.BigInteger),
+        sa.Column("page_starts", sa.JSON, nullable=False),
         *_columns("empty_pages chunk_count", sa.BigInteger),
         sa.Column("chunking", sa.LargeBinary, nullable=False),
         *_columns("created_at updated_at", Utc),

@@ -4773,7 +4773,7 @@ class CancelRunRequest(betterproto2.Message):
 
     run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID. Required.
+    UUID, also with `exec-` before it. Required.
     """
 
     reason: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
@@ -9009,6 +9009,18 @@ class EstimatePipelineRequest(betterproto2.Message):
     Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
+    input: "__google__protobuf__.Struct | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The same as input_data.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("input"):
+            warnings.warn("EstimatePipelineRequest.input is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "EstimatePipelineRequest", EstimatePipelineRequest)
 
@@ -9143,6 +9155,30 @@ class ExecutePipelineRequest(betterproto2.Message):
     """
     Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
+
+    async_processing: "bool | None" = betterproto2.field(10, betterproto2.TYPE_BOOL, optional=True)
+    """
+    false: the answer comes once it has ended, or after an hour, unless wait says less. Default: true.
+    """
+
+    input: "__google__protobuf__.Struct | None" = betterproto2.field(
+        11, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The same as input_data.
+    """
+
+    async_mode: "bool | None" = betterproto2.field(12, betterproto2.TYPE_BOOL, optional=True)
+    """
+    The same as async_processing.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("input"):
+            warnings.warn("ExecutePipelineRequest.input is deprecated", DeprecationWarning)
+        if self.is_set("async_mode"):
+            warnings.warn("ExecutePipelineRequest.async_mode is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ExecutePipelineRequest", ExecutePipelineRequest)
@@ -11084,7 +11120,7 @@ class GetPipelineProgressRequest(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run. Required.
+    Id of its run, also with `exec-` before it. Required.
     """
 
 
@@ -11116,7 +11152,7 @@ class GetPipelineResultRequest(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run. Required.
+    Id of its run, also with `exec-` before it. Required.
     """
 
 
@@ -13853,6 +13889,11 @@ class ListPipelinesResponse(betterproto2.Message):
     Token of the next page; empty on the last one.
     """
 
+    total: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    How many there are on all pages; with tags, on this one.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListPipelinesResponse", ListPipelinesResponse)
 
@@ -15843,6 +15884,18 @@ class Pipeline(betterproto2.Message):
     What its steps do. Set by the server.
     """
 
+    estimated_duration_seconds: "float | None" = betterproto2.field(
+        17, betterproto2.TYPE_DOUBLE, optional=True
+    )
+    """
+    Seconds that it takes, in its author's words. Unset: nobody said. Set by the server.
+    """
+
+    estimated_cost_usd: "float | None" = betterproto2.field(18, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    US dollars that it costs, in its author's words. Unset: nobody said. Set by the server.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Pipeline", Pipeline)
 
@@ -16179,7 +16232,7 @@ class PipelineProgress(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run.
+    Id of its run; over REST with `exec-` before it.
     """
 
     status: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -16236,7 +16289,7 @@ class PipelineResult(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID of the run.
+    UUID of the run; over REST with `exec-` before it.
     """
 
     pipeline_name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -18163,7 +18216,7 @@ class ReadRunEventsRequest(betterproto2.Message):
 
     run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID. Required.
+    UUID, also with `exec-` before it. Required.
     """
 
     after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
@@ -25953,7 +26006,8 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Run":
         """
         ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-        wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+        wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+        ended. It needs runs:write and the scope of what each step does.
         Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
         PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
@@ -25998,7 +26052,8 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Pipeline":
         """
-        GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND.
+        GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+        id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -27591,7 +27646,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Run":
         """
         CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-        done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+        done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+        boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
         """
 
         return await self._unary_unary(
