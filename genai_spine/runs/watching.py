@@ -1,8 +1,8 @@
 """Watching of runs: events from a sequence number on, first what is there, then what comes, until the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from genai_spine.delivery.keep_alive import KeepAlive
@@ -10,6 +10,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.news import Output, Reader, RunNews
 from genai_spine.store.runs.runs import RunRows
+from genai_spine.telemetry import calls
 from genai_spine.v1 import run_pb2 as pb
 
 PAGE = 200  # events that are read at once
@@ -51,7 +52,7 @@ class RunWatcher:
 
     async def watch(self, run_id: str, place: Place) -> Events:
         """Events behind a place; the last one is that of the run's end, after which no retry follows."""
-        with self._news.reading(run_id) as reader:
+        with self._news.reading(run_id) as reader, _counted():
             while True:
                 reader.is_told = False
                 has_ended = await self._runs.has_ended(run_id)
@@ -77,6 +78,17 @@ class RunWatcher:
             for output in _newest(await self._events.output(run_id), place):
                 if (piece := _unseen(output, place)) is not None:
                     yield _event(run_id, place, piece)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Counts a watcher for the metrics."""
+    watchers = calls.SUBSCRIBERS.of()
+    watchers.add()
+    try:
+        yield
+    finally:
+        watchers.add(-1)
 
 
 def _newest(outputs: Sequence[Output], place: Place) -> list[Output]:
