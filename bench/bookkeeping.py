@@ -52,7 +52,7 @@ async def measured() -> Added:
         url = settings["GENAI_DATABASE_URL"]
         output("-m", "genai_spine", "migrate", tree=ROOT, **settings)
         said = output("-m", "genai_spine", "keys", "bootstrap", "--json", tree=ROOT, **settings)
-        budget = await _limit(url)
+        budget = await limit(url)
         booking = settings | {"GENAI_AUTH": "on", "GENAI_RATE_LIMIT_REQUESTS_PER_MINUTE": "0"}
         with (
             process("bench.unbooked", "serve", "--port", "0", tree=ROOT, **settings) as bare,
@@ -114,7 +114,7 @@ def _settings() -> Iterator[dict[str, str]]:
         yield settings
 
 
-async def _limit(url: str) -> pb.Budget:
+async def limit(url: str) -> pb.Budget:
     """A daily budget of the tenant that all calls are of."""
     database = Database(url)
     try:

@@ -4,6 +4,7 @@ They are no dependency of this project: nothing here imports them, and its locks
 are pinned, so that two runs are of the same programs; `.bench-peers/` holds what was installed.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -21,7 +22,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import ROOT, address, cpu_s, stack
+from bench import bookkeeping
+from bench.processes import ROOT, address, cpu_s, output, rss_mib, serving, stack
 
 FOLDER = ROOT / ".bench-peers"
 # The newest one whose proxy could be installed from PyPI alone (2026-11-30).
@@ -40,11 +42,12 @@ START_S = 120.0
 KEY = "sk-bench"
 CLAUDE = "claude-haiku-4-5"
 # Models of all gateways: the name that is called, the upstream's API, and its own name of the model.
-LANES = {"chat": "openai", "paced": "openai", "vectors": "openai", "claude": "anthropic"}
+LANES = {"chat": "openai", "paced": "openai", "vectors": "openai", "few": "openai", "claude": "anthropic"}
 MODELS = {
     "chat": "gpt-4o-mini",
     "paced": "gpt-4o-mini",
     "vectors": "text-embedding-3-small",
+    "few": "text-embedding-3-small",
     "claude": CLAUDE,
 }
 
@@ -66,6 +69,9 @@ class Gateway:
 
     def cpu_s(self) -> float:
         return sum(cpu_s(pid) for pid in self.pids)
+
+    def rss_mib(self) -> float:
+        return sum(rss_mib(pid) for pid in self.pids)
 
 
 def _ran(*command: str | Path, cwd: Path | None = None) -> None:
@@ -111,11 +117,14 @@ def _node() -> str:
 
 @contextmanager
 def ours(upstreams: Mapping[str, str]) -> Iterator[list[Gateway]]:
-    """By Envoy, and its HTTP server alone, of one service with the ledger on. upstreams: URL by lane."""
+    """By Envoy, and its HTTP server alone, of one service with ledger, keys and a budget on.
+
+    upstreams: URL by lane.
+    """
     with tempfile.TemporaryDirectory() as folder:
         providers = {
             lane: {
-                "protocol": api,
+                "provider": api,  # whose prices hold for it
                 "base_url": f"{upstreams[lane]}/v1" if api == "openai" else upstreams[lane],
                 "api_key": KEY,
                 "models": [MODELS[lane]],
@@ -124,15 +133,33 @@ def ours(upstreams: Mapping[str, str]) -> Iterator[list[Gateway]]:
         }
         config = Path(folder) / "genai.yaml"
         config.write_text(json.dumps({"providers": providers}))
-        with stack(upstreams["chat"], settings={"GENAI_CONFIG": str(config)}) as running:
+        settings, key = _booking(upstreams["chat"], Path(folder))
+        with stack(upstreams["chat"], settings=settings | {"GENAI_CONFIG": str(config)}) as running:
             models = {lane: f"{lane}:{name}" for lane, name in MODELS.items()}
             alone = str(running.said["http_servers"][0])  # type: ignore[index]
-            none: dict[str, Mapping[str, str]] = {lane: {} for lane in LANES}
+            headers = {lane: {"authorization": f"Bearer {key}"} for lane in LANES}
             server, envoy = running.server_pid, running.envoy_pid
             yield [
-                Gateway("ours, Envoy", address(running), (running.process.pid, server, envoy), none, models),
-                Gateway("ours, HTTP server", alone, (server,), none, models),
+                Gateway(
+                    "ours, Envoy", address(running), (running.process.pid, server, envoy), headers, models
+                ),
+                Gateway("ours, HTTP server", alone, (server,), headers, models),
             ]
+
+
+def _booking(upstream: str, folder: Path) -> tuple[dict[str, str], str]:
+    """Settings of a service that asks for a key and reserves each call in a daily budget, and that key.
+
+    Its database is a new one of SQLite, or that of GENAI_DATABASE_URL.
+    """
+    settings = serving(upstream, folder) | {"GENAI_SECRET_KEY": secrets.token_hex(32)}
+    if url := os.environ.get("GENAI_DATABASE_URL"):
+        settings["GENAI_DATABASE_URL"] = url
+    output("-m", "genai_spine", "migrate", tree=ROOT, **settings)
+    said = output("-m", "genai_spine", "keys", "bootstrap", "--json", tree=ROOT, **settings)
+    asyncio.run(bookkeeping.limit(settings["GENAI_DATABASE_URL"]))
+    settings |= {"GENAI_AUTH": "on", "GENAI_RATE_LIMIT_REQUESTS_PER_MINUTE": "0"}
+    return settings, str(json.loads(said)["secret"])
 
 
 @contextmanager

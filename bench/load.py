@@ -23,6 +23,11 @@ async def rate(call: Call, count: int, workers: int = 32, clock: Callable[[], fl
 
 async def p50_ms(call: Call, count: int, per_s: float) -> float:
     """Median milliseconds of calls that begin at fixed times, whether or not the last one has ended."""
+    return (await percentiles_ms(call, count, per_s))[0]
+
+
+async def percentiles_ms(call: Call, count: int, per_s: float) -> tuple[float, float]:
+    """Median and 99th percentile of the same."""
     taken: list[float] = []
 
     async def one() -> None:
@@ -36,7 +41,8 @@ async def p50_ms(call: Call, count: int, per_s: float) -> float:
         await asyncio.sleep(max(0.0, began + number / per_s - perf_counter()))
         tasks.append(asyncio.create_task(one()))
     await asyncio.gather(*tasks)
-    return median(taken) * 1000
+    taken.sort()
+    return median(taken) * 1000, taken[int(0.99 * (count - 1))] * 1000
 
 
 async def alone_ms(call: Call, count: int) -> float:

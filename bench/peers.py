@@ -30,14 +30,22 @@ from genai_spine.providers.http.event_stream import ServerSentEvents
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 TEXT = "Hello there, how are you today?"
 WORKERS, STREAMS, BURSTS = 16, 40, 8
-DIMENSIONS = 1536
+DIMENSIONS, FEW_DIMENSIONS = 1536, 256
+OPEN_PER_S, OPEN_CALLS = 60.0, 120  # of the open loop
+BOUNDS_MS = (1.0, 5.0, 10.0, 50.0)  # of the 99th percentile, for the highest rate within each
+STEP, STEP_S, LEAST_CALLS = 1.3, 0.5, 60  # from one rate to the next, and for how long each is held
 ARGUMENTS = {
     "chat": ("--api", "openai", "--chunks", "200"),
     "paced": ("--api", "openai", "--chunks", "100", "--interval-ms", "20"),
     "vectors": ("--api", "embeddings"),
+    "few": ("--api", "embeddings-256"),
     "claude": ("--api", "anthropic", "--chunks", "60"),
 }
-RATES = ("calls/s", "embeddings/s", "translated/s", "burst chunks/s")  # of all other rows less is better
+VECTORS = ("vectors", "few")
+# Of all other rows less is better.
+RATES = {"calls/s", "embeddings of 1,536/s", "embeddings of 256/s", "translated/s", "burst chunks/s"} | {
+    f"calls/s with p99 within {bound:g} ms" for bound in BOUNDS_MS
+}
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Caller:
     failing: set[str] = field(default_factory=set)  # lanes that it does not serve
 
     def body(self, lane: str, *, stream: bool = False) -> bytes:
-        if lane == "vectors":
+        if lane in VECTORS:
             return json.dumps(
                 {"model": self.models[lane], "input": TEXT, "encoding_format": "float"}
             ).encode()
@@ -61,7 +69,7 @@ class Caller:
 
     async def whole(self, lane: str) -> bytes:
         """Body of a good answer."""
-        path = EMBEDDINGS if lane == "vectors" else CHAT
+        path = EMBEDDINGS if lane in VECTORS else CHAT
         reply = await self.http[lane].post(path, self.body(lane), Call())
         if reply.status != 200:
             raise RuntimeError(f"{self.name}, {lane}: HTTP {reply.status}: {reply.body[:300]!r}")
@@ -101,15 +109,16 @@ def _direct(upstreams: Mapping[str, str]) -> Caller:
 def _is_whole(lane: str, answer: bytes) -> bool:
     """Whether an answer is what the upstream says."""
     said = json.loads(answer)
-    if lane == "vectors":
-        return len(said["data"][0]["embedding"]) == DIMENSIONS
+    if lane in VECTORS:
+        wanted = DIMENSIONS if lane == "vectors" else FEW_DIMENSIONS
+        return len(said["data"][0]["embedding"]) == wanted
     words = " tok" * (60 if lane == "claude" else 200)
     return bool(said["choices"][0]["message"]["content"].strip() == words.strip())
 
 
 async def _check(caller: Caller) -> None:
     """Leaves out what a gateway does not answer as it should, and says so."""
-    for lane in ("chat", "claude", "vectors", "streams"):
+    for lane in ("chat", "claude", *VECTORS, "streams"):
         try:
             if lane == "streams":
                 is_good = await caller.events("chat") > 0
@@ -138,12 +147,37 @@ async def _rate(caller: Caller, lane: str, row: str, count: int) -> None:
 async def _round(caller: Caller, direct: Caller, share: float) -> None:
     """One value of each row. share: of the calls, for a gateway that takes longer."""
     await _rate(caller, "chat", "calls/s", int(1600 * share))
-    await _rate(caller, "vectors", "embeddings/s", int(800 * share))
+    await _rate(caller, "vectors", "embeddings of 1,536/s", int(800 * share))
+    await _rate(caller, "few", "embeddings of 256/s", int(800 * share))
     await _rate(caller, "claude", "translated/s", int(800 * share))
     base = await load.alone_ms(lambda: direct.whole("chat"), 100)
     alone = await load.alone_ms(lambda: caller.whole("chat"), int(200 * share))
     caller.add("added p50 at concurrency 1, ms", alone - base)
+    await _open(caller, direct)
     await _streams(caller)
+
+
+async def _open(caller: Caller, direct: Caller) -> None:
+    """Delay that is added at a fixed rate, whether or not the call before has ended."""
+    base = await load.percentiles_ms(lambda: direct.whole("chat"), OPEN_CALLS, OPEN_PER_S)
+    taken = await load.percentiles_ms(lambda: caller.whole("chat"), OPEN_CALLS, OPEN_PER_S)
+    for name, less, more in zip(("p50", "p99"), base, taken, strict=True):
+        caller.add(f"added {name} at {OPEN_PER_S:g}/s, ms", more - less)
+
+
+async def _highest(caller: Caller) -> None:
+    """Highest rate of an open loop at which the 99th percentile stays within each bound; 0: at none."""
+    first = 20.0 if caller.name == "LiteLLM" else 100.0
+    found, per_s = dict.fromkeys(BOUNDS_MS, 0.0), first
+    while True:
+        count = max(LEAST_CALLS, int(per_s * STEP_S))
+        _, p99_ms = await load.percentiles_ms(lambda: caller.whole("chat"), count, per_s)
+        found |= {bound: per_s for bound in BOUNDS_MS if p99_ms <= bound}
+        if p99_ms > BOUNDS_MS[-1]:
+            break
+        per_s *= STEP
+    for bound, rate in found.items():
+        caller.add(f"calls/s with p99 within {bound:g} ms", rate)
 
 
 async def _streams(caller: Caller) -> None:
@@ -169,6 +203,9 @@ async def _measured(found: Sequence[Gateway], upstreams: Mapping[str, str], roun
     for _ in range(rounds):
         for caller in callers:
             await _round(caller, direct, 0.1 if caller.name == "LiteLLM" else 1.0)
+            await _highest(caller)
+    for caller in callers:
+        caller.add("memory, MiB", caller.gateway.rss_mib() if caller.gateway else nan)
     return callers
 
 
@@ -199,6 +236,12 @@ def run(rounds: int) -> list[Caller]:
             return uvloop.run(_measured(found, upstreams, rounds))
 
 
+def _ratio(row: str, value: float, other: float) -> float:
+    """Ratio of which more is better for us; nan: one of them has no such value."""
+    less, more = (other, value) if row in RATES else (value, other)
+    return more / less if less > 0 else nan
+
+
 def printed(callers: Sequence[Caller]) -> str:
     """Medians of each gateway, and ours by the others': of each ratio more is better for us."""
     lines = [f"{'':<34}" + "".join(f"{caller.name:>20}" for caller in callers)]
@@ -206,10 +249,7 @@ def printed(callers: Sequence[Caller]) -> str:
         values = [median(caller.seen[row]) for caller in callers]
         lines.append(f"{row:<34}" + "".join(f"{value:>20,.2f}" for value in values))
         for mine, value in zip(callers[:2], values[:2], strict=True):
-            ratios = [
-                value / other if row in RATES else other / value if value > 0 else float("inf")
-                for other in values[2:]
-            ]
+            ratios = [_ratio(row, value, other) for other in values[2:]]
             if ratios:
                 lines.append(f"  {mine.name:<52}" + "".join(f"{f'{ratio:.2f} x':>20}" for ratio in ratios))
     return "\n".join(lines)

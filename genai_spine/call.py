@@ -142,9 +142,18 @@ class PassThrough:
     # Made of an upstream's bytes without their content, and that in JSON; one for each attempt that had some.
     answers: list[tuple[Message, bytes]] = field(default_factory=list)
 
+    # Copies of the request that ask about the same: with a bound, for one attempt each.
+    copies: list[Message] = field(default_factory=list)
+
     def content_for(self, request: Message) -> bytes | None:
         """The caller's own bytes for a request; None: they do not stand for it."""
-        return self.content if request is self.request else None
+        is_same = request is self.request or any(request is copy for copy in self.copies)
+        return self.content if is_same else None
+
+    def note_copy(self, request: Message, copy: Message) -> None:
+        """Takes a copy of a request that differs in its options only."""
+        if self.content_for(request) is not None:
+            self.copies.append(copy)
 
     def content_of(self, answer: Message) -> bytes | None:
         """The upstream's own bytes of an answer; None: it has its content itself."""

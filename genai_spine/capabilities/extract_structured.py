@@ -12,7 +12,6 @@ from genai_spine.capabilities.context import Answer, Context, PreparedRequest
 from genai_spine.errors import InvalidFields, SpineError
 from genai_spine.json_schema.answers import ExpectedAnswer, parsed
 from genai_spine.json_schema.describe import in_words
-from genai_spine.json_schema.validator import answer_schema
 from genai_spine.text.chunking import TextChunk
 from genai_spine.text.packing import SEPARATOR, grouped
 from genai_spine.v1 import capability_service_pb2 as pb
@@ -71,6 +70,8 @@ class ExtractStructured(Capability[Request, Response]):
             # An object has no order on the wire; one order for equal schemas.
             plain = _whole_numbers(json_format.MessageToDict(request.schema))
             request.schema_json = json.dumps(plain, sort_keys=True)
+        from genai_spine.json_schema.validator import answer_schema
+
         answer_schema(request.schema_json)
 
     def variables(self, request: Request, chunk: TextChunk) -> dict[str, Any]:

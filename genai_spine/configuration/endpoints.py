@@ -17,7 +17,7 @@ from genai_spine import settings, validation
 from genai_spine.configuration.schema import ModelSection, ProviderSection, meant
 from genai_spine.configuration.substitution import Substitution
 from genai_spine.errors import InvalidFields, SpineError
-from genai_spine.providers import PROVIDERS, ProviderRow
+from genai_spine.providers import PROVIDERS, AdapterName, ProviderRow
 from genai_spine.providers.base import Endpoint, ModelTerms, Provider, Route, Timeouts
 from genai_spine.providers.http.egress import Egress
 from genai_spine.routing.candidates import check_candidate
@@ -212,9 +212,8 @@ def _is_not_openai(url: str | None) -> bool:
 
 def _protocol(row: ProviderRow) -> str:
     """Protocol of a row: the folder of its adapter."""
-    make: Any = row.make
-    adapter = getattr(make, "func", make)
-    return str(adapter.__module__).split(".")[2]
+    make = row.make
+    return make.protocol if isinstance(make, AdapterName) else "openai"
 
 
 PROTOCOLS = {name: "azure" if name == "azure" else _protocol(row) for name, row in PROVIDERS.items()}

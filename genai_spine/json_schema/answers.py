@@ -8,6 +8,7 @@ is valid, and names the problem of the longest one when none is.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from genai_spine.chunks import THINKING, THINKING_ENDS, ChunkBuilder, says_something, text_of
 from genai_spine.errors import SchemaMismatch
@@ -16,9 +17,11 @@ from genai_spine.json_schema.embedded import JsonValue
 from genai_spine.json_schema.json_stream import JsonStream
 from genai_spine.json_schema.rewrite import WRAPPED, is_wrapped
 from genai_spine.json_schema.rules import SchemaRules
-from genai_spine.json_schema.validator import Problem, answer_schema
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import message_pb2
+
+if TYPE_CHECKING:
+    from genai_spine.json_schema.validator import Problem
 
 CUT_BY_LIMIT = "max_tokens cut the answer before its JSON was complete"
 
@@ -38,6 +41,8 @@ def wants_json(request: Request) -> bool:
 def check(request: Request) -> None:
     """Validates the request's schema before anything is spent on it. Raises InvalidFields."""
     if request.response_format.HasField("json_schema"):
+        from genai_spine.json_schema.validator import answer_schema
+
         answer_schema(request.response_format.json_schema.schema_json)
 
 
@@ -121,10 +126,12 @@ def parsed(text: str, expected: ExpectedAnswer, finish_reason: int = pb.FINISH_R
 
 def _judged(
     candidate: JsonValue, form: pb.ResponseFormat, rules: SchemaRules | None
-) -> tuple[str, Problem | None]:
+) -> "tuple[str, Problem | None]":
     """JSON text in the caller's shape, and the problem with it, None when it is valid."""
     if not form.HasField("json_schema"):
         return candidate.text, None if isinstance(candidate.value, dict) else ("$", "must be a JSON object")
+    from genai_spine.json_schema.validator import answer_schema
+
     schema_json = form.json_schema.schema_json
     schema = answer_schema(schema_json)
     value = candidate.value

@@ -6,13 +6,9 @@ the same schema only, so that nothing is ever fetched.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NoReturn
 from urllib.parse import unquote
-
-from jsonschema import FormatChecker
-from jsonschema import validators as drafts
-from jsonschema.exceptions import SchemaError
 
 from genai_spine.errors import InvalidFields
 from genai_spine.json_schema import json_text
@@ -31,20 +27,28 @@ MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSch
 IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
-DRAFTS: dict[str, Any] = {  # the validators' classes, whose stubs say less than there is
-    (draft.META_SCHEMA.get("$id") or draft.META_SCHEMA["id"]).rstrip("#"): draft
-    for draft in (
-        drafts.Draft4Validator,
-        drafts.Draft6Validator,
-        drafts.Draft7Validator,
-        drafts.Draft201909Validator,
-        drafts.Draft202012Validator,
-    )
-}
-NO_FORMATS = FormatChecker(formats=())  # the metaschema's would run Python's `re` on the caller's patterns
+NEWEST = "https://json-schema.org/draft/2020-12/schema"
 
 Path = tuple[str | int, ...]
 Schema = dict[str, Any]
+
+
+@cache
+def drafts() -> dict[str, Any]:
+    """Classes of validators, by the dialect's name; the stubs of these say less than there is.
+
+    The package is imported with the first schema: it takes 40 ms, and few servers see one as they start.
+    """
+    from jsonschema import validators
+
+    found = (
+        validators.Draft4Validator,
+        validators.Draft6Validator,
+        validators.Draft7Validator,
+        validators.Draft201909Validator,
+        validators.Draft202012Validator,
+    )
+    return {(draft.META_SCHEMA.get("$id") or draft.META_SCHEMA["id"]).rstrip("#"): draft for draft in found}
 
 
 def children(schema: Schema) -> Iterator[tuple[Path, Any]]:
@@ -130,15 +134,19 @@ class SchemaTree:
         """Validator class of the dialect that the schema names."""
         named = self.root.get("$schema")
         if named is None:
-            return drafts.Draft202012Validator
-        draft = DRAFTS.get(str(named).rstrip("#"))
+            return drafts()[NEWEST]
+        draft = drafts().get(str(named).rstrip("#"))
         if draft is None:
-            self.refuse(("$schema",), f"must be one of {', '.join(DRAFTS)}")
+            self.refuse(("$schema",), f"must be one of {', '.join(drafts())}")
         return draft
 
     def _check_metaschema(self) -> None:
+        from jsonschema import FormatChecker
+        from jsonschema.exceptions import SchemaError
+
+        no_formats = FormatChecker(formats=())  # its own would run Python's `re` on the caller's patterns
         try:
-            self.draft.check_schema(self.root, format_checker=NO_FORMATS)
+            self.draft.check_schema(self.root, format_checker=no_formats)
         except SchemaError as error:
             self.refuse(tuple(error.absolute_path), error.message[:300])
         except RecursionError:

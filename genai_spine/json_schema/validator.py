@@ -3,7 +3,7 @@
 The `jsonschema` package validates (Draft 2020-12 unless the schema names another), with its slow keywords
 replaced: patterns run in linear time, uniqueItems and enum are looked up, multipleOf is exact. Every keyword
 that is looked at costs a step, and steps are limited, so an answer is validated in bounded time. Nothing is
-ever fetched: a schema refers only to itself.
+ever fetched: a schema refers only to itself. Imported with the first answer that has a schema.
 """
 
 import re
@@ -23,7 +23,7 @@ from referencing import Registry
 
 from genai_spine.json_schema import json_text, rewrite
 from genai_spine.json_schema import pattern as json_pattern
-from genai_spine.json_schema.tree import DRAFTS, SchemaTree, json_path, reference
+from genai_spine.json_schema.tree import SchemaTree, drafts, json_path, reference
 
 MAX_STEPS = 300_000  # about two seconds
 MAX_ERRORS = 20  # among which the most telling one is chosen
@@ -363,7 +363,7 @@ def _judge(draft: Any) -> Any:
     )
 
 
-JUDGES: dict[Any, Any] = {draft: _judge(draft) for draft in DRAFTS.values()}
+JUDGES: dict[Any, Any] = {draft: _judge(draft) for draft in drafts().values()}
 
 FORMATS = FormatChecker(formats=("email", "uuid", "ipv4", "ipv6"))
 DATE_TIME = re.compile(

@@ -7,7 +7,7 @@ attaches them to the RPCs of the contract. Errors: InvalidRequest naming the fie
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from genai_spine.call import Call, PassThrough
 from genai_spine.concurrency import gather_or_cancel
@@ -16,9 +16,10 @@ from genai_spine.errors import InvalidRequest, SpineError
 from genai_spine.http_answer import error_body
 from genai_spine.inference.inference import Inference, is_plain
 from genai_spine.openai_api import requests, responses, sse
-from genai_spine.openai_api.admission import admit
+from genai_spine.openai_api.admission import admit, admitted
+from genai_spine.openai_api.chats.plain_chat import PlainChats
 from genai_spine.openai_api.headers import EVENTS, JSON, set_headers
-from genai_spine.openai_api.schemas import Embedding, Native, PlainChat, StreamOptions, Text
+from genai_spine.openai_api.schemas import Chat, Embedding, Native, PlainChat, StreamOptions, Text
 from genai_spine.v1 import completion_service_pb2 as pb
 
 PING_INTERVAL_S = 15.0  # silence after which a comment keeps the connection of a stream alive
@@ -35,23 +36,36 @@ class OpenAIFacade:
     """
 
     inference: Inference
+    plain_chats: PlainChats = field(default_factory=PlainChats)
 
     def chat(self, body: bytes, call: Call) -> Answer:
         """Chat completion: one JSON body, or SSE frames where the request streams.
 
         Errors: InvalidRequest and InvalidFields at once, those of inference with the first byte.
         """
-        chat = requests.decode_chat(body)
-        fields = requests.fields(body)
-        request = requests.chat_request(fields, chat)
-        admit(request, call)
-        if isinstance(chat, PlainChat) and chat.response_format is None:  # else the answer is checked
-            call.pass_through = passing_of(request, call, bytes(fields["messages"]))
+        request, chat = self._chat_request(body, call)
         before_tools = chat.functions is not None
         if chat.stream:
             form = sse.ChatFrames(_wants_usage(chat.stream_options), before_tools=before_tools)
             return self._events(request, form, call)
         return self._chat(request, call, before_tools=before_tools)
+
+    def _chat_request(self, body: bytes, call: Call) -> tuple[pb.CreateCompletionRequest, Chat]:
+        """Admitted request of a body, and the chat that it is. Errors: as chat()."""
+        fields = requests.fields(body)
+        if (known := self.plain_chats.request(fields)) is not None:
+            request, chat = known
+            admitted(request, call)
+        else:
+            chat = requests.decode_chat(body)
+            request = requests.chat_request(fields, chat)
+            admit(request, call)
+            if not isinstance(chat, PlainChat):
+                return request, chat
+            self.plain_chats.remember(fields, request, chat)
+        if chat.response_format is None:  # else the answer is checked
+            call.pass_through = passing_of(request, call, bytes(fields["messages"]))
+        return request, chat
 
     async def _chat(self, request: pb.CreateCompletionRequest, call: Call, *, before_tools: bool) -> Answer:
         completion = await self.inference.complete(request, call)

@@ -6,11 +6,11 @@ from contextlib import aclosing
 from google.api.httpbody_pb2 import HttpBody
 
 from genai_spine.call import Call
+from genai_spine.openai_api.chats.stored_chats import StoredChatFacade
 from genai_spine.openai_api.facade import Answer, OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.headers import first_message
 from genai_spine.openai_api.media import MediaFacade
-from genai_spine.openai_api.stored_chats import StoredChatFacade
 from genai_spine.v1 import openai_service_pb2 as openai
 
 

@@ -65,20 +65,20 @@ class PipelineLibrary:
         """Page of a list by names, without steps: those that come along stand on the first page."""
         size = page_tokens.size(request, DEFAULT_PAGE)
         (after,) = page_tokens.place(request, str) or ("",)
-        first = [] if after else [predefined(name) for name in PIPELINES]
-        found = await self._rows.page(tenant_id, after, size + 1)
+        among = [predefined(name) for name in PIPELINES]
+        if request.tags:
+            among = [one for one in among if {*request.tags} & {*one.definition.tags}]
+        first = [] if after else among
+        found = await self._rows.page(tenant_id, after, size + 1, request.tags)
         response = pb.ListPipelinesResponse()
-        for one in (*first, *found[:size]):
-            if not request.tags or set(request.tags) & set(one.definition.tags):
-                shown = _shown(one)
-                shown.ClearField("definition")
-                shown.ClearField("yaml")
-                response.pipelines.append(shown)
         if len(found) > size:
             response.next_page_token = page_tokens.token(request, found[size - 1].definition.name)
-        response.total = len(PIPELINES) + await self._rows.count(tenant_id)
-        if request.tags:
-            response.total = len(response.pipelines)
+        for one in (*first, *found[:size]):
+            shown = _shown(one)
+            shown.ClearField("definition")
+            shown.ClearField("yaml")
+            response.pipelines.append(shown)
+        response.total = len(among) + await self._rows.count(tenant_id, request.tags)
         return response
 
     async def update(self, request: pb.UpdatePipelineRequest, tenant_id: str, principal: str) -> pb.Pipeline:

@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 from genai_spine import field_masks
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.errors import InvalidFields, PromptNotFound, PromptProtected
-from genai_spine.json_schema.validator import answer_schema
 from genai_spine.prompts import variables
 from genai_spine.prompts.library import PromptLibrary
 from genai_spine.store.prompts import CONTENT, LATEST, Changes, same_content
@@ -185,6 +184,8 @@ def filled_in(patch: pb.Prompt) -> pb.Prompt:
 
 def _check_schema(prompt: pb.Prompt) -> None:
     """Check of the output schema. Raises InvalidFields (output_schema)."""
+    from genai_spine.json_schema.validator import answer_schema
+
     try:
         answer_schema(json.dumps(variables.mapping(prompt.output_schema)))
     except InvalidFields as error:

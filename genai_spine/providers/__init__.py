@@ -9,20 +9,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from importlib import import_module
 from urllib.parse import urlsplit
 
 from genai_spine.json_schema.rewrite import SchemaRules
-from genai_spine.providers.anthropic.adapter import Anthropic
 from genai_spine.providers.base import Endpoint, Option, Provider
-from genai_spine.providers.bedrock.adapter import Bedrock
-from genai_spine.providers.builtin.adapter import Builtin
 from genai_spine.providers.conversation import CallRules
-from genai_spine.providers.deepgram.adapter import Deepgram
-from genai_spine.providers.ollama.adapter import Ollama
 from genai_spine.providers.openai import azure
 from genai_spine.providers.openai.adapter import Dialect, OpenAI
 from genai_spine.providers.openai.messages import MessageDialect, no_reasoning, reasoning_always
-from genai_spine.providers.replay.adapter import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,22 @@ class ProviderRow:
     # they say is for its own client to read.
     key_variables: tuple[str, ...] = ()
     credential_variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterName:
+    """Adapter of a protocol by its name: its module is imported when the first provider of it is made.
+
+    All of them take a tenth of a second, and a server has two or three.
+    """
+
+    protocol: str  # folder of the adapter
+    class_name: str
+
+    def __call__(self, endpoint: Endpoint) -> Provider:
+        module = import_module(f"genai_spine.providers.{self.protocol}.adapter")
+        made: Provider = getattr(module, self.class_name)(endpoint)
+        return made
 
 
 def _gateway(**dialect: object) -> Callable[[Endpoint], Provider]:
@@ -152,7 +163,10 @@ PROVIDERS: dict[str, ProviderRow] = {
         },
     ),
     "anthropic": ProviderRow(
-        Anthropic, "Anthropic", "https://api.anthropic.com", model="claude-sonnet-4-20250514"
+        AdapterName("anthropic", "Anthropic"),
+        "Anthropic",
+        "https://api.anthropic.com",
+        model="claude-sonnet-4-20250514",
     ),
     # Base URL https://NAME.openai.azure.com. The v1 API of 2025-08 needs no api-version; with one, a model is
     # the name of a deployment.
@@ -211,7 +225,7 @@ PROVIDERS: dict[str, ProviderRow] = {
         _gateway(options=TOP_K), "Any other server that speaks OpenAI's protocol", key=False
     ),
     "ollama": ProviderRow(
-        Ollama,
+        AdapterName("ollama", "Ollama"),
         "Ollama",
         "http://localhost:11434",
         key=False,
@@ -220,7 +234,7 @@ PROVIDERS: dict[str, ProviderRow] = {
         further=("num_ctx",),
     ),
     "bedrock": ProviderRow(
-        Bedrock,
+        AdapterName("bedrock", "Bedrock"),
         "Amazon Bedrock",
         "https://bedrock-runtime.{region}.amazonaws.com",
         model="amazon.nova-lite-v1:0",
@@ -231,14 +245,16 @@ PROVIDERS: dict[str, ProviderRow] = {
     ),
     # nova-3 hears better, and has no price here that its vendor's page was seen with.
     "deepgram": ProviderRow(
-        Deepgram,
+        AdapterName("deepgram", "Deepgram"),
         "Deepgram: speech to text",
         "https://api.deepgram.com/v1",
         media_models={"transcription": "nova-2"},
     ),
-    "replay": ProviderRow(Replay, "Recorded exchanges, played back", key=False, further=("speed",)),
+    "replay": ProviderRow(
+        AdapterName("replay", "Replay"), "Recorded exchanges, played back", key=False, further=("speed",)
+    ),
     "builtin": ProviderRow(
-        Builtin,
+        AdapterName("builtin", "Builtin"),
         "Built-in extractive processor: no model, no key, no network",
         "builtin:",
         key=False,

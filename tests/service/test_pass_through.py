@@ -11,7 +11,7 @@ import pytest
 
 from genai_spine.openai_api import facade
 from genai_spine.providers.openai import embeddings, pass_through
-from genai_spine.v1 import execution_pb2
+from genai_spine.v1 import budget_pb2, execution_pb2
 from tests.service.running import Posted, Running, Upstreams, running
 from tests.upstreams.reply import Reply, ToolCall, Usage
 
@@ -284,6 +284,24 @@ class TestChats:
         posted = await service.chat(messages=[{"role": "user", "content": "é"}])
         assert f'"content":{text}'.encode() in posted.data
         assert '"content":"é"' in service.openai.bill[0].raw
+
+    async def test_a_budget_that_bounds_the_answer_leaves_the_words_as_they_came(
+        self, booked: Running, limited: Any
+    ) -> None:
+        await limited(10**12, policy=budget_pb2.BUDGET_POLICY_SOFT_BLOCK)
+        text = r'"a\u00e9\/"'
+        answer = (
+            '{"id":"x","created":7,"model":"gpt-4o","choices":[{"message":{"role":"assistant","content":'
+            + text
+            + '},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5}}'
+        )
+        for _ in range(2):  # of the body, and of its template
+            booked.openai.reset()
+            booked.openai.script(Reply(body=answer))
+            posted = await booked.chat(messages=[{"role": "user", "content": "é"}])
+            assert f'"content":{text}'.encode() in posted.data
+            assert '"content":"é"' in booked.openai.bill[0].raw
+            assert booked.openai.bill[0].body["max_completion_tokens"] > 0
 
     async def test_answers_that_are_kept_or_checked_are_whole_messages(
         self, service: Running, monkeypatch: pytest.MonkeyPatch

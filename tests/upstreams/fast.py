@@ -76,6 +76,10 @@ APIS: dict[str, tuple[Make, dict[str, Any]]] = {
     "anthropic": (message_answer, {"messages": TEXT, "max_tokens": 4096}),
     "ollama": (OllamaUpstream().chat_answer, {"messages": TEXT}),
     "embeddings": (embedding_answer, {"input": ["Hello"], "model": "text-embedding-3-small"}),
+    "embeddings-256": (
+        embedding_answer,
+        {"input": ["Hello"], "model": "text-embedding-3-small", "dimensions": 256},
+    ),
     "bedrock": (BedrockUpstream().converse_answer, {"messages": SAID}),
 }
 

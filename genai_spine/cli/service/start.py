@@ -50,7 +50,6 @@ def serve(
     logs.write_stack_when_aborted()
     gc.disable()  # nothing that a start makes is garbage; the server that runs collects again
     from genai_spine import server
-    from genai_spine.supervisor import up
 
     configuration = configuration_with(
         grpc_host=host, grpc_port=port, http_port=http_port, lane=lane, processes=processes
@@ -58,6 +57,8 @@ def serve(
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
+        from genai_spine.supervisor import up
+
         gc.enable()
         run(up.serve(configuration))
 
