@@ -26,7 +26,7 @@ READ_AND_WRITE = (
 SCOPES = frozenset(
     {
         *(f"{family}:{deed}" for family in READ_AND_WRITE for deed in ("read", "write")),
-        *("usage:read", "keys:admin", ACT, ADMIN),
+        *("usage:read", "metrics:read", "keys:admin", ACT, ADMIN),
     }
 )
 # Older clients have keys with completions:read alone, and call models with them.

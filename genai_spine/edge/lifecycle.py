@@ -37,10 +37,13 @@ from genai_spine.guardrails.rules import hides_pii, tightened
 from genai_spine.method_options import is_paid
 from genai_spine.request_log.request_log import RequestLog
 from genai_spine.services import rest_aliases
+from genai_spine.telemetry import calls
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # They make nothing, and begin again anywhere behind the number of their last message.
 WATCHES = frozenset(f"/genai_spine.v1.RunService/{name}" for name in ("WatchRun", "ReadRunEvents"))
+
+BUDGET_EXCEEDED = "BUDGET_EXCEEDED"  # reason of a refusal
 
 log = structlog.get_logger()
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -225,6 +228,8 @@ class CallLifecycle:
             self.queue.leave(call.principal.tenant_id)
         if call.recording is not None:
             call.recording.end(code, more.get("reason"), more.get("error") or more.get("error_in_stream"))
+        if more.get("reason") == BUDGET_EXCEEDED:
+            calls.refused_by_budget(call.principal.tenant_id)
         line: dict[str, Any] = {"method": call.method}
         if call.path:
             line["path"] = call.path.partition("?")[0]  # a query may hold what is searched for

@@ -35,6 +35,7 @@ from genai_spine.runs.execution.context import (
 from genai_spine.store.runs.events import EventRows, PendingEvent
 from genai_spine.store.runs.steps import StepKey
 from genai_spine.store.runs.transitions import Failure
+from genai_spine.telemetry.pipelines import PipelineMeter
 from genai_spine.v1 import budget_pb2, execution_pb2
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.pipeline_pb2 import PipelineResult, PipelineStepResult
@@ -70,9 +71,12 @@ class PipelineWork:
             levels=self._levels,
             post=lambda url, id, body, timeout_s: self.post(tenant_id, url, id, body, timeout_s),
         )
+        journal = RunJournal(context, self.events, meter_of(context.run))
         try:
-            result = await Execution(tools, RunJournal(context, self.events)).run()
+            with journal.meter.running():
+                result = await Execution(tools, journal).run()
         except PipelineFailed as failed:
+            journal.count(failed.events)
             raise RunFailed(_failure(failed)) from None
         except PipelineLeft:
             raise Left from None
@@ -107,6 +111,7 @@ class RunJournal:
 
     context: RunContext
     events: EventRows
+    meter: PipelineMeter
     _begun: set[str] = field(default_factory=set)
 
     @property
@@ -150,6 +155,7 @@ class RunJournal:
         if await patiently(lambda: self.context.steps.begin(self.context.owner, key, pending)) is None:
             raise OwnerLost
         self._begun.add(step_id)
+        self.count(events)
 
     async def end(self, step_id: str, kind: str, result: PipelineStepResult, events: Sequence[Event]) -> None:
         """Ends a step, with its result and events in one transaction. Raises OwnerLost."""
@@ -170,9 +176,16 @@ class RunJournal:
             is_ours = await patiently(lambda: steps.end(owner, key, values, *pending))
         if not is_ours:
             raise OwnerLost
+        self.count(events)
+
+    def count(self, events: Sequence[Event]) -> None:
+        """Counts events for the metrics, once they are written or sure to be."""
+        for event in events:
+            self.meter.count(event.type, event.data)
 
     def event(self, event: Event) -> None:
         """Queues an event."""
+        self.count((event,))
         self.context.event(event.type, **event.data)
 
     def call(self, step_id: str, request: Message, timeout_s: float) -> Call:
@@ -183,6 +196,13 @@ class RunJournal:
 
     async def _flush(self) -> None:
         await patiently(lambda: self.context.writer.flush(self.context.owner))
+
+
+def meter_of(run: pb.Run) -> PipelineMeter:
+    """Metrics of an execution."""
+    definition = run.work.pipeline.definition
+    capabilities = {step.name: step.capability for step in definition.steps}
+    return PipelineMeter(definition.name, run.tenant_id, capabilities)
 
 
 def _failure(failed: PipelineFailed) -> Failure:

@@ -1,7 +1,8 @@
 """Watching of runs: events from a sequence number on, first what is there, then what comes, until the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -9,6 +10,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.news import Output, Reader, RunNews
 from genai_spine.store.runs.runs import RunRows
+from genai_spine.telemetry import calls
 from genai_spine.v1 import run_pb2 as pb
 
 PAGE = 200  # events that are read at once
@@ -41,7 +43,7 @@ class RunWatcher:
         """
         yield None
         newest = monotonic()
-        with self._news.reading(run_id) as reader:
+        with self._news.reading(run_id) as reader, _counted():
             while True:
                 reader.is_told = False
                 has_ended = await self._runs.has_ended(run_id)
@@ -72,6 +74,17 @@ class RunWatcher:
             for output in _newest(await self._events.output(run_id), place):
                 if (piece := _unseen(output, place)) is not None:
                     yield _event(run_id, place, piece)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Counts a watcher for the metrics."""
+    watchers = calls.SUBSCRIBERS.of()
+    watchers.add()
+    try:
+        yield
+    finally:
+        watchers.add(-1)
 
 
 def _newest(outputs: Sequence[Output], place: Place) -> list[Output]:

@@ -54,6 +54,7 @@ from genai_spine.store.responses import Responses
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.sweeper import Sweeper
 from genai_spine.store.usage.rollups import Rollups
+from genai_spine.telemetry.exposition import Exposition
 
 log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class Foundation:
     request_log: RequestLog
     runs: Runs
     files: FileRows
+    metrics: Exposition
 
     @classmethod
     def lay(cls, settings: Settings, server: grpc.aio.Server) -> "Foundation":
@@ -136,6 +138,7 @@ class Foundation:
             request_log=RequestLog(entries, log_rules(settings)),
             runs=Runs.of(settings, database, ledger, budgets, access),
             files=files,
+            metrics=Exposition(settings.metrics_folder),
         )
 
 

@@ -80,6 +80,7 @@ class Server:
             self.lifecycle.authenticator.start()
         self.foundation.sweeper.start()
         self.foundation.request_log.start()
+        self.foundation.metrics.start()
         for upstream in self.upstreams.values():
             upstream.pool.start()
         if self.settings.run_concurrency:
@@ -163,6 +164,7 @@ class Server:
         await self.foundation.prompts.close()
         await self.ledger.stop()
         await self.foundation.budgets.alerts.stop()
+        await self.foundation.metrics.stop()
         await self.database.close()
 
     async def _stop_http(self, grace_s: float) -> None:

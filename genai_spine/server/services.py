@@ -26,6 +26,7 @@ from genai_spine.openai_api.facade import OpenAIFacade
 from genai_spine.openai_api.files import FilesFacade
 from genai_spine.openai_api.media import MediaFacade
 from genai_spine.openai_api.service import OpenAIService
+from genai_spine.origins import LOOPBACK_HOSTS
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.routing.quality_tiers import Tiers
 from genai_spine.routing.router import Router, Surroundings
@@ -43,6 +44,7 @@ from genai_spine.services.document import DocumentService
 from genai_spine.services.execution import ExecutionService
 from genai_spine.services.health import HealthService
 from genai_spine.services.media import MediaService
+from genai_spine.services.metrics import MetricsService
 from genai_spine.services.model import ModelService
 from genai_spine.services.pricing import PricingService
 from genai_spine.services.prompt import PromptService
@@ -74,6 +76,7 @@ from genai_spine.v1 import (
     execution_service_pb2,
     health_service_pb2,
     media_service_pb2,
+    metrics_service_pb2,
     model_service_pb2,
     openai_service_pb2,
     pricing_service_pb2,
@@ -94,6 +97,7 @@ from genai_spine.v1.document_service_pb2_grpc import add_DocumentServiceServicer
 from genai_spine.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from genai_spine.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from genai_spine.v1.media_service_pb2_grpc import add_MediaServiceServicer_to_server
+from genai_spine.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from genai_spine.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from genai_spine.v1.openai_service_pb2_grpc import add_OpenAIServiceServicer_to_server
 from genai_spine.v1.pricing_service_pb2_grpc import add_PricingServiceServicer_to_server
@@ -120,6 +124,7 @@ FILES = (
     model_service_pb2,
     pricing_service_pb2,
     health_service_pb2,
+    metrics_service_pb2,
     document_service_pb2,
     session_service_pb2,
     execution_service_pb2,
@@ -190,6 +195,12 @@ def _inferences(
     return inference, once, plain
 
 
+def _shows(settings: Settings) -> bool:
+    """Whether metrics are shown: to keys that may see them, and to anybody only on this machine."""
+    hosts = (settings.api_host, settings.grpc_host)
+    return settings.auth == "on" or all(host in LOOPBACK_HOSTS for host in hosts)
+
+
 def attach(
     foundation: Foundation,
     facts: ModelFacts,
@@ -239,6 +250,7 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
     executions = ExecutionService(Executions(database), ExecutionHistory(database))
     completion = CompletionService(inference, catalog, foundation.background)
     sessions = _sessions(database, inference, foundation.settings)
+    metrics = MetricsService(foundation.metrics, is_shown=_shows(foundation.settings))
     return [
         (add_CompletionServiceServicer_to_server, completion),
         (add_PromptServiceServicer_to_server, PromptService(prompts, inference)),
@@ -248,6 +260,7 @@ def _services(foundation: Foundation, inference: Inference, catalog: Catalog) ->
         (add_ExecutionServiceServicer_to_server, executions),
         (add_RequestLogServiceServicer_to_server, RequestLogService(foundation.request_log)),
         (add_HealthServiceServicer_to_server, HealthService(catalog, database)),
+        (add_MetricsServiceServicer_to_server, metrics),
         (add_DocumentServiceServicer_to_server, DocumentService()),
         (add_CapabilityServiceServicer_to_server, CapabilityService(dependencies)),
         (add_SessionServiceServicer_to_server, sessions),

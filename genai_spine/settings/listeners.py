@@ -56,6 +56,7 @@ class Listeners(BaseModel):
     # Set by a supervisor for its servers: Envoy reaches them by loopback; a socket to ask for their health.
     is_behind_own_envoy: bool = Field(False, exclude=True)
     health_socket: Path | None = Field(None, exclude=True)
+    metrics_folder: Path | None = Field(None, exclude=True)  # where its servers put their metrics together
 
     @property
     def api_tls(self) -> ListenerCertificate | None:

@@ -23,6 +23,7 @@ START_TIMEOUT_S = (
 RELOAD_TIMEOUT_S = 60.0  # for a server to say what became of a new configuration
 EXIT_TIMEOUT_S = 5.0  # for a server that said something else, to end by itself
 HEALTH_SOCKET = "GENAI_HEALTH_SOCKET"
+METRICS_FOLDER = "GENAI_METRICS_FOLDER"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
 
 # Run by Python in the child: the kernel ends the child when our main thread ends, however that happens,
@@ -70,6 +71,8 @@ class ServerProcess:
         """Start; returns when the process takes calls. Raises StartFailed."""
         self.is_ready, version = False, self._version()
         environment = {SNAPSHOT: str(self.snapshot)} if self.snapshot else {}
+        if self.snapshot:
+            environment[METRICS_FOLDER] = str(self.snapshot.parent / "metrics")
         if self.health_socket:
             self.health_socket.unlink(missing_ok=True)  # of the process before
             environment[HEALTH_SOCKET] = str(self.health_socket)

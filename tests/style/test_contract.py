@@ -146,7 +146,7 @@ def test_text_that_is_json_is_named_so():
 
 OWN_PATH = re.compile(r"/v1(/[a-z-]+(/\{\w+(=\*\*)?\})?)+(:[a-z]+)?")
 # Paths of others: for people and load balancers.
-OTHERS_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}
+OTHERS_PATHS = {"/health", "/ready", "/docs", "/openapi.json", "/metrics"}
 
 
 def bindings(method):

@@ -24,6 +24,7 @@ from genai_spine.store.booking.rates import RateExceeded, RateRefusal, RateReser
 from genai_spine.store.booking.writers import RowsRefused
 from genai_spine.store.executions import Booking, Executions
 from genai_spine.store.leases import Leases
+from genai_spine.telemetry import calls
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1.execution_pb2 import Execution
 from genai_spine.v1.usage_pb2 import Cost
@@ -329,6 +330,7 @@ class Ledger:
             self._drawing.discard(execution.id)
             row.draws = True
         watch(row.execution)  # the first settlement counts
+        calls.settled(row.execution)
         self.writer.put(row)
         return row
 
