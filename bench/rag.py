@@ -21,6 +21,7 @@ from bench.rows import Row, printed, row
 from genai_spine.call import Call
 from genai_spine.retrieval.ingestion import DocumentIngestion
 from genai_spine.retrieval.ranking import fused, words_of
+from genai_spine.security.fetch import Fetcher
 from genai_spine.store import schema
 from genai_spine.store.database import Database
 from genai_spine.store.files.files import FileRows
@@ -131,16 +132,21 @@ async def _ingested(database: Database) -> float:
         return response
 
     ingestion = DocumentIngestion(
-        CollectionRows(database), DocumentRows(database), VectorRows(database), FileRows(database), embed
+        CollectionRows(database),
+        DocumentRows(database),
+        VectorRows(database),
+        FileRows(database),
+        Fetcher(),
+        embed,
     )
     await _collection(database, "ingested")
     words = _texts(np.random.default_rng(2), 400)
-    documents = [
+    given = [
         RagDocumentSource(name=f"{number}.md", text="\n\n".join(next(words) for _ in range(500)))
         for number in range(6)
     ]
     began = _cpu_s()
-    result = await ingestion.run(Ingestion(collection="ingested", documents=documents), _Journal())
+    result = await ingestion.run(Ingestion(collection="ingested", documents=given), _Journal())
     return result.chunk_count / (_cpu_s() - began)
 
 

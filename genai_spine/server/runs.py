@@ -25,8 +25,8 @@ from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.callers import RunCallers
 from genai_spine.runs.execution.context import Handler, Write
-from genai_spine.runs.execution.executor import RunExecutor
-from genai_spine.runs.execution.ingestion import ingesting
+from genai_spine.runs.execution.executor import Combinator, RunExecutor
+from genai_spine.runs.execution.ingestion import ingesting, querying
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pipeline import PipelineWork
@@ -52,6 +52,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
+from genai_spine.store.rag.collections import CollectionRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
@@ -128,9 +129,8 @@ class Runs:
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
-        retrieval = Retrieval(database, lambda: settings.rag_matrix_mb << 20)
-        ingestion = ingesting(retrieval.ingestion)
-        executor.combinators = {"batch": work.run, "pipeline": pipelines.run, "ingestion": ingestion}
+        retrieval = Retrieval(settings, database)
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run, **of_documents(retrieval)}
         submissions = RunSubmissions(database, rows, RunAdmission(rows, budgets), pools, library_of_pipelines)
         submissions.check_options = webhooks.check
         library = RunLibrary(
@@ -202,6 +202,11 @@ class Runs:
         await RunNews.of(self.database).close()
 
 
+def of_documents(retrieval: Retrieval) -> dict[str, Combinator]:
+    """Work of runs with documents, by the members of Work."""
+    return {"ingestion": ingesting(retrieval.ingestion), "document_query": querying(retrieval.queries)}
+
+
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
     """Sweeps of runs and dead letters, by table."""
     retention, letters = RunRetention(database), DeadLetterRows(database)
@@ -209,6 +214,7 @@ def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callab
     return {
         "runs": lambda: retention.sweep(kept_s),
         "run_output": retention.sweep_output,
+        "rag_collections": CollectionRows(database).sweep,
         "dead_letters": lambda: letters.purge(DEFAULT_RESOLVED_DAYS * DAY_S),
     }
 
