@@ -26,7 +26,12 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
+<<<<<<< HEAD
 SCOPES = {"ingestion": "rag:write", "document_query": "rag:write"}  # of work that no method does at once
+=======
+STEP = "step"  # kind of a task that is a part of another run
+SCOPES = {"ingestion": "rag:write"}  # of work that no method does at once
+>>>>>>> main
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
@@ -180,7 +185,7 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
         name = next((known for known in NAMES if known.name == name.name), name)
     if name.kind == PIPELINE and name not in NAMES:
         return name, pipeline(name.name.removeprefix(PREFIX), request.params)
-    if (read := NAMES.get(name)) is None:
+    if (read := NAMES.get(name._replace(kind="task") if name.kind == STEP else name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))
         raise WorkNotFound(kind=name.kind, name=name.name, known=known)
     return name, read(json_format.MessageToDict(request.params))

@@ -122,11 +122,9 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        batches = ProviderBatches(
-            ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
-        )
-        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
-        work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        batches = _provider_batches(settings, database, worker)
+        spending = RunSpending(database)
+        work = BatchWork(items, lambda member: executor.handlers.get(member), batches, spending.fill)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
         retrieval = Retrieval(settings, database)
@@ -137,7 +135,7 @@ class Runs:
             database=database,
             rows=rows,
             transitions=transitions,
-            spending=RunSpending(database),
+            spending=spending,
             letters=letters,
             submissions=submissions,
             lanes=pools,
@@ -202,9 +200,18 @@ class Runs:
         await RunNews.of(self.database).close()
 
 
+<<<<<<< HEAD
 def of_documents(retrieval: Retrieval) -> dict[str, Combinator]:
     """Work of runs with documents, by the members of Work."""
     return {"ingestion": ingesting(retrieval.ingestion), "document_query": querying(retrieval.queries)}
+=======
+def _provider_batches(settings: Settings, database: Database, worker: RunWorker) -> ProviderBatches:
+    """Batches at providers, which the worker sweeps."""
+    rows = ProviderBatchRows(database)
+    batches = ProviderBatches(rows, settings.provider_batch_poll_s, settings.provider_batch_grace_s)
+    worker.sweeps.append(ProviderBatchSweep(batches).sweep)
+    return batches
+>>>>>>> main
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:

@@ -301,7 +301,8 @@ def _openai_services(foundation: Foundation, inference: Inference) -> list[Regis
     settlement = BatchSettlement(inference.accounting, Executions(database), owners.objects)
     own = OwnProvider(foundation.files, OwnRuns(foundation.runs.library, ItemRows(database)))
     files = ProviderFileService(router, owners, own)
-    batches = ProviderBatchService(router, settlement, owners, own)
+    is_of_run = foundation.runs.provider_batches.rows.is_of_run
+    batches = ProviderBatchService(router, settlement, owners, own, is_of_run)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
         OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)

@@ -92,6 +92,13 @@ async def test_a_process_that_lost_its_run_reports_nothing(database: Database):
     assert len(await reported(database, owner)) == 1
 
 
+async def test_text_with_a_character_zero_is_kept_and_loses_no_other(database: Database):
+    owner, other, rows = await owned(database), await owned(database), EventRows(database)
+    await rows.add({}, {owner: [Output("s", 1, 0, "a\0b\0")], other: [Output("s", 1, 0, "whole")]})
+    assert [piece.text for piece in await rows.output(owner.run_id)] == ["a\ufffdb\ufffd"]
+    assert [piece.text for piece in await rows.output(other.run_id)] == ["whole"]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"executor_id": "two"}, {"attempt": 2}, {"status": "completed"}],

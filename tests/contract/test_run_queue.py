@@ -278,6 +278,28 @@ async def test_pending_run_is_queued_when_its_time_has_come(database: Database) 
     assert await claimed(database, 5) == ["due"]
 
 
+async def test_queue_is_empty_where_no_lane_has_a_waiting_run(database: Database) -> None:
+    queue = RunQueue(database)
+    assert not queue.is_empty  # nobody has looked
+    await queue.claim(WORKER, everything, 5)
+    assert queue.is_empty
+    await put(database, row("a", lane="gpu"))
+    assert await queue.claim(WORKER, lambda lane: lane == "cpu", 5) == []
+    assert not queue.is_empty
+
+
+async def test_queue_says_whether_the_time_of_a_pending_run_has_come(database: Database) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    await put(
+        database,
+        row("later", status="pending", queued_at=None, ready_at=soon),
+        row("held", status="pending", queued_at=None, is_held=True),
+    )
+    assert not await RunQueue(database).has_due()
+    await put(database, row("due", status="pending", queued_at=None, ready_at=None))
+    assert await RunQueue(database).has_due()
+
+
 @pytest.fixture
 async def long_queue(database: Database) -> Database:
     """100,000 waiting runs of 200 tenants, made by the database."""

@@ -15,6 +15,7 @@ from genai_spine.store.database import Now
 from genai_spine.store.provider_batches.batches import DROPPED, LATE, ProviderBatchRows, SentBatch
 from genai_spine.store.runs.tables import provider_batches
 from genai_spine.store.tables import executions
+from genai_spine.v1 import provider_batch_service_pb2 as batches_pb2
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
 from tests.contract.test_budgets import counter
@@ -188,6 +189,23 @@ async def test_what_a_late_batch_cost_is_counted_once_by_its_budgets(pooling: Ru
     assert found.spent_ticks > run.cost.cost_ticks
     assert await violations(pooling.database) == {}
     await drop(pooling, budget)
+
+
+async def test_batch_of_a_run_is_not_booked_again_by_whoever_reads_it(pooling: Running) -> None:
+    run = await given_up(pooling)
+    batch = shows(pooling)
+    pooling.openai.cabinet.hides = {batch["id"]}
+    before = await ticks(pooling, run.run_id)
+    request = batches_pb2.GetBatchRequest(provider="openai", batch_id=batch["id"])
+    seen = await pooling.batches.GetBatch(request)
+    assert seen.state == batches_pb2.BATCH_STATE_COMPLETED
+    query = sa.select(sa.func.count()).where(executions.c.request_id == batch["id"])
+    async with pooling.database.connect() as connection:
+        assert (await connection.execute(query)).scalar_one() == 0
+    pooling.openai.cabinet.hides = set()
+    await until_booked(pooling, run.run_id)
+    after = [row["cost_ticks"] for row in await late_rows(pooling, run.run_id)]
+    assert await ticks(pooling, run.run_id) == before + sum(after)
 
 
 async def test_batch_that_another_row_has_is_not_taken_for_a_late_one(pooling: Running) -> None:

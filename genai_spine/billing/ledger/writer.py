@@ -29,6 +29,9 @@ GATHER_ROWS, GATHER_S = 16, 0.003
 COMMITS = 5  # over which both are counted: a burst is over before a longer time is
 STALE_S = 0.02  # after a commit nobody knows any more
 LAZY_S = 0.003  # in which an intent that nobody waits for mostly becomes a settlement: one commit, not two
+# Of a flush that nobody waits for: it would take the processors from the call whose intent was committed just
+# then, and mostly serves the settlement of that call as well.
+FLUSH_DELAY_S = 0.002
 FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
 
 log = structlog.get_logger()
@@ -341,6 +344,8 @@ class LedgerWriter:
             if not self._unflushed:
                 self._committed.clear()
                 await self._committed.wait()
+                if self._open and not self._waits_for_flush:
+                    await asyncio.sleep(FLUSH_DELAY_S)
                 continue
             self._flushing, self._unflushed = self._unflushed, {}
             rows = self._flushing

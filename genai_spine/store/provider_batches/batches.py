@@ -4,10 +4,10 @@ A row comes before anything that it stands for: before the intents of its calls,
 of it. So whoever takes over knows what there may be at the provider, and asks before it sends anything again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from genai_spine.call import uuid7
@@ -139,6 +139,13 @@ class ProviderBatchRows:
         query = select(columns.id).where(columns.provider == provider, columns.batch_id == batch_id)
         async with self._database.connect() as connection:
             return (await connection.execute(query)).first() is not None
+
+    async def is_of_run(self, provider: str, batch_id: str, keys: Iterable[str]) -> bool:
+        """Whether a provider's batch has items of a run. keys: what it may be labelled with there."""
+        this = or_(columns.batch_id == batch_id, columns.id.in_([*keys]))
+        query = select(columns.id).where(columns.provider == provider, this)
+        async with self._database.connect() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
 
     async def calls(self, id: str) -> dict[str, Execution]:
         """Calls of one, by the ids of the ledger's rows."""

@@ -26,7 +26,7 @@ async def write_text(database: Database, texts: Sequence[WrittenText]) -> None:
     Whoever watches is given it in either case, and knows by its beginning what is void.
     """
     pieces = [(text.run_id, text.piece) for text in texts]
-    rows = [(text.run_id, *text.piece, text.attempt, text.executor_id) for text in texts]
+    rows = [(text.run_id, *_storable(text.piece), text.attempt, text.executor_id) for text in texts]
     news = RunNews.of(database)
 
     def on_sqlite(connection: sqlite3.Connection) -> None:
@@ -38,3 +38,8 @@ async def write_text(database: Database, texts: Sequence[WrittenText]) -> None:
 
     await database.write_durably(on_sqlite, on_postgresql, len(rows))
     news.give(pieces)
+
+
+def _storable(piece: Output) -> Output:
+    """Piece as both databases keep it, as long as it was: PostgreSQL's text has no character zero."""
+    return piece._replace(text=piece.text.replace("\0", "\ufffd")) if "\0" in piece.text else piece

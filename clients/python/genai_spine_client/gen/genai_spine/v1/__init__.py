@@ -4774,7 +4774,7 @@ class CancelRunRequest(betterproto2.Message):
 
     run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID. Required.
+    UUID, also with `exec-` before it. Required.
     """
 
     reason: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True)
@@ -7607,6 +7607,71 @@ class DeadLetter(betterproto2.Message):
     Who resolved it. Unset: nobody.
     """
 
+    id: "str" = betterproto2.field(60, betterproto2.TYPE_STRING)
+    """
+    The same as dead_letter_id.
+    """
+
+    execution_id: "str" = betterproto2.field(61, betterproto2.TYPE_STRING)
+    """
+    The same as run_id.
+    """
+
+    workflow: "str" = betterproto2.field(62, betterproto2.TYPE_STRING)
+    """
+    The same as name.
+    """
+
+    retry_count: "int" = betterproto2.field(63, betterproto2.TYPE_INT32)
+    """
+    The same as replay_count.
+    """
+
+    max_retries: "int" = betterproto2.field(64, betterproto2.TYPE_INT32)
+    """
+    The same as max_replays.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        65, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    last_retry_at: "datetime.datetime | None" = betterproto2.field(
+        66, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as replay_time.
+    """
+
+    resolved_at: "datetime.datetime | None" = betterproto2.field(
+        67, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as resolve_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("id"):
+            warnings.warn("DeadLetter.id is deprecated", DeprecationWarning)
+        if self.is_set("execution_id"):
+            warnings.warn("DeadLetter.execution_id is deprecated", DeprecationWarning)
+        if self.is_set("workflow"):
+            warnings.warn("DeadLetter.workflow is deprecated", DeprecationWarning)
+        if self.is_set("retry_count"):
+            warnings.warn("DeadLetter.retry_count is deprecated", DeprecationWarning)
+        if self.is_set("max_retries"):
+            warnings.warn("DeadLetter.max_retries is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("DeadLetter.created_at is deprecated", DeprecationWarning)
+        if self.is_set("last_retry_at"):
+            warnings.warn("DeadLetter.last_retry_at is deprecated", DeprecationWarning)
+        if self.is_set("resolved_at"):
+            warnings.warn("DeadLetter.resolved_at is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "DeadLetter", DeadLetter)
 
@@ -9001,6 +9066,18 @@ class EstimatePipelineRequest(betterproto2.Message):
     Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
 
+    input: "__google__protobuf__.Struct | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The same as input_data.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("input"):
+            warnings.warn("EstimatePipelineRequest.input is deprecated", DeprecationWarning)
+
 
 default_message_pool.register_message("genai_spine.v1", "EstimatePipelineRequest", EstimatePipelineRequest)
 
@@ -9135,6 +9212,30 @@ class ExecutePipelineRequest(betterproto2.Message):
     """
     Arguments of a pipeline that comes with the service, such as include_summary. Default: its own defaults.
     """
+
+    async_processing: "bool | None" = betterproto2.field(10, betterproto2.TYPE_BOOL, optional=True)
+    """
+    false: the answer comes once it has ended, or after an hour, unless wait says less. Default: true.
+    """
+
+    input: "__google__protobuf__.Struct | None" = betterproto2.field(
+        11, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The same as input_data.
+    """
+
+    async_mode: "bool | None" = betterproto2.field(12, betterproto2.TYPE_BOOL, optional=True)
+    """
+    The same as async_processing.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("input"):
+            warnings.warn("ExecutePipelineRequest.input is deprecated", DeprecationWarning)
+        if self.is_set("async_mode"):
+            warnings.warn("ExecutePipelineRequest.async_mode is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "ExecutePipelineRequest", ExecutePipelineRequest)
@@ -11076,7 +11177,7 @@ class GetPipelineProgressRequest(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run. Required.
+    Id of its run, also with `exec-` before it. Required.
     """
 
 
@@ -11108,7 +11209,7 @@ class GetPipelineResultRequest(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run. Required.
+    Id of its run, also with `exec-` before it. Required.
     """
 
 
@@ -13845,6 +13946,11 @@ class ListPipelinesResponse(betterproto2.Message):
     Token of the next page; empty on the last one.
     """
 
+    total: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    How many there are on all pages; with tags, on this one.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "ListPipelinesResponse", ListPipelinesResponse)
 
@@ -15835,6 +15941,18 @@ class Pipeline(betterproto2.Message):
     What its steps do. Set by the server.
     """
 
+    estimated_duration_seconds: "float | None" = betterproto2.field(
+        17, betterproto2.TYPE_DOUBLE, optional=True
+    )
+    """
+    Seconds that it takes, in its author's words. Unset: nobody said. Set by the server.
+    """
+
+    estimated_cost_usd: "float | None" = betterproto2.field(18, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    US dollars that it costs, in its author's words. Unset: nobody said. Set by the server.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Pipeline", Pipeline)
 
@@ -16171,7 +16289,7 @@ class PipelineProgress(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Id of its run.
+    Id of its run; over REST with `exec-` before it.
     """
 
     status: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -16228,7 +16346,7 @@ class PipelineResult(betterproto2.Message):
 
     execution_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID of the run.
+    UUID of the run; over REST with `exec-` before it.
     """
 
     pipeline_name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -18160,7 +18278,7 @@ class ReadRunEventsRequest(betterproto2.Message):
 
     run_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    UUID. Required.
+    UUID, also with `exec-` before it. Required.
     """
 
     after_sequence: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
@@ -20272,6 +20390,45 @@ class Schedule(betterproto2.Message):
     """
     Who made it, or changed last what it does; set by the server.
     """
+
+    next_run_at: "datetime.datetime | None" = betterproto2.field(
+        60, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as next_run_time.
+    """
+
+    last_run_at: "datetime.datetime | None" = betterproto2.field(
+        61, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as last_run_time.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        62, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as create_time.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        63, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The same as update_time.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_set("next_run_at"):
+            warnings.warn("Schedule.next_run_at is deprecated", DeprecationWarning)
+        if self.is_set("last_run_at"):
+            warnings.warn("Schedule.last_run_at is deprecated", DeprecationWarning)
+        if self.is_set("created_at"):
+            warnings.warn("Schedule.created_at is deprecated", DeprecationWarning)
+        if self.is_set("updated_at"):
+            warnings.warn("Schedule.updated_at is deprecated", DeprecationWarning)
 
 
 default_message_pool.register_message("genai_spine.v1", "Schedule", Schedule)
@@ -25925,7 +26082,8 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Run":
         """
         ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-        wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+        wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+        ended. It needs runs:write and the scope of what each step does.
         Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
         PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
@@ -25970,7 +26128,8 @@ class PipelineServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Pipeline":
         """
-        GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND.
+        GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+        id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
         """
 
         return await self._unary_unary(
@@ -27563,7 +27722,8 @@ class RunServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "Run":
         """
         CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-        done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+        done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+        boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
         """
 
         return await self._unary_unary(
