@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from genai_spine.call import Call
-from genai_spine.errors import ProviderError, SpineError
+from genai_spine.errors import BudgetExceeded, ProviderError, SpineError
 
 OPENAI_PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"),
@@ -24,6 +24,7 @@ OPENAI_FAMILIES = (
     *("/v1/chat/completions/", "/v1/models/", "/v1/images/", "/v1/audio/"),
     *("/v1/files/", "/v1/batches/"),
 )
+EXECUTIONS = "/v1/ai/pipelines/"  # older paths, where a budget that refuses is 402; elsewhere that is 429
 # OpenAI's `type` of an error, by status; 5xx and what is not listed: below.
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # Our field names to those that a client of an OpenAI-shaped path has sent.
@@ -99,6 +100,8 @@ def error_headers(error: SpineError, call: Call) -> list[tuple[str, str]]:
     """Trailing metadata of an abort that Envoy turns into the HTTP error."""
     openai = openai_shaped(call.path)
     status = http_status(error, openai)
+    if isinstance(error, BudgetExceeded) and call.path and call.path.startswith(EXECUTIONS):
+        status = HTTPStatus.PAYMENT_REQUIRED.value
     headers = [("x-genai-http-status", str(status)), ("x-genai-error", _ascii(error, call, openai))]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(math.ceil(error.retry_after_s))))

@@ -149,6 +149,7 @@ COMMANDS = (
     Row(
         "pipelines", "runs.pipelines", "group", "Work of several steps: list, show, run, estimate, validate."
     ),
+    Row("rag", "rag.commands", "group", "Answers from documents: ingest, ask, search, collections."),
     Row(
         "dlq",
         "runs.dead_letters",

@@ -55,7 +55,7 @@ class AsyncDispatch:
             if self.submit is None or not _asks(request, call):
                 return await behaviour(request, call)
             run = await self.submit(_submission(contract, request, call), call)
-            return _answer(contract, run, call)
+            return _answer(contract, run, call, is_waited=_waits(request, call))
 
         return answer
 
@@ -75,7 +75,7 @@ class AsyncDispatch:
         self, submit: Submit, contract: MethodDescriptor, request: Any, call: Call
     ) -> AsyncGenerator[Message]:
         run = await submit(_submission(contract, request, call), call)
-        yield _answer(contract, run, call)
+        yield _answer(contract, run, call, is_waited=False)
 
 
 def _is_dispatched(contract: MethodDescriptor) -> bool:
@@ -97,6 +97,11 @@ def _asks(request: Any, call: Call) -> bool:
     return _prefers(call) or (isinstance(request, WAITING) and request.HasField("wait"))
 
 
+def _waits(request: Any, call: Call) -> bool:
+    """Whether the caller waits for the run; one that asks with the header does not."""
+    return isinstance(request, WAITING) and request.wait and not _prefers(call)
+
+
 def _submission(contract: MethodDescriptor, request: Any, call: Call) -> CreateRunRequest:
     """Submission of a request's work. Errors: those of the body's reader."""
     submission = CreateRunRequest()
@@ -110,7 +115,7 @@ def _submission(contract: MethodDescriptor, request: Any, call: Call) -> CreateR
     if "user" in names and work.HasField("user"):
         options.user = work.user
     options.cost_labels.update(work.cost_labels)
-    if isinstance(work, WAITING) and work.wait and not _prefers(call):
+    if _waits(work, call):
         submission.wait.seconds = MAX_WAIT_S
     for name in NOT_OF_WORK:
         if name in names:
@@ -128,13 +133,15 @@ def _work(contract: MethodDescriptor, request: Any, call: Call) -> Work:
     return work
 
 
-def _answer(contract: MethodDescriptor, run: Run, call: Call) -> Message:
+def _answer(contract: MethodDescriptor, run: Run, call: Call, *, is_waited: bool) -> Message:
     """Answer of the method where that was waited for and is there, otherwise the id of the run.
+
+    A run that nobody waited for may have ended all the same, being quick or an earlier one with the same key.
 
     Errors: those of a run that was waited for.
     """
     kind: Any = GetMessageClass(contract.output_type)
-    if not _prefers(call):
+    if is_waited:
         if run.status in FAILED:
             reason = REASONS.get(run.error.type, run.error.type)
             raise revived(reason, run.error.message, dict(run.error.metadata))

@@ -23,6 +23,15 @@ SpineError
 ├── ServerFull                    UNAVAILABLE 503
 ├── PipelineNotFound              NOT_FOUND 404
 ├── PipelineProtected             PERMISSION_DENIED 403
+├── InvalidPromptVariables        INVALID_ARGUMENT 400
+├── InvalidTemplate               INVALID_ARGUMENT 422
+├── PromptNotFound                NOT_FOUND 404
+├── PromptProtected               PERMISSION_DENIED 403
+├── CollectionNotFound            NOT_FOUND 404
+├── DocumentNotFound              NOT_FOUND 404
+├── VectorStoreUnavailable        FAILED_PRECONDITION 503
+├── DocumentUnreadable            INVALID_ARGUMENT 422
+├── EmbeddingMismatch             FAILED_PRECONDITION 409
 ├── RunNotFound                   NOT_FOUND 404
 ├── NotCancellable                FAILED_PRECONDITION 409
 ├── WorkNotFound                  NOT_FOUND 404
@@ -56,10 +65,6 @@ SpineError
 ├── ProviderBusy                  UNAVAILABLE 503
 ├── PriceNotFound                 NOT_FOUND 404
 ├── ProviderObjectNotFound        NOT_FOUND 404
-├── InvalidPromptVariables        INVALID_ARGUMENT 400
-├── InvalidTemplate               INVALID_ARGUMENT 422
-├── PromptNotFound                NOT_FOUND 404
-├── PromptProtected               PERMISSION_DENIED 403
 ├── Conflict                      ALREADY_EXISTS 409
 ├── EtagMismatch                  ABORTED 409
 ├── SessionNotFound               NOT_FOUND 404
@@ -94,6 +99,15 @@ from genai_spine.errors.limits import RateLimited as RateLimited
 from genai_spine.errors.limits import ServerFull as ServerFull
 from genai_spine.errors.pipelines import PipelineNotFound as PipelineNotFound
 from genai_spine.errors.pipelines import PipelineProtected as PipelineProtected
+from genai_spine.errors.prompts import InvalidPromptVariables as InvalidPromptVariables
+from genai_spine.errors.prompts import InvalidTemplate as InvalidTemplate
+from genai_spine.errors.prompts import PromptNotFound as PromptNotFound
+from genai_spine.errors.prompts import PromptProtected as PromptProtected
+from genai_spine.errors.rag import CollectionNotFound as CollectionNotFound
+from genai_spine.errors.rag import DocumentNotFound as DocumentNotFound
+from genai_spine.errors.rag import DocumentUnreadable as DocumentUnreadable
+from genai_spine.errors.rag import EmbeddingMismatch as EmbeddingMismatch
+from genai_spine.errors.rag import VectorStoreUnavailable as VectorStoreUnavailable
 from genai_spine.errors.runs import DeadLetterNotFound as DeadLetterNotFound
 from genai_spine.errors.runs import LaneNotServed as LaneNotServed
 from genai_spine.errors.runs import NotCancellable as NotCancellable
@@ -356,45 +370,6 @@ class ProviderObjectNotFound(SpineError):
     reason = reasons.ERROR_REASON_PROVIDER_OBJECT_NOT_FOUND
     http_status = 404
     rest_code = "NOT_FOUND"
-
-
-class InvalidPromptVariables(SpineError):
-    """{field}: {problem}"""
-
-    may_quote = True
-    code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_INVALID_PROMPT_VARIABLES
-    http_status = 400
-    rest_code = "INVALID_PROMPT_VARIABLES"
-
-
-class InvalidTemplate(SpineError):
-    """{field}: {problem}"""
-
-    may_quote = True
-    code = code_pb2.INVALID_ARGUMENT
-    reason = reasons.ERROR_REASON_INVALID_TEMPLATE
-    http_status = 422
-    rest_code = "UNPROCESSABLE_ENTITY"
-    openai_status = 400
-
-
-class PromptNotFound(SpineError):
-    """no prompt '{prompt}'"""
-
-    code = code_pb2.NOT_FOUND
-    reason = reasons.ERROR_REASON_PROMPT_NOT_FOUND
-    http_status = 404
-    rest_code = "PROMPT_NOT_FOUND"
-
-
-class PromptProtected(SpineError):
-    """prompt '{prompt}' belongs to the service and cannot be changed"""
-
-    code = code_pb2.PERMISSION_DENIED
-    reason = reasons.ERROR_REASON_PROMPT_PROTECTED
-    http_status = 403
-    rest_code = "FORBIDDEN"
 
 
 class Conflict(SpineError):

@@ -21,12 +21,10 @@ from genai_spine.billing.budgets import Budgets, blocks
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.billing.price_book import PriceBook
 from genai_spine.chunks import ChunkBuilder
+from genai_spine.delivery import chunk_stamp
 from genai_spine.errors import (
-    DeadlineExceeded,
     InternalError,
     PriceUnknown,
-    ProviderError,
-    ProviderTimeout,
     SchemaMismatch,
     ServiceUnavailable,
     SpineError,
@@ -39,7 +37,7 @@ from genai_spine.inference.estimate import (
     call_size,
     most_ticks,
 )
-from genai_spine.inference.failover import Failover, Slot
+from genai_spine.inference.failover import MAY_HAVE_BILLED, Failover, Slot
 from genai_spine.inference.operation import OPERATIONS, Answer, Operation, R
 from genai_spine.inference.stop_sequences import StopCutter
 from genai_spine.inference.stream_reserve import StreamReserve
@@ -53,16 +51,6 @@ from genai_spine.v1 import media_service_pb2 as media
 
 T = TypeVar("T", pb.Completion, pb.CreateEmbeddingsResponse, media.CreateImagesResponse, media.Transcription)
 TERMS = ("service_tier", "speed", "inference_geo")  # by the same names in answers and executions
-# Errors after which the upstream may have worked, and billed it, although no answer came of it.
-MAY_HAVE_BILLED = (
-    ProviderError,
-    ProviderTimeout,
-    DeadlineExceeded,
-    InternalError,
-    ServiceUnavailable,
-    SchemaMismatch,
-)
-
 # Answers by what they have; made once, since each `A | B` makes a type.
 DATED = (pb.Completion, media.CreateImagesResponse)
 MEASURED = (media.CreateImagesResponse, media.Transcription)  # in units of their own
@@ -97,7 +85,7 @@ class Attempt(Generic[R]):
         self.call = operation.call
         self.started = monotonic()
         self.model = ""  # as the provider reports it
-        self._created = 0
+        self._stamp = b""  # of a stream's chunks, as chunk_stamp makes it
         self._usage: usage_pb2.Usage | None = None
         self._text = StreamedText()
         self._stream_reserve: StreamReserve | None = None  # None: no budget counts what is streamed
@@ -229,34 +217,33 @@ class Attempt(Generic[R]):
 
     def answer_id(self, prefix: str) -> str:
         """Id of the answer, made of the ledger row's: the same in every chunk."""
-        return prefix + self.execution.id.replace("-", "")[-24:]
+        return chunk_stamp.answer_id(self.execution, prefix)
 
     async def stream_chunks(
         self, chunks: AsyncIterator[pb.CompletionChunk]
     ) -> AsyncGenerator[pb.CompletionChunk]:
         """Chunks with our ids, and without usage: that comes with the cost, in finish_stream()."""
-        cutter = self._cutter()
+        cutter, text, metered = self._cutter(), self._text, self._stream_reserve
         async with aclosing(cast(AsyncGenerator[pb.CompletionChunk], chunks)) as arriving:
             async for chunk in arriving:
                 if chunk.HasField("usage"):
-                    self._usage = usage_pb2.Usage()
-                    self._usage.CopyFrom(chunk.usage)
-                    chunk.ClearField("usage")
-                    self._take_terms(chunk)
-                    chunk.ClearField("units")
-                if not chunk.choices:
+                    self._take_usage(chunk)
+                if not (deltas := chunk.choices):
                     continue
                 if cutter is not None:
                     cutter.chunk(chunk)
                 if not self.slot.delivered:
                     await self._begin_stream(chunk)
-                if chunk.HasField("service_tier"):
-                    self.execution.service_tier = chunk.service_tier
-                for delta in chunk.choices:
-                    self._text.add(delta)
+                if tier := chunk.service_tier:
+                    self.execution.service_tier = tier
+                if len(deltas) == 1:  # going through them costs more than the rest
+                    text.add(deltas[0])
+                else:
+                    for delta in deltas[:]:
+                        text.add(delta)
                 yield self.stamp(chunk)
-                if self._stream_reserve is not None:
-                    await self._stream_reserve.add(chunk.choices)
+                if metered is not None:
+                    await metered.add(deltas[:])
 
     async def finish_stream(self, whole: ChunkBuilder | None = None) -> pb.CompletionChunk:
         """Settles a stream at its end; returns the last chunk, with usage and cost. whole: of a run."""
@@ -371,10 +358,16 @@ class Attempt(Generic[R]):
 
     def stamp(self, chunk: pb.CompletionChunk) -> pb.CompletionChunk:
         """The chunk with what all chunks of the answer share."""
-        chunk.id, chunk.create_time.seconds = self.answer_id("comp_"), self._created
-        chunk.model, chunk.provider = self.model, self.execution.provider
-        chunk.request_id, chunk.execution_id = self.call.request_id, self.execution.id
+        chunk.MergeFromString(self._stamp or chunk_stamp.made(self.execution, self.model, 0))
         return chunk
+
+    def _take_usage(self, chunk: pb.CompletionChunk) -> None:
+        """Takes usage and units out of a chunk: they come with the cost."""
+        self._usage = usage_pb2.Usage()
+        self._usage.CopyFrom(chunk.usage)
+        chunk.ClearField("usage")
+        self._take_terms(chunk)
+        chunk.ClearField("units")
 
     def _take_terms(self, answer: pb.Completion | pb.CompletionChunk) -> None:
         """Enters what decides the price beside the tokens, as the provider reports it."""
@@ -398,7 +391,8 @@ class Attempt(Generic[R]):
 
     async def _begin_stream(self, chunk: pb.CompletionChunk) -> None:
         self.model = chunk.model or self.execution.model
-        self._created = chunk.create_time.seconds or int(time())
+        created_s = chunk.create_time.seconds or int(time())
+        self._stamp = chunk_stamp.made(self.execution, self.model, created_s)
         self._set_header()
         if chunk.id:
             self.execution.provider_response_id = chunk.id

@@ -40,6 +40,15 @@ FAILOVER = (
     errors.ContextLengthExceeded,
     errors.UnsupportedOperation,
 )
+# Errors after which the upstream may have worked, and billed it, although no answer came of it.
+MAY_HAVE_BILLED = (
+    errors.ProviderError,
+    errors.ProviderTimeout,
+    errors.DeadlineExceeded,
+    errors.InternalError,
+    errors.ServiceUnavailable,
+    errors.SchemaMismatch,
+)
 # Another key of the same upstream may do better.
 KEY_ERRORS = (errors.ProviderRateLimited, errors.ProviderAuthentication, errors.ProviderQuotaExceeded)
 

@@ -23,11 +23,12 @@ class StreamedText:
         if visible is None:
             visible = self._visible[delta.index] = StringIO()
         visible.write(delta.content or delta.refusal)
-        if delta.reasoning:
-            self._reasoning.write(delta.reasoning)
-        for call in delta.tool_calls:
-            visible.write(call.name)
-            visible.write(call.arguments)
+        if reasoning := delta.reasoning:
+            self._reasoning.write(reasoning)
+        if calls := delta.tool_calls:
+            for call in calls:
+                visible.write(call.name)
+                visible.write(call.arguments)
 
     def __bool__(self) -> bool:
         """True once any text has come."""

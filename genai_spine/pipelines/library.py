@@ -65,17 +65,20 @@ class PipelineLibrary:
         """Page of a list by names, without steps: those that come along stand on the first page."""
         size = page_tokens.size(request, DEFAULT_PAGE)
         (after,) = page_tokens.place(request, str) or ("",)
-        first = [] if after else [predefined(name) for name in PIPELINES]
-        found = await self._rows.page(tenant_id, after, size + 1)
+        among = [predefined(name) for name in PIPELINES]
+        if request.tags:
+            among = [one for one in among if {*request.tags} & {*one.definition.tags}]
+        first = [] if after else among
+        found = await self._rows.page(tenant_id, after, size + 1, request.tags)
         response = pb.ListPipelinesResponse()
-        for one in (*first, *found[:size]):
-            if not request.tags or set(request.tags) & set(one.definition.tags):
-                shown = _shown(one)
-                shown.ClearField("definition")
-                shown.ClearField("yaml")
-                response.pipelines.append(shown)
         if len(found) > size:
             response.next_page_token = page_tokens.token(request, found[size - 1].definition.name)
+        for one in (*first, *found[:size]):
+            shown = _shown(one)
+            shown.ClearField("definition")
+            shown.ClearField("yaml")
+            response.pipelines.append(shown)
+        response.total = len(among) + await self._rows.count(tenant_id, request.tags)
         return response
 
     async def update(self, request: pb.UpdatePipelineRequest, tenant_id: str, principal: str) -> pb.Pipeline:
@@ -231,6 +234,10 @@ def _shown(pipeline: pb.Pipeline) -> pb.Pipeline:
     pipeline.tags[:] = found.tags
     pipeline.step_count = len(found.steps)
     pipeline.required_capabilities[:] = definition.required_capabilities(found)
+    if found.HasField("estimated_duration_s"):
+        pipeline.estimated_duration_seconds = found.estimated_duration_s
+    if found.HasField("estimated_cost_usd"):
+        pipeline.estimated_cost_usd = found.estimated_cost_usd
     pipeline.yaml = yaml_format.written(found)
     pipeline.ClearField("change_notes")
     return pipeline

@@ -28,7 +28,7 @@ class EventWriter:
         self._rows = rows
         self._events: dict[Owner, list[PendingEvent]] = defaultdict(list)
         self._tried: set[Owner] = set()  # whose events an earlier try may have written
-        self._output: dict[str, list[Output]] = defaultdict(list)
+        self._output: dict[Owner, list[Output]] = defaultdict(list)
         self._progress: dict[Owner, tuple[float, str]] = {}  # that waits to become an event
         self._shown: dict[Owner, float] = {}  # when a run's last event of progress was written
         self._writing = asyncio.Lock()
@@ -45,9 +45,9 @@ class EventWriter:
         self._progress[owner] = (max(before, min(1.0, share)), message)
         self._soon()
 
-    def output(self, run_id: str, output: Output) -> None:
+    def output(self, owner: Owner, output: Output) -> None:
         """Queues a piece of text; pieces of one step are joined."""
-        waiting = self._output[run_id]
+        waiting = self._output[owner]
         last = waiting[-1] if waiting else None
         if last is not None and last.place >= 0 and last[:2] == output[:2]:
             waiting[-1] = Output(last.step_id, last.begun, last.place, last.text + output.text)
@@ -60,7 +60,7 @@ class EventWriter:
 
         Errors: those of the database; the events wait for another flush() then.
         """
-        self._output.pop(owner.run_id, None)
+        self._output.pop(owner, None)
         if progress := self._progress.pop(owner, None):
             self._events[owner].append(_event_of(progress))
         self._shown.pop(owner, None)
@@ -96,7 +96,7 @@ class EventWriter:
                     await self._written(events, output)
 
     async def _written(
-        self, events: dict[Owner, list[PendingEvent]], output: dict[str, list[Output]]
+        self, events: dict[Owner, list[PendingEvent]], output: dict[Owner, list[Output]]
     ) -> None:
         try:
             await self._write(events, output)
@@ -107,7 +107,7 @@ class EventWriter:
             await asyncio.sleep(1.0)
 
     async def _write(
-        self, events: Mapping[Owner, list[PendingEvent]], output: Mapping[str, list[Output]]
+        self, events: Mapping[Owner, list[PendingEvent]], output: Mapping[Owner, list[Output]]
     ) -> None:
         """Writes events, which wait again, before later ones, where that is cut or fails."""
         try:

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from genai_spine.errors import InvalidFields, WorkNotFound
+from genai_spine.v1 import rag_service_pb2
 from genai_spine.v1.message_pb2 import ROLE_USER
 from genai_spine.v1.pipeline_pb2 import PipelineWork
 from genai_spine.v1.run_service_pb2 import CreateRunRequest
@@ -25,11 +26,14 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
+STEP = "step"  # kind of a task that is a part of another run
+SCOPES = {"ingestion": "rag:write"}  # of work that no method does at once
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
 )
-SERVICES = ("Completion", "Capability", "Media", "Prompt", "Session", "Symbol")  # whose methods do the work
+# Services whose methods do the work, besides RagService.
+SERVICES = ("Completion", "Capability", "Media", "Prompt", "Session", "Symbol")
 
 Params = Mapping[str, Any]
 
@@ -150,7 +154,7 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
         name = next((known for known in NAMES if known.name == name.name), name)
     if name.kind == PIPELINE:
         return name, pipeline(name.name.removeprefix(PREFIX), request.params)
-    if (read := NAMES.get(name)) is None:
+    if (read := NAMES.get(name._replace(kind="task") if name.kind == STEP else name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))
         raise WorkNotFound(kind=name.kind, name=name.name, known=known)
     return name, read(json_format.MessageToDict(request.params))
@@ -185,8 +189,9 @@ def method_of(member: str) -> MethodDescriptor | None:
 def _methods() -> dict[str, MethodDescriptor]:
     """Unary methods of the services by the type of their requests, and speech, which is streamed."""
     found: dict[str, MethodDescriptor] = {}
-    for service in SERVICES:
-        for method in DescriptorPool().FindServiceByName(f"genai_spine.v1.{service}Service").methods:
+    services = [DescriptorPool().FindServiceByName(f"genai_spine.v1.{name}Service") for name in SERVICES]
+    for service in (*services, rag_service_pb2.DESCRIPTOR.services_by_name["RagService"]):
+        for method in service.methods:
             if not method.server_streaming or method.name == "CreateSpeech":
                 found.setdefault(method.input_type.full_name, method)
     return found

@@ -167,7 +167,7 @@ class RunSubmissions:
         granted = call.principal.scopes
         for member in batch_items.members(work):
             method = names.method_of(member)
-            needed = scope(method) if method is not None else "completions:write"
+            needed = scope(method) if method is not None else names.SCOPES.get(member, "completions:write")
             if granted is not None and needed not in (*granted, scopes.PUBLIC, scopes.AUTHENTICATED):
                 raise PermissionDenied(scope=needed)
 

@@ -28,7 +28,8 @@ from genai_spine.store.runs.workers import WorkerRows
 from genai_spine.v1 import run_service_pb2 as pb
 from genai_spine.version import VERSION
 
-PROMOTE_S = 0.5  # between two looks for runs whose time has come
+PROMOTE_S = 0.5  # between two looks for runs whose time has come, or is over
+CLAIM_S = 2.0  # between two looks at a queue that was empty, where all who queue runs tell it
 FULL_S = 0.02  # between two looks for realtime runs where all places are taken
 MAX_RECOVERIES = 3  # takeovers of an attempt with nothing done between them; past that it has failed
 MAX_TAKEN_OVER = 50  # runs of processes that ended, in one sweep
@@ -160,7 +161,8 @@ class RunWorker:
 
     async def _claim_runs(self) -> None:
         queue, news = RunQueue(self.database, self.rules.limits), RunNews.of(self.database)
-        promoted = 0.0
+        promoted = looked = 0.0
+        is_told = True
         with news.subscribed(QUEUE) as told:
             self._freed = told
             while True:
@@ -168,13 +170,19 @@ class RunWorker:
                 try:
                     if monotonic() - promoted >= PROMOTE_S and self._may_claim:
                         promoted = monotonic()
-                        await queue.promote()
-                    claimed = await self._claim(queue)
+                        if not queue.is_empty or await queue.has_due():
+                            await self.executor.transitions.expire()
+                            is_told = bool(await queue.promote()) or is_told
+                    is_quiet = queue.is_empty and news.is_listening and not is_told
+                    if not is_quiet or monotonic() - looked >= CLAIM_S:
+                        looked = monotonic()
+                        claimed = await self._claim(queue)
                 except Exception as error:  # the database is away; waiting runs lose nothing by that
                     log.warning("runs_not_claimed", cause=str(error)[:300])
                     await asyncio.sleep(PROMOTE_S)
-                if not claimed:
-                    await news.wait(told, PROMOTE_S)
+                    is_told = True
+                    continue
+                is_told = bool(claimed) or await news.wait(told, PROMOTE_S)
                 if self._busy >= self.rules.max_concurrency:
                     await asyncio.sleep(FULL_S)
 

@@ -52,11 +52,11 @@ def after(schedule: Schedule, due: datetime, past: datetime) -> datetime | None:
     if schedule.HasField("interval_seconds"):
         step = timedelta(seconds=schedule.interval_seconds)
         return due + step * (floor((past - due) / step) + 1)
-    try:
-        found: datetime = next(_cron(schedule.cron_expression, past.astimezone(_zone(schedule))))
-    except StopIteration:
-        return None
-    return found.astimezone(UTC)
+    for found in _cron(schedule.cron_expression, past.astimezone(_zone(schedule))):
+        following: datetime = found.astimezone(UTC)
+        if following > past:  # within an hour that comes for the second time it was due in the first one
+            return following
+    return None
 
 
 def days(schedule: Schedule, due: datetime) -> dict[str, str]:

@@ -20,7 +20,8 @@ from genai_spine.store.runs.runs import Submitter
 from genai_spine.store.schedules.schedules import ScheduleRows, StoredSchedule
 from genai_spine.v1.run_pb2 import Run
 
-LOOK_S = 1.0  # most between two looks: another process may have made a schedule
+LOOK_S = 5.0  # most between two looks, where a schedule that another process makes is told
+UNTOLD_S = 1.0  # where it is not
 SOON_S = 0.01  # least
 DEFAULT_GRACE_S = 60
 
@@ -60,16 +61,20 @@ class Scheduler:
             except Exception:  # of one schedule; the others go on, and it is tried again
                 log.exception("schedule_not_made", schedule_id=stored.id, due=str(stored.next_at))
         if found.next_at is None:
-            return LOOK_S
+            return self._longest_s
         wait_s = (found.next_at - found.now).total_seconds()
         if found.due and wait_s <= 0:
             return SOON_S  # its next due time
-        return min(LOOK_S, max(SOON_S, wait_s))
+        return min(self._longest_s, max(SOON_S, wait_s))
+
+    @property
+    def _longest_s(self) -> float:
+        return LOOK_S if RunNews.of(self.runs.database).is_listening else UNTOLD_S
 
     async def _look_for_ever(self) -> None:
         with RunNews.of(self.runs.database).subscribed(SCHEDULES) as told:
             while True:
-                wait_s = LOOK_S
+                wait_s = UNTOLD_S
                 try:
                     wait_s = await self.look()
                 except Exception as error:  # the database is away

@@ -26,6 +26,7 @@ from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.callers import RunCallers
 from genai_spine.runs.execution.context import Handler, Write
 from genai_spine.runs.execution.executor import RunExecutor
+from genai_spine.runs.execution.ingestion import ingesting
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pipeline import PipelineWork
@@ -39,6 +40,7 @@ from genai_spine.runs.webhooks import RunWebhooks
 from genai_spine.runs.worker import RunWorker, WorkerRules
 from genai_spine.server.access import Access
 from genai_spine.server.pipelines import webhook_post
+from genai_spine.server.rag import Retrieval
 from genai_spine.server.schedules import FILES as SCHEDULE_FILES
 from genai_spine.server.schedules import Schedules, webhooks_of
 from genai_spine.services import rest_aliases
@@ -95,6 +97,7 @@ class Runs:
     provider_batches: ProviderBatches
     pipelines: PipelineWork
     pipeline_library: PipelineLibrary
+    retrieval: Retrieval
 
     @classmethod
     def of(
@@ -118,34 +121,34 @@ class Runs:
         ledger.renewed.append(_expiry(transitions))
         ledger.makes_run = worker.makes
         webhooks, items = webhooks_of(settings, database), ItemRows(database)
-        batches = ProviderBatches(
-            ProviderBatchRows(database), settings.provider_batch_poll_s, settings.provider_batch_grace_s
-        )
-        worker.sweeps.append(ProviderBatchSweep(batches).sweep)
-        work = BatchWork(items, lambda member: executor.handlers.get(member), batches)
+        batches = _provider_batches(settings, database, worker)
+        spending = RunSpending(database)
+        work = BatchWork(items, lambda member: executor.handlers.get(member), batches, spending.fill)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
-        executor.combinators = {"batch": work.run, "pipeline": pipelines.run}
-        admission = RunAdmission(rows, budgets)
-        submissions = RunSubmissions(database, rows, admission, pools, library_of_pipelines)
+        retrieval = Retrieval(database, lambda: settings.rag_matrix_mb << 20)
+        ingestion = ingesting(retrieval.ingestion)
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run, "ingestion": ingestion}
+        submissions = RunSubmissions(database, rows, RunAdmission(rows, budgets), pools, library_of_pipelines)
         submissions.check_options = webhooks.check
         library = RunLibrary(
             database=database,
             rows=rows,
             transitions=transitions,
-            spending=RunSpending(database),
+            spending=spending,
             letters=letters,
             submissions=submissions,
             lanes=pools,
             results=Results(items, rest_aliases.fill),
         )
         access.keys.cancel_runs = library.cancel_of_key
-        counts = QueueCounts(database, worker.rules.limits)
         return cls(
             worker=worker,
             library=library,
             watcher=RunWatcher(database),
-            parts=RunParts(events, steps, items, rows, counts, WorkerRows(database)),
+            parts=RunParts(
+                events, steps, items, rows, QueueCounts(database, worker.rules.limits), WorkerRows(database)
+            ),
             letters=DeadLetterLibrary(letters, library),
             database=database,
             schedules=Schedules.of(database, library),
@@ -153,6 +156,7 @@ class Runs:
             provider_batches=batches,
             pipelines=pipelines,
             pipeline_library=library_of_pipelines,
+            retrieval=retrieval,
         )
 
     async def start(self) -> None:
@@ -194,6 +198,14 @@ class Runs:
         await self.worker.stop(timeout_s)
         await self.webhooks.stop()
         await RunNews.of(self.database).close()
+
+
+def _provider_batches(settings: Settings, database: Database, worker: RunWorker) -> ProviderBatches:
+    """Batches at providers, which the worker sweeps."""
+    rows = ProviderBatchRows(database)
+    batches = ProviderBatches(rows, settings.provider_batch_poll_s, settings.provider_batch_grace_s)
+    worker.sweeps.append(ProviderBatchSweep(batches).sweep)
+    return batches
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:

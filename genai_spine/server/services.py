@@ -33,7 +33,7 @@ from genai_spine.routing.upstream import Upstream
 from genai_spine.runs.execution.context import Handler
 from genai_spine.runs.pipeline_views import PipelineViews
 from genai_spine.security.fetch import Fetcher
-from genai_spine.server import access, outbound, pipelines, runs
+from genai_spine.server import access, outbound, pipelines, rag, runs
 from genai_spine.server.foundation import Foundation, admission_limits, log_rules
 from genai_spine.server.schedules import guard_webhook
 from genai_spine.services.budget import BudgetService
@@ -129,6 +129,7 @@ FILES = (
     *access.FILES,
     *runs.FILES,
     *pipelines.FILES,
+    *rag.FILES,
     usage_service_pb2,
     budget_service_pb2,
 )
@@ -216,6 +217,7 @@ def attach(
         (add_BudgetServiceServicer_to_server, _budgets(foundation)),
         *foundation.access.services(),
         *_runs(foundation, inference, catalog, symbols),
+        _rag(foundation, inference, catalog),
         (add_ProviderServiceServicer_to_server, ProviderService(registry, upstreams, catalog)),
         (add_SymbolServiceServicer_to_server, symbols),
         _pipelines(foundation, order, runs.handlers(_work_of(foundation, bare, catalog, symbols), bare)),
@@ -282,7 +284,15 @@ def _work_of(
         "PromptService": PromptService(foundation.prompts, inference),
         "SessionService": _sessions(foundation.database, inference, foundation.settings),
         "SymbolService": symbols,
+        "RagService": _rag(foundation, inference, catalog)[1],
     }
+
+
+def _rag(foundation: Foundation, inference: Inference, catalog: Catalog) -> Registration:
+    """Service of retrieval."""
+    dependencies = CapabilityDependencies(inference, foundation.prompts, CatalogModels(catalog))
+    made, library = foundation.runs.retrieval, foundation.runs.library
+    return made.service(inference, catalog, CapabilityService(dependencies), library)
 
 
 def _openai_services(foundation: Foundation, inference: Inference) -> list[Registration]:
@@ -291,7 +301,8 @@ def _openai_services(foundation: Foundation, inference: Inference) -> list[Regis
     settlement = BatchSettlement(inference.accounting, Executions(database), owners.objects)
     own = OwnProvider(foundation.files, OwnRuns(foundation.runs.library, ItemRows(database)))
     files = ProviderFileService(router, owners, own)
-    batches = ProviderBatchService(router, settlement, owners, own)
+    is_of_run = foundation.runs.provider_batches.rows.is_of_run
+    batches = ProviderBatchService(router, settlement, owners, own, is_of_run)
     stored = StoredCompletionService(StoredCompletionRows(database))
     facade = OpenAIService(
         OpenAIFacade(inference), StoredChatFacade(stored), MediaFacade(inference), FilesFacade(files, batches)

@@ -15,6 +15,7 @@ from genai_spine.pipelines.library import PipelineLibrary
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.pipelines.step_requests import CAPABILITIES, plain
 from genai_spine.runs.pipeline_views import PipelineViews
+from genai_spine.services import older_executions
 from genai_spine.v1 import pipeline_service_pb2 as pb
 from genai_spine.v1 import run_pb2
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition, PipelineResult, PipelineWork
@@ -22,6 +23,7 @@ from genai_spine.v1.run_service_pb2 import CreateRunRequest
 from genai_spine.v1.work_pb2 import Work
 
 DEFAULT_PAGE = 100
+LONGEST_WAIT_S = 3600
 
 
 class PipelineBudgets(Protocol):
@@ -42,15 +44,24 @@ class PipelineService:
 
     async def ExecutePipeline(self, request: pb.ExecutePipelineRequest, call: Call) -> run_pb2.Run:
         """Run of a pipeline; HTTP status 202. Errors: those of RunLibrary.create()."""
-        http_answer.answered(call, 202)
         made = CreateRunRequest(
             work=Work(pipeline=_work(request)), options=request.options, dry_run=request.dry_run
         )
         if request.HasField("wait"):
             made.wait.CopyFrom(request.wait)
+        elif request.HasField("async_processing") and not request.async_processing:
+            made.wait.seconds = LONGEST_WAIT_S
         if request.HasField("budget_limit_usd") and not request.options.HasField("budget_limit_usd"):
             made.options.budget_limit_usd = request.budget_limit_usd
-        return await self._views.runs.create(made, call)
+        run = await self._views.runs.create(made, call)
+        if not request.async_processing and request.HasField("async_processing") and run.HasField("end_time"):
+            return run
+        http_answer.answered(call, 202)
+        if older_executions.is_older(call):
+            given = plain(json_format.MessageToDict(run.work.pipeline.input_data))
+            estimate = estimated(run.work.pipeline.definition, given, self._order, call)
+            older_executions.accepted(run, estimate, call)
+        return run
 
     async def CreatePipeline(self, request: pb.CreatePipelineRequest, call: Call) -> pb.Pipeline:
         """New pipeline; HTTP status 201. Errors: InvalidFields, Conflict."""
@@ -58,7 +69,11 @@ class PipelineService:
         return await self._pipelines.create(request, call.principal.tenant_id, call.principal.name)
 
     async def GetPipeline(self, request: pb.GetPipelineRequest, call: Call) -> pb.Pipeline:
-        """Pipeline by id or name. Errors: PipelineNotFound."""
+        """Pipeline by id or name. Errors: PipelineNotFound; RunNotFound of an execution on the older path."""
+        if older_executions.is_older(call) and request.pipeline_id.startswith(older_executions.PREFIX):
+            asked = pb.GetPipelineProgressRequest(execution_id=request.pipeline_id)
+            older_executions.shown(await self.GetPipelineProgress(asked, call), call)
+            return pb.Pipeline()
         return await self._pipelines.get(request.pipeline_id, call.principal.tenant_id)
 
     async def ListPipelines(self, request: pb.ListPipelinesRequest, call: Call) -> pb.ListPipelinesResponse:
@@ -116,11 +131,16 @@ class PipelineService:
         self, request: pb.GetPipelineProgressRequest, call: Call
     ) -> pb.PipelineProgress:
         """How far an execution is. Errors: RunNotFound."""
-        return await self._views.progress(request.execution_id, call)
+        progress = await self._views.progress(older_executions.run_id(request.execution_id), call)
+        older_executions.name(progress, call)
+        return progress
 
     async def GetPipelineResult(self, request: pb.GetPipelineResultRequest, call: Call) -> PipelineResult:
         """Result of an execution that has ended. Errors: RunNotFound, RunState (it has not ended)."""
-        return await self._views.result(request.execution_id, call)
+        result = PipelineResult()  # of this call alone
+        result.CopyFrom(await self._views.result(older_executions.run_id(request.execution_id), call))
+        older_executions.name(result, call)
+        return result
 
     async def ListPipelineCapabilities(
         self, request: pb.ListPipelineCapabilitiesRequest, call: Call

@@ -1,5 +1,7 @@
 """ProviderBatchService: batches that providers work on; their cost is booked when they have ended."""
 
+from collections.abc import Awaitable, Callable, Iterable
+
 from genai_spine import page_tokens
 from genai_spine.access.object_references import references
 from genai_spine.access.provider_objects import ObjectOwners, OwnedPage
@@ -11,6 +13,8 @@ from genai_spine.routing.router import Router
 from genai_spine.store.provider_objects import ListPlace
 from genai_spine.v1 import provider_batch_service_pb2 as pb
 
+# Whether a provider's batch, by its id there and its labels, has items of a run.
+IsOfRun = Callable[[str, str, Iterable[str]], Awaitable[bool]]
 DEFAULT_PAGE_SIZE = 20  # of a list that is made of our own rows
 
 
@@ -18,13 +22,19 @@ class ProviderBatchService:
     """RPCs of batches. A batch of another tenant is ProviderObjectNotFound, like one that is not there."""
 
     def __init__(
-        self, router: Router, books: BatchSettlement, owners: ObjectOwners, own: Provider | None = None
+        self,
+        router: Router,
+        books: BatchSettlement,
+        owners: ObjectOwners,
+        own: Provider | None = None,
+        is_of_run: IsOfRun | None = None,
     ) -> None:
-        """own: this service itself, whose batches are runs."""
+        """own: this service itself, whose batches are runs. is_of_run: whether a run settles its lines."""
         self.router = router
         self.books = books
         self.owners = owners
         self.own = own
+        self.is_of_run = is_of_run
 
     async def CreateBatch(self, request: pb.CreateBatchRequest, call: Call) -> pb.ProviderBatch:
         """New batch at a provider over an uploaded file; its cost labels are kept for its lines.
@@ -45,11 +55,14 @@ class ProviderBatchService:
         return batch
 
     async def GetBatch(self, request: pb.GetBatchRequest, call: Call) -> pb.ProviderBatch:
-        """State of a batch; once it has ended, its cost is booked."""
+        """State of a batch; once it has ended, its cost is booked, unless it is a run's, which does that."""
         provider = await self._checked(request, call)
         batch = await provider.get_batch(request.batch_id, call)
         await self._record_outputs(batch, provider, call)
-        if provider is not self.own:  # whose calls are on the books as they are made
+        if provider is self.own:  # whose calls are on the books as they are made
+            return batch
+        keys = batch.metadata.values()
+        if self.is_of_run is None or not await self.is_of_run(provider.name, batch.id, keys):
             await self.books.settle(batch, provider, call)
         return batch
 

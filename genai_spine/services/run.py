@@ -10,7 +10,7 @@ from genai_spine.call import Call
 from genai_spine.runs.library import DEFAULT_WAIT_S, RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.watching import Place, RunWatcher, with_silences
-from genai_spine.services import older_batches, run_views
+from genai_spine.services import older_batches, older_executions, run_views
 from genai_spine.services.run_logs import RunLogs
 from genai_spine.v1 import run_pb2
 from genai_spine.v1 import run_service_pb2 as pb
@@ -69,6 +69,7 @@ class RunService:
 
     async def ReadRunEvents(self, request: pb.ReadRunEventsRequest, call: Call) -> AsyncGenerator[HttpBody]:
         """Log of a run as JSON, or as server-sent events. Errors: RunNotFound."""
+        request.run_id = older_executions.run_id(request.run_id)
         run = await self._library.found(request.run_id, call)
         async for body in self._parts.read_events(request, call, run, self._watcher):
             yield body
@@ -100,7 +101,9 @@ class RunService:
         return await self._logs.page(request)
 
     async def CancelRun(self, request: pb.CancelRunRequest, call: Call) -> run_pb2.Run:
-        """Stop of a run. Errors: RunNotFound, NotCancellable."""
+        """Stop of a run; on the older path HTTP status 202. Errors: RunNotFound, NotCancellable."""
+        request.run_id = older_executions.run_id(request.run_id)
+        older_executions.cancels(call)
         return run_views.found(await self._library.cancel(request, call), call)
 
     async def RetryRun(self, request: pb.RetryRunRequest, call: Call) -> run_pb2.Run:

@@ -70,6 +70,13 @@ class Storage(BaseModel):
         '`["[0-9]{16}"]`.',
     )
 
+    rag_matrix_mb: int = Field(
+        512,
+        ge=1,
+        le=1_000_000,
+        description="MiB of vectors that SQLite's collections have in memory, for each server process.",
+    )
+
     @field_validator("request_log_on", "request_log_off", mode="before")
     @classmethod
     def _callers_apart(cls, value: Any) -> Any:

@@ -114,6 +114,22 @@ def _sqlite_json_texts(element: JsonTexts, compiler: Any, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
+class JsonListTexts(FunctionElement[Any]):
+    """Rows (value) of a column that holds a JSON list of texts; use it with `table_valued`."""
+
+    inherit_cache = True
+
+
+@compiles(JsonListTexts, "postgresql")
+def _postgresql_json_list_texts(element: JsonListTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_array_elements_text({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(JsonListTexts, "sqlite")
+def _sqlite_json_list_texts(element: JsonListTexts, compiler: Any, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
 class Database:
     """A bounded pool of connections, and one or two connections more for the ledger's writer.
 

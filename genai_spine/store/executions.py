@@ -42,14 +42,15 @@ ROW_BYTES = 4096  # of an answer, which are as much work as a row
 _LATE = "resolution = CASE WHEN executions.state = 'LOST' THEN 'LATE' ELSE excluded.resolution END"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Booking:
-    """Row to be booked, and how."""
+    """Row to be booked, and how. Not frozen, since that takes three times as long to make."""
 
     execution: Execution
     is_guarded: bool = False  # an intent that is refused where a budget that blocks has no room
     is_repeated: bool = False  # it may be written already
     is_recorded: bool = False  # of a settlement: its intent is written
+    is_fresh: bool = False  # nobody has written any version of it
     is_loss: bool = False  # of the call of a dead process
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     ends_rates: bool = False  # a settlement whose intent had a reservation
@@ -131,6 +132,7 @@ class Executions:
                 is_guarded=booking.is_guarded,
                 is_repeated=booking.is_repeated,
                 is_recorded=booking.is_recorded,
+                is_fresh=booking.is_fresh,
                 is_loss=booking.is_loss,
                 rates=booking.rates if is_intent else None,
                 used_tokens=_tokens(booking.execution) if booking.ends_rates else None,

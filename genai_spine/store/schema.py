@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database
+from genai_spine.store.rag import search_tables
 from genai_spine.store.runs import engine_tables
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,6 +31,7 @@ async def upgrade(database: str | Database) -> list[str]:
         async with opened.engine.begin() as connection:
             await opened.lock_for_upgrade(connection)
             applied = await connection.run_sync(_upgrade)
+            await search_tables.upgrade(connection)
         await engine_tables.upgrade(opened)
         return applied
 

@@ -29,13 +29,29 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(genai_spine/v1/dead_letter_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a genai_spine/v1/field_rules.proto\x1a\x18genai_spine/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x03\n\nDeadLetter\x12$\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tR\x0c\x64\x65\x61\x64LetterId\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12.\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x18.genai_spine.v1.RunErrorR\x05\x65rror\x12!\n\x0creplay_count\x18\x05 \x01(\x05R\x0breplayCount\x12\x1f\n\x0bmax_replays\x18\x06 \x01(\x05R\nmaxReplays\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0breplay_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreplayTime\x12=\n\x0cresolve_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bresolveTime\x12$\n\x0bresolved_by\x18\n \x01(\tH\x00R\nresolvedBy\x88\x01\x01\x42\x0e\n\x0c_resolved_by\"\x80\x02\n\x16ListDeadLettersRequest\x12)\n\x10include_resolved\x18\x01 \x01(\x08R\x0fincludeResolved\x12*\n\x04name\x18\x02 \x01(\tB\x11\xa2\xbb\x18\r8\x80\x01\x42\x08[^\\x00]*H\x00R\x04name\x88\x01\x01\x12<\n\tpage_size\x18\x03 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x7f@R\x02\x35\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x07\n\x05_nameB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x9f\x01\n\x17ListDeadLettersResponse\x12=\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1a.genai_spine.v1.DeadLetterR\x0b\x64\x65\x61\x64Letters\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x03 \x01(\x05R\ttotalSize\"F\n\x14GetDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"I\n\x17ReplayDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"J\n\x18ResolveDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"q\n\x17PurgeDeadLettersRequest\x12\x44\n\rresolved_days\x18\x01 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00\x80\xd2\xe1@R\x02\x39\x30H\x00R\x0cresolvedDays\x88\x01\x01\x42\x10\n\x0e_resolved_days\"4\n\x18PurgeDeadLettersResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted2\xab\x06\n\x11\x44\x65\x61\x64LetterService\x12\x94\x01\n\x0fListDeadLetters\x12&.genai_spine.v1.ListDeadLettersRequest\x1a\'.genai_spine.v1.ListDeadLettersResponse\"0\xf2\xbb\x18\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x10/v1/dead-lettersZ\t\x12\x07/v1/dlq\x12\x89\x01\n\rGetDeadLetter\x12$.genai_spine.v1.GetDeadLetterRequest\x1a\x1a.genai_spine.v1.DeadLetter\"6\xf2\xbb\x18\truns:read\x82\xd3\xe4\x93\x02#\x12!/v1/dead-letters/{dead_letter_id}\x12\xb9\x01\n\x10ReplayDeadLetter\x12\'.genai_spine.v1.ReplayDeadLetterRequest\x1a\x13.genai_spine.v1.Run\"g\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02S\"(/v1/dead-letters/{dead_letter_id}:replay:\x01*Z$\"\x1f/v1/dlq/{dead_letter_id}/replay:\x01*\x12\x9d\x01\n\x11ResolveDeadLetter\x12(.genai_spine.v1.ResolveDeadLetterRequest\x1a\x1a.genai_spine.v1.DeadLetter\"B\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02.\")/v1/dead-letters/{dead_letter_id}:resolve:\x01*\x12\x96\x01\n\x10PurgeDeadLetters\x12\'.genai_spine.v1.PurgeDeadLettersRequest\x1a(.genai_spine.v1.PurgeDeadLettersResponse\"/\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/dead-letters:purge:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(genai_spine/v1/dead_letter_service.proto\x12\x0egenai_spine.v1\x1a!genai_spine/v1/access_rules.proto\x1a genai_spine/v1/field_rules.proto\x1a\x18genai_spine/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x07\n\nDeadLetter\x12$\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tR\x0c\x64\x65\x61\x64LetterId\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12.\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x18.genai_spine.v1.RunErrorR\x05\x65rror\x12!\n\x0creplay_count\x18\x05 \x01(\x05R\x0breplayCount\x12\x1f\n\x0bmax_replays\x18\x06 \x01(\x05R\nmaxReplays\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0breplay_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreplayTime\x12=\n\x0cresolve_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bresolveTime\x12$\n\x0bresolved_by\x18\n \x01(\tH\x00R\nresolvedBy\x88\x01\x01\x12$\n\x02id\x18< \x01(\tB\x14\x18\x01\xaa\xbb\x18\x0e\x64\x65\x61\x64_letter_idR\x02id\x12/\n\x0c\x65xecution_id\x18= \x01(\tB\x0c\x18\x01\xaa\xbb\x18\x06run_idR\x0b\x65xecutionId\x12&\n\x08workflow\x18> \x01(\tB\n\x18\x01\xaa\xbb\x18\x04nameR\x08workflow\x12\x33\n\x0bretry_count\x18? \x01(\x05\x42\x12\x18\x01\xaa\xbb\x18\x0creplay_countR\nretryCount\x12\x32\n\x0bmax_retries\x18@ \x01(\x05\x42\x11\x18\x01\xaa\xbb\x18\x0bmax_replaysR\nmaxRetries\x12L\n\ncreated_at\x18\x41 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\x18\x01\xaa\xbb\x18\x0b\x63reate_timeR\tcreatedAt\x12Q\n\rlast_retry_at\x18\x42 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\x18\x01\xaa\xbb\x18\x0breplay_timeR\x0blastRetryAt\x12O\n\x0bresolved_at\x18\x43 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x12\x18\x01\xaa\xbb\x18\x0cresolve_timeR\nresolvedAtB\x0e\n\x0c_resolved_by\"\x80\x02\n\x16ListDeadLettersRequest\x12)\n\x10include_resolved\x18\x01 \x01(\x08R\x0fincludeResolved\x12*\n\x04name\x18\x02 \x01(\tB\x11\xa2\xbb\x18\r8\x80\x01\x42\x08[^\\x00]*H\x00R\x04name\x88\x01\x01\x12<\n\tpage_size\x18\x03 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\xf0?\x19\x00\x00\x00\x00\x00@\x7f@R\x02\x35\x30H\x01R\x08pageSize\x88\x01\x01\x12+\n\npage_token\x18\x04 \x01(\tB\x07\xa2\xbb\x18\x03\x38\x80\x10H\x02R\tpageToken\x88\x01\x01\x42\x07\n\x05_nameB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x9f\x01\n\x17ListDeadLettersResponse\x12=\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1a.genai_spine.v1.DeadLetterR\x0b\x64\x65\x61\x64Letters\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x03 \x01(\x05R\ttotalSize\"F\n\x14GetDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"I\n\x17ReplayDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"J\n\x18ResolveDeadLetterRequest\x12.\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xa2\xbb\x18\x04\x08\x01\x38$R\x0c\x64\x65\x61\x64LetterId\"q\n\x17PurgeDeadLettersRequest\x12\x44\n\rresolved_days\x18\x01 \x01(\x05\x42\x1a\xa2\xbb\x18\x16\x11\x00\x00\x00\x00\x00\x00\x00\x00\x19\x00\x00\x00\x00\x80\xd2\xe1@R\x02\x39\x30H\x00R\x0cresolvedDays\x88\x01\x01\x42\x10\n\x0e_resolved_days\"4\n\x18PurgeDeadLettersResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted2\xab\x06\n\x11\x44\x65\x61\x64LetterService\x12\x94\x01\n\x0fListDeadLetters\x12&.genai_spine.v1.ListDeadLettersRequest\x1a\'.genai_spine.v1.ListDeadLettersResponse\"0\xf2\xbb\x18\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x10/v1/dead-lettersZ\t\x12\x07/v1/dlq\x12\x89\x01\n\rGetDeadLetter\x12$.genai_spine.v1.GetDeadLetterRequest\x1a\x1a.genai_spine.v1.DeadLetter\"6\xf2\xbb\x18\truns:read\x82\xd3\xe4\x93\x02#\x12!/v1/dead-letters/{dead_letter_id}\x12\xb9\x01\n\x10ReplayDeadLetter\x12\'.genai_spine.v1.ReplayDeadLetterRequest\x1a\x13.genai_spine.v1.Run\"g\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02S\"(/v1/dead-letters/{dead_letter_id}:replay:\x01*Z$\"\x1f/v1/dlq/{dead_letter_id}/replay:\x01*\x12\x9d\x01\n\x11ResolveDeadLetter\x12(.genai_spine.v1.ResolveDeadLetterRequest\x1a\x1a.genai_spine.v1.DeadLetter\"B\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02.\")/v1/dead-letters/{dead_letter_id}:resolve:\x01*\x12\x96\x01\n\x10PurgeDeadLetters\x12\'.genai_spine.v1.PurgeDeadLettersRequest\x1a(.genai_spine.v1.PurgeDeadLettersResponse\"/\xf2\xbb\x18\nruns:write\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/dead-letters:purge:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'genai_spine.v1.dead_letter_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['id']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['id']._serialized_options = b'\030\001\252\273\030\016dead_letter_id'
+  _globals['_DEADLETTER'].fields_by_name['execution_id']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['execution_id']._serialized_options = b'\030\001\252\273\030\006run_id'
+  _globals['_DEADLETTER'].fields_by_name['workflow']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['workflow']._serialized_options = b'\030\001\252\273\030\004name'
+  _globals['_DEADLETTER'].fields_by_name['retry_count']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['retry_count']._serialized_options = b'\030\001\252\273\030\014replay_count'
+  _globals['_DEADLETTER'].fields_by_name['max_retries']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['max_retries']._serialized_options = b'\030\001\252\273\030\013max_replays'
+  _globals['_DEADLETTER'].fields_by_name['created_at']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['created_at']._serialized_options = b'\030\001\252\273\030\013create_time'
+  _globals['_DEADLETTER'].fields_by_name['last_retry_at']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['last_retry_at']._serialized_options = b'\030\001\252\273\030\013replay_time'
+  _globals['_DEADLETTER'].fields_by_name['resolved_at']._loaded_options = None
+  _globals['_DEADLETTER'].fields_by_name['resolved_at']._serialized_options = b'\030\001\252\273\030\014resolve_time'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['name']._serialized_options = b'\242\273\030\r8\200\001B\010[^\\x00]*'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -61,21 +77,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadLetters']._loaded_options = None
   _globals['_DEADLETTERSERVICE'].methods_by_name['PurgeDeadLetters']._serialized_options = b'\362\273\030\nruns:write\202\323\344\223\002\033\"\026/v1/dead-letters:purge:\001*'
   _globals['_DEADLETTER']._serialized_start=219
-  _globals['_DEADLETTER']._serialized_end=667
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=670
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=926
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=929
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1088
-  _globals['_GETDEADLETTERREQUEST']._serialized_start=1090
-  _globals['_GETDEADLETTERREQUEST']._serialized_end=1160
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1162
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1235
-  _globals['_RESOLVEDEADLETTERREQUEST']._serialized_start=1237
-  _globals['_RESOLVEDEADLETTERREQUEST']._serialized_end=1311
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1313
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1426
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1428
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1480
-  _globals['_DEADLETTERSERVICE']._serialized_start=1483
-  _globals['_DEADLETTERSERVICE']._serialized_end=2294
+  _globals['_DEADLETTER']._serialized_end=1141
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1144
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1400
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1403
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1562
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=1564
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=1634
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1636
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1709
+  _globals['_RESOLVEDEADLETTERREQUEST']._serialized_start=1711
+  _globals['_RESOLVEDEADLETTERREQUEST']._serialized_end=1785
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1787
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1900
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1902
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1954
+  _globals['_DEADLETTERSERVICE']._serialized_start=1957
+  _globals['_DEADLETTERSERVICE']._serialized_end=2768
 # @@protoc_insertion_point(module_scope)

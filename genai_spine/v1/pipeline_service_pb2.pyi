@@ -18,7 +18,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Pipeline(_message.Message):
-    __slots__ = ("id", "definition", "yaml", "version", "is_system", "is_active", "create_time", "update_time", "created_by", "etag", "change_notes", "name", "description", "tags", "step_count", "required_capabilities")
+    __slots__ = ("id", "definition", "yaml", "version", "is_system", "is_active", "create_time", "update_time", "created_by", "etag", "change_notes", "name", "description", "tags", "step_count", "required_capabilities", "estimated_duration_seconds", "estimated_cost_usd")
     ID_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     YAML_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,8 @@ class Pipeline(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_DURATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_COST_USD_FIELD_NUMBER: _ClassVar[int]
     id: str
     definition: _pipeline_pb2.PipelineDefinition
     yaml: str
@@ -51,7 +53,9 @@ class Pipeline(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     step_count: int
     required_capabilities: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., yaml: _Optional[str] = ..., version: _Optional[int] = ..., is_system: _Optional[bool] = ..., is_active: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., etag: _Optional[str] = ..., change_notes: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., step_count: _Optional[int] = ..., required_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+    estimated_duration_seconds: float
+    estimated_cost_usd: float
+    def __init__(self, id: _Optional[str] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., yaml: _Optional[str] = ..., version: _Optional[int] = ..., is_system: _Optional[bool] = ..., is_active: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., etag: _Optional[str] = ..., change_notes: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., step_count: _Optional[int] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., estimated_duration_seconds: _Optional[float] = ..., estimated_cost_usd: _Optional[float] = ...) -> None: ...
 
 class PipelineVersion(_message.Message):
     __slots__ = ("pipeline_id", "version", "definition", "change_notes", "create_time", "created_by")
@@ -70,7 +74,7 @@ class PipelineVersion(_message.Message):
     def __init__(self, pipeline_id: _Optional[str] = ..., version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., change_notes: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
 
 class ExecutePipelineRequest(_message.Message):
-    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "options", "wait", "dry_run", "budget_limit_usd", "arguments")
+    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "options", "wait", "dry_run", "budget_limit_usd", "arguments", "async_processing", "input", "async_mode")
     PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +84,9 @@ class ExecutePipelineRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     BUDGET_LIMIT_USD_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    ASYNC_PROCESSING_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    ASYNC_MODE_FIELD_NUMBER: _ClassVar[int]
     pipeline_name: str
     pipeline_version: int
     definition: _pipeline_pb2.PipelineDefinition
@@ -89,7 +96,10 @@ class ExecutePipelineRequest(_message.Message):
     dry_run: bool
     budget_limit_usd: float
     arguments: _struct_pb2.Struct
-    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., budget_limit_usd: _Optional[float] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    async_processing: bool
+    input: _struct_pb2.Struct
+    async_mode: bool
+    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dry_run: _Optional[bool] = ..., budget_limit_usd: _Optional[float] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., async_processing: _Optional[bool] = ..., input: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., async_mode: _Optional[bool] = ...) -> None: ...
 
 class CreatePipelineRequest(_message.Message):
     __slots__ = ("pipeline",)
@@ -114,12 +124,14 @@ class ListPipelinesRequest(_message.Message):
     def __init__(self, tags: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListPipelinesResponse(_message.Message):
-    __slots__ = ("pipelines", "next_page_token")
+    __slots__ = ("pipelines", "next_page_token", "total")
     PIPELINES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     pipelines: _containers.RepeatedCompositeFieldContainer[Pipeline]
     next_page_token: str
-    def __init__(self, pipelines: _Optional[_Iterable[_Union[Pipeline, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    total: int
+    def __init__(self, pipelines: _Optional[_Iterable[_Union[Pipeline, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
 
 class UpdatePipelineRequest(_message.Message):
     __slots__ = ("pipeline_id", "pipeline", "update_mask")
@@ -198,18 +210,20 @@ class PipelineFault(_message.Message):
     def __init__(self, path: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class EstimatePipelineRequest(_message.Message):
-    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "arguments")
+    __slots__ = ("pipeline_name", "pipeline_version", "definition", "input_data", "arguments", "input")
     PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     INPUT_DATA_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
     pipeline_name: str
     pipeline_version: int
     definition: _pipeline_pb2.PipelineDefinition
     input_data: _struct_pb2.Struct
     arguments: _struct_pb2.Struct
-    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    input: _struct_pb2.Struct
+    def __init__(self, pipeline_name: _Optional[str] = ..., pipeline_version: _Optional[int] = ..., definition: _Optional[_Union[_pipeline_pb2.PipelineDefinition, _Mapping]] = ..., input_data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class EstimatePipelineResponse(_message.Message):
     __slots__ = ("estimated_cost_usd", "estimated_duration_seconds", "step_estimates", "budget_status", "can_execute", "warning")

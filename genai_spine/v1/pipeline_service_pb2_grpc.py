@@ -112,7 +112,8 @@ class PipelineServiceServicer:
 
     def ExecutePipeline(self, request, context):
         """ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-        wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+        wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+        ended. It needs runs:write and the scope of what each step does.
         Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
         PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
@@ -129,7 +130,8 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPipeline(self, request, context):
-        """GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND.
+        """GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+        id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

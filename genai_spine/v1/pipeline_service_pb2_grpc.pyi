@@ -39,7 +39,8 @@ class PipelineServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PipelineServiceAsyncStub: ...
     ExecutePipeline: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ExecutePipelineRequest, _run_pb2.Run]
     """ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-    wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+    wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+    ended. It needs runs:write and the scope of what each step does.
     Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
     PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
@@ -48,7 +49,9 @@ class PipelineServiceStub:
     fault, CONFLICT (the name is taken).
     """
     GetPipeline: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineRequest, _pipeline_service_pb2.Pipeline]
-    """GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND."""
+    """GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+    id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
+    """
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListPipelinesRequest, _pipeline_service_pb2.ListPipelinesResponse]
     """ListPipelines lists the tenant's pipelines and those that come along, by their names, without their steps. Errors:
     INVALID_FIELDS.
@@ -93,7 +96,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExecutePipeline: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ExecutePipelineRequest, _run_pb2.Run]  # type: ignore[assignment]
     """ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-    wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+    wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+    ended. It needs runs:write and the scope of what each step does.
     Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
     PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
     """
@@ -102,7 +106,9 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     fault, CONFLICT (the name is taken).
     """
     GetPipeline: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetPipelineRequest, _pipeline_service_pb2.Pipeline]  # type: ignore[assignment]
-    """GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND."""
+    """GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+    id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
+    """
     ListPipelines: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListPipelinesRequest, _pipeline_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """ListPipelines lists the tenant's pipelines and those that come along, by their names, without their steps. Errors:
     INVALID_FIELDS.
@@ -150,7 +156,8 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
         """ExecutePipeline submits a pipeline as a run: CreateRun with a pipeline as its work. It returns at once, or, with
-        wait, when it ended or the time is up. REST answers 202. It needs runs:write and the scope of what each step does.
+        wait, when it ended or the time is up. REST answers 202, and 200 where async_processing is false and it has
+        ended. It needs runs:write and the scope of what each step does.
         Errors: INVALID_FIELDS, PIPELINE_NOT_FOUND (with the names that there are), IDEMPOTENCY_KEY_REUSED,
         PERMISSION_DENIED, NOT_PERMITTED_TO_KEY, BUDGET_EXCEEDED.
         """
@@ -171,7 +178,9 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.GetPipelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.Pipeline, _abc.Awaitable[_pipeline_service_pb2.Pipeline]]:
-        """GetPipeline returns one pipeline with its definition. Errors: PIPELINE_NOT_FOUND."""
+        """GetPipeline returns one pipeline with its definition. The older path answers what GetPipelineProgress does for an
+        id that begins with `exec-`. Errors: PIPELINE_NOT_FOUND, RUN_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListPipelines(

@@ -223,7 +223,8 @@ class RunServiceServicer:
 
     def CancelRun(self, request, context):
         """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-        done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+        done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+        boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,7 +74,8 @@ class RunServiceStub:
     """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_pb2.Run]
     """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-    done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+    done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+    boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]
     """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
@@ -134,7 +135,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """ListRunLogs lists the events of a run as lines of a log, in their order. Errors: RUN_NOT_FOUND."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-    done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+    done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+    boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """RetryRun submits the work of a run that failed once more, as a new run: also of one among the dead letters, and
@@ -269,7 +271,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
         """CancelRun stops a run: one that waits never starts, the upstream call of one that runs is ended. What was
-        done stays on the books. Its children are cancelled too. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
+        done stays on the books. Its children are cancelled too. The older DELETE answers 202: it takes effect at the next
+        boundary. Errors: RUN_NOT_FOUND, NOT_CANCELLABLE (it has ended).
         """
 
     @_abc_1.abstractmethod

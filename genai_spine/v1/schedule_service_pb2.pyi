@@ -18,7 +18,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Schedule(_message.Message):
-    __slots__ = ("schedule_id", "name", "work", "target_type", "target_name", "params", "options", "cron_expression", "interval_seconds", "run_time", "timezone", "misfire_grace_seconds", "max_instances", "enabled", "next_run_time", "last_run_time", "version", "etag", "create_time", "update_time", "pause_reason", "principal")
+    __slots__ = ("schedule_id", "name", "work", "target_type", "target_name", "params", "options", "cron_expression", "interval_seconds", "run_time", "timezone", "misfire_grace_seconds", "max_instances", "enabled", "next_run_time", "last_run_time", "version", "etag", "create_time", "update_time", "pause_reason", "principal", "next_run_at", "last_run_at", "created_at", "updated_at")
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     WORK_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,10 @@ class Schedule(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     PAUSE_REASON_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RUN_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_RUN_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     schedule_id: str
     name: str
     work: _work_pb2.Work
@@ -63,7 +67,11 @@ class Schedule(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     pause_reason: str
     principal: str
-    def __init__(self, schedule_id: _Optional[str] = ..., name: _Optional[str] = ..., work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., target_type: _Optional[str] = ..., target_name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., cron_expression: _Optional[str] = ..., interval_seconds: _Optional[float] = ..., run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timezone: _Optional[str] = ..., misfire_grace_seconds: _Optional[int] = ..., max_instances: _Optional[int] = ..., enabled: _Optional[bool] = ..., next_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pause_reason: _Optional[str] = ..., principal: _Optional[str] = ...) -> None: ...
+    next_run_at: _timestamp_pb2.Timestamp
+    last_run_at: _timestamp_pb2.Timestamp
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, schedule_id: _Optional[str] = ..., name: _Optional[str] = ..., work: _Optional[_Union[_work_pb2.Work, _Mapping]] = ..., target_type: _Optional[str] = ..., target_name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., options: _Optional[_Union[_run_pb2.RunOptions, _Mapping]] = ..., cron_expression: _Optional[str] = ..., interval_seconds: _Optional[float] = ..., run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timezone: _Optional[str] = ..., misfire_grace_seconds: _Optional[int] = ..., max_instances: _Optional[int] = ..., enabled: _Optional[bool] = ..., next_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pause_reason: _Optional[str] = ..., principal: _Optional[str] = ..., next_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateScheduleRequest(_message.Message):
     __slots__ = ("schedule",)

@@ -134,7 +134,8 @@ def test_schedule_lives_on_the_command_line(stack: Stack) -> None:
     assert "on" in said(stack, "schedules", "resume", "leap")
     said(stack, "schedules", "update", "leap", "--every", "86400")
     assert "leap" in said(stack, "schedules", "list")
-    assert "queued" in said(stack, "schedules", "trigger", "leap")
+    status = said(stack, "schedules", "trigger", "leap").split()[1]
+    assert status in ("queued", "running", "completed"), "it may be quick"
     assert json.loads(said(stack, "schedules", "show", "leap", "--json"))["name"] == "leap"
     assert said(stack, "schedules", "delete", "leap") == "deleted schedule leap\n"
 

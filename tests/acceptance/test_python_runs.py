@@ -57,6 +57,22 @@ async def test_list_is_read_page_by_page(spine: Spine) -> None:
     assert [run.run_id for run in two] == ids[:2]
 
 
+async def test_names_of_a_dispatcher_answer_with_lists(spine: Spine) -> None:
+    parent = await spine.runs.submit_task("summarize", PARAMS)
+    ended = await spine.runs.wait(parent.run_id, timeout_s=30)
+    steps = [await spine.runs.submit_step("summarize", PARAMS, parent.run_id) for _ in range(2)]
+    children = await spine.runs.get_children(parent.run_id)
+    assert [run.run_id for run in children] == [run.run_id for run in steps]
+    assert {run.correlation_id for run in children} == {parent.run_id}
+    log = await spine.runs.get_events(parent.run_id)
+    assert [event.event_type for event in log] == ["created", "queued", "started", "completed"]
+    found = await spine.runs.get_run(parent.run_id)
+    assert found is not None
+    assert found.status == ended.status
+    listed = await spine.runs.list_runs(parent_run_id=parent.run_id, limit=1)
+    assert [run.run_id for run in listed] == [steps[1].run_id]
+
+
 async def test_events_come_in_order_with_the_text(spine: Spine, openai_upstream: UpstreamProcess) -> None:
     openai_upstream.script(Reply(text=["one ", "two ", "three"], interval_s=0.2))
     run = await spine.runs.submit_task("completion", SLOW)

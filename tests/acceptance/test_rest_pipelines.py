@@ -37,18 +37,27 @@ async def put(rest: Client, path: str, body: Any) -> Any:
 async def executed(rest: Client, body: dict[str, Any]) -> str:
     answer = await rest.post(f"{BASE}/execute", body)
     assert answer.status == 202, answer.body
-    assert answer.json["kind"] == "pipeline"
-    return str(answer.json["run_id"])
+    told = answer.json
+    assert told["execution_id"] == f"exec-{told['run_id']}"
+    assert told["stream_url"] == f"{BASE}/{told['execution_id']}/events"
+    assert told["pipeline_version"]
+    assert told["status"] in ("pending", "queued", "running", "completed")
+    assert told["estimated_duration_seconds"] > 0
+    assert {"created_at", "estimated_cost_usd", "pipeline_name"} <= told.keys()
+    return str(told["run_id"])
 
 
 async def test_an_execution_is_followed_to_its_result(rest: Client) -> None:
     run_id = await executed(rest, BRIEF)
     assert (await ended(rest, run_id))["status"] == "completed"
     told = (await rest.get(f"{BASE}/executions/{run_id}/progress")).json
-    assert (told["execution_id"], told["status"], told["progress_percent"]) == (run_id, "completed", 100)
+    assert (told["status"], told["progress_percent"]) == ("completed", 100)
+    for path in (f"executions/{run_id}/progress", f"executions/exec-{run_id}/progress", f"exec-{run_id}"):
+        same = await rest.get(f"{BASE}/{path}")
+        assert (same.json["execution_id"], same.json | told) == (f"exec-{run_id}", same.json), path
     assert (told["steps_completed"], told["total_steps"]) == (1, 1)
-    result = (await rest.get(f"{BASE}/{run_id}/result")).json
-    assert (result["success"], result["execution_id"]) == (True, run_id)
+    result = (await rest.get(f"{BASE}/exec-{run_id}/result")).json
+    assert (result["success"], result["execution_id"]) == (True, f"exec-{run_id}")
     assert result["output"]["summary"]["text"].endswith(TEXT)
     (step,) = result["step_results"].values()
     assert step["status"] == "completed"
@@ -66,13 +75,40 @@ async def test_an_execution_that_runs_has_no_result_and_is_cancelled(
     assert (early.status, early.json["error"]["code"]) == (409, "CONFLICT")
     told = (await rest.get(f"{BASE}/executions/{run_id}/progress")).json
     assert (told["total_steps"], told["progress_percent"] < 100) == (2, True)
-    async with rest.session.delete(f"{BASE}/{run_id}") as response:
-        assert (await response.json())["run_id"] == run_id
+    async with rest.session.delete(f"{BASE}/exec-{run_id}") as response:
+        assert (response.status, (await response.json())["run_id"]) == (202, run_id)
     assert (await ended(rest, run_id))["status"] == "cancelled"
     result = (await rest.get(f"{BASE}/{run_id}/result")).json
     assert result["success"] is False
     async with rest.session.delete(f"{BASE}/{run_id}") as response:
         assert response.status == 409
+
+
+@pytest.mark.parametrize("word", ["async_processing", "async_mode"])
+async def test_an_execution_that_is_waited_for_is_200(rest: Client, word: str) -> None:
+    body = {"pipeline_name": "text_summarization", "input": BRIEF["input_data"], word: False}
+    answer = await rest.post(f"{BASE}/execute", body)
+    assert (answer.status, answer.json["status"]) == (200, "completed")
+    assert answer.json["response"]["pipeline"]["output"]["summary"]["text"]
+
+
+async def test_a_budget_that_refuses_an_execution_is_402(rest: Client) -> None:
+    node = {"node": "BUDGET_NODE_LABEL", "node_key": "of=refused"}
+    limit = {**node, "period": "BUDGET_PERIOD_DAILY", "limit_usd": 0, "policy": "BUDGET_POLICY_HARD_BLOCK"}
+    made = await rest.post(f"{BASE}/budget", limit)
+    options = {"cost_labels": {"of": "refused"}, "estimate_usd": 1}
+    answer = await rest.post(f"{BASE}/execute", BRIEF | {"options": options})
+    assert (answer.status, answer.json["error"]["code"]) == (402, "QUOTA_EXCEEDED")
+    assert {"period", "limit_usd", "used_usd"} <= answer.json["error"]["details"].keys()
+    async with rest.session.delete(f"/v1/budgets/{made.json['id']}") as response:
+        assert response.status == 204
+
+
+async def test_an_unknown_pipeline_lists_those_that_there_are(rest: Client) -> None:
+    answer = await rest.post(f"{BASE}/execute", {"pipeline_name": "nobody"})
+    details = answer.json["error"]["details"]
+    assert (answer.status, details["requested_pipeline"]) == (404, "nobody")
+    assert "call_analysis" in details["available_pipelines"]
 
 
 @pytest.mark.parametrize("path", ["{id}/result", "executions/{id}/progress", "{id}/events"])
@@ -86,7 +122,11 @@ async def test_what_is_no_execution_is_not_found(rest: Client, path: str) -> Non
 
 
 async def test_pipelines_capabilities_and_providers_are_listed(rest: Client) -> None:
-    listed = (await rest.get(BASE)).json["pipelines"]
+    page = (await rest.get(BASE)).json
+    listed = page["pipelines"]
+    assert page["total"] == len(listed) >= 7
+    analysis = next(one for one in listed if one["name"] == "call_analysis")
+    assert (analysis["estimated_duration_seconds"], analysis["estimated_cost_usd"]) == (300, 0.15)
     assert "text_summarization" in [one["name"] for one in listed]
     shown = (await rest.get(f"/api{BASE}/text_summarization")).json
     assert (shown["name"], shown["step_count"]) == ("text_summarization", 1)

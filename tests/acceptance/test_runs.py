@@ -214,6 +214,7 @@ async def test_run_of_nobody_is_404(rest: Client, path: str) -> None:
 
 
 async def test_queues_and_workers_are_shown(rest: Client) -> None:
+    await ended(rest, (await submitted(rest))["run_id"])
     assert (await rest.get("/v1/runs:stats")).json["completed_24h"] > 0
     (worker,) = (await rest.get("/v1/workers")).json["workers"]
     assert worker["max_concurrency"] > 0
@@ -278,3 +279,43 @@ async def test_batch_by_its_older_path_is_a_run(rest: Client) -> None:
     assert (item["item_id"], item["status"]) == ("a", "completed")
     bad = await rest.post("/v1/batch", {"operations": [{"type": "nothing"}]})
     assert bad.status == 404
+
+
+async def test_schedule_lives_over_rest_with_its_older_names(rest: Client) -> None:
+    body = {"name": "rest-nightly", "target_type": "task", "target_name": "genai.aggregate_costs"}
+    body |= {"params": {"period": "daily"}, "cron_expression": "30 2 * * *", "timezone": "Europe/Berlin"}
+    made = (await rest.post("/v1/schedules", body)).json
+    assert made["next_run_at"] == made["next_run_time"]
+    assert made["created_at"] == made["create_time"]
+    assert (await rest.post("/v1/schedules", body)).status == 409
+    path = f"/v1/schedules/{made['schedule_id']}"
+    changed = (await rest._call("PUT", path, json={"interval_seconds": 3600})).json
+    assert (changed["interval_seconds"], changed.get("cron_expression")) == (3600, None)
+    assert (await rest.post(f"{path}:pause", {})).json["enabled"] is False
+    assert (await rest.post(f"{path}:resume", {})).json["enabled"] is True
+    run = (await rest.post("/v1/webhooks/trigger/rest-nightly", {})).json
+    assert (await ended(rest, run["run_id"]))["status"] == "completed"
+    listed = (await rest.get("/v1/schedules")).json["schedules"]
+    assert "rest-nightly" in [one["name"] for one in listed]
+    assert (await rest._call("DELETE", path)).status == 204
+    assert (await rest.get(path)).status == 404
+
+
+async def test_dead_letter_has_its_older_names(rest: Client, openai_upstream: UpstreamProcess) -> None:
+    busy = {"error": {"message": "slow down", "type": "rate_limit_error"}}
+    openai_upstream.script(default=Reply(status=429, body=busy))
+    params = {"prompt": "Hello", "model": "gpt-4o"}
+    run = await submitted(rest, name="completion", params=params, max_retries=0)
+    assert (await ended(rest, run["run_id"]))["status"] == "dead_lettered"
+    listed = (await rest.get("/v1/dlq")).json["dead_letters"]
+    [letter] = [one for one in listed if one["execution_id"] == run["run_id"]]
+    assert (letter["id"], letter["workflow"]) == (letter["dead_letter_id"], "genai.completion")
+    assert (letter["retry_count"], letter["max_retries"]) == (0, 3)
+    assert letter["created_at"] == letter["create_time"]
+    openai_upstream.script(default=Reply(text="at last"))
+    again = (await rest.post(f"/v1/dlq/{letter['id']}/replay", {})).json
+    assert again["run_id"] == run["run_id"]
+    assert (await ended(rest, run["run_id"]))["status"] == "completed"
+    found = (await rest.get(f"/v1/dead-letters/{letter['id']}")).json
+    assert (found["retry_count"], found["resolved_by"]) == (1, "replay")
+    assert found["resolved_at"] == found["resolve_time"]

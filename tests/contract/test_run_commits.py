@@ -14,7 +14,7 @@ from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.news import CHANNEL, END, QUEUE, TEXT_CHANNEL, Output, RunNews, changing
 from genai_spine.store.runs.plain import statements
 from genai_spine.store.runs.plain.commits import Completion, RunCommits
-from genai_spine.store.runs.plain.text import write_text
+from genai_spine.store.runs.plain.text import WrittenText, write_text
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.runs import KeyTaken, RunRows, new_run_id
 from genai_spine.store.runs.steps import StepRows
@@ -155,20 +155,23 @@ async def test_row_that_breaks_a_rule_is_refused_alone(database: Database) -> No
 
 async def test_text_reaches_readers_of_other_processes_and_stays_for_late_ones(database_url: str) -> None:
     writing, watching = Database(database_url), Database(database_url)
+    run, long = await submitted(writing, 2)
+    assert len(await RunQueue(writing).claim(WORKER, everything, 2)) == 2
     reading = watching if watching.dialect == "postgresql" else writing  # SQLite tells no other process
     news, piece = RunNews.of(reading), Output("s", 1, 0, "häl\nlo")
     try:
-        with news.reading("run") as reader, news.reading("other") as other:
+        with news.reading(run) as reader, news.reading("other") as other:
             await until(lambda: reading is writing or reader.is_told)  # it listens
             reader.is_told = False
             reader.event.clear()
-            await write_text(writing, [("run", piece), ("long", Output("s", 1, 0, "x" * 9000))])
-            await write_text(writing, [("run", piece)])
+            mine = WrittenText(run, 1, WORKER, piece)
+            await write_text(writing, [mine, WrittenText(long, 1, WORKER, Output("s", 1, 0, "x" * 9000))])
+            await write_text(writing, [mine])
             await until(lambda: len(reader.pieces) == 2)
             assert {*reader.pieces} == {piece}
             assert not other.pieces
-        assert await EventRows(watching).output("run") == [piece]
-        assert [len(one.text) for one in await EventRows(watching).output("long")] == [9000]
+        assert await EventRows(watching).output(run) == [piece]
+        assert [len(one.text) for one in await EventRows(watching).output(long)] == [9000]
     finally:
         for opened in (writing, watching):
             await RunNews.of(opened).close()

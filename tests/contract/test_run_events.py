@@ -1,6 +1,7 @@
 """Events that a process reports of its runs: on SQLite and PostgreSQL."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ class FailingRows(EventRows):
     async def add(
         self,
         events: Mapping[Owner, Sequence[PendingEvent]],
-        output: Mapping[str, Sequence[Output]],
+        output: Mapping[Owner, Sequence[Output]],
         again: Collection[Owner] = (),
     ) -> None:
         fails, self.failures = self.failures > 0, 0
@@ -89,3 +90,29 @@ async def test_a_process_that_lost_its_run_reports_nothing(database: Database):
     await writer.flush(later)
     await writer.stop()
     assert len(await reported(database, owner)) == 1
+
+
+async def test_text_with_a_character_zero_is_kept_and_loses_no_other(database: Database):
+    owner, other, rows = await owned(database), await owned(database), EventRows(database)
+    await rows.add({}, {owner: [Output("s", 1, 0, "a\0b\0")], other: [Output("s", 1, 0, "whole")]})
+    assert [piece.text for piece in await rows.output(owner.run_id)] == ["a\ufffdb\ufffd"]
+    assert [piece.text for piece in await rows.output(other.run_id)] == ["whole"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"executor_id": "two"}, {"attempt": 2}, {"status": "completed"}],
+    ids=["taken over", "begun again", "ended"],
+)
+async def test_text_of_a_process_that_does_not_make_the_run_any_more_is_not_written(
+    database: Database, change: dict[str, Any]
+):
+    owner, rows = await owned(database), EventRows(database)
+    mine, other = await owned(database), Output("s", 1, 0, "mine")
+    before = Output("s", 1, 0, "before")
+    await rows.add({}, {owner: [before]})
+    async with database.begin() as connection:
+        await connection.execute(sa.update(runs).where(runs.c.id == owner.run_id).values(change))
+    await rows.add({}, {owner: [Output("s", 1, 6, "woken")], mine: [other]})
+    assert await rows.output(owner.run_id) == [before]
+    assert await rows.output(mine.run_id) == [other]

@@ -17,6 +17,7 @@ from genai_spine.store.runs.plain.limits import Limits, run_limits
 from genai_spine.store.runs.queue import MAX_CLAIMED, RunQueue, Waiting, in_order
 from genai_spine.store.runs.queue_stats import QueueCounts
 from genai_spine.store.runs.tables import PRIORITIES, runs
+from genai_spine.store.runs.transitions import Transitions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKER = "worker"
@@ -277,6 +278,28 @@ async def test_pending_run_is_queued_when_its_time_has_come(database: Database) 
     assert await claimed(database, 5) == ["due"]
 
 
+async def test_queue_is_empty_where_no_lane_has_a_waiting_run(database: Database) -> None:
+    queue = RunQueue(database)
+    assert not queue.is_empty  # nobody has looked
+    await queue.claim(WORKER, everything, 5)
+    assert queue.is_empty
+    await put(database, row("a", lane="gpu"))
+    assert await queue.claim(WORKER, lambda lane: lane == "cpu", 5) == []
+    assert not queue.is_empty
+
+
+async def test_queue_says_whether_the_time_of_a_pending_run_has_come(database: Database) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    await put(
+        database,
+        row("later", status="pending", queued_at=None, ready_at=soon),
+        row("held", status="pending", queued_at=None, is_held=True),
+    )
+    assert not await RunQueue(database).has_due()
+    await put(database, row("due", status="pending", queued_at=None, ready_at=None))
+    assert await RunQueue(database).has_due()
+
+
 @pytest.fixture
 async def long_queue(database: Database) -> Database:
     """100,000 waiting runs of 200 tenants, made by the database."""
@@ -325,3 +348,24 @@ async def test_move_that_is_not_legal_is_refused_by_the_database(database: Datab
     with pytest.raises(Exception, match="(?i)runs|status|constraint|abort"):  # noqa: RUF043
         async with database.begin() as connection:
             await connection.execute(update(runs).values(status="queued"))
+
+
+@pytest.mark.parametrize("others", [{}, {"lane": "gpu"}], ids=["one group", "two groups"])
+async def test_run_whose_deadline_has_passed_is_passed_over(
+    database: Database, others: dict[str, str]
+) -> None:
+    now = datetime.now(UTC)
+    early, late = now - timedelta(hours=1), now + timedelta(hours=1)
+    await put(
+        database,
+        row("past", queued_at=early, deadline_at=now - timedelta(seconds=1)),
+        row("future", queued_at=now, deadline_at=late),
+        row("none", queued_at=now, **others),
+    )
+    assert sorted(await claimed(database, 5)) == ["future", "none"]
+    assert await claimed(database, 5) == []
+    assert await Transitions(database).expire() == 1
+    assert [event.event_type for event in await EventRows(database).after("past", 0, 9)] == [
+        "timed_out",
+        "failed",
+    ]

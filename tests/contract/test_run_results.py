@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database, Now
+from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import RunRetention
 from genai_spine.store.runs.rows import MAX_IN_ROW
@@ -68,7 +69,15 @@ async def test_only_a_large_answer_is_apart_and_both_come_with_their_run(
     await completed(database, owner, response)
     size = response.ByteSize()
     assert await stored(database) == (([None], [size]) if is_apart else ([size], []))
-    assert (await answer(database, owner)).response == response
+    run = await answer(database, owner)
+    assert run.response == response
+    log = await EventRows(database).after(owner.run_id, 0, 9)
+    assert [event.sequence for event in log] == list(range(1, len(log) + 1))
+    assert run.last_sequence == len(log)
+    ready = [dict(event.data) for event in log if event.event_type == "artifact_ready"]
+    data = {"object_key": f"runs/{owner.run_id}/response", "type": "completion", "size_bytes": size}
+    assert ready == ([data] if is_apart else [])
+    assert log[-1].event_type == "completed"
 
 
 async def test_what_a_cancelled_run_had_is_kept_alike(database: Database):

@@ -21,12 +21,13 @@ from genai_spine.v1 import pipeline_service_pb2 as pipelines
 from genai_spine.v1 import prompt_service_pb2 as prompts
 from genai_spine.v1 import provider_batch_service_pb2 as batches
 from genai_spine.v1 import provider_file_service_pb2 as files
+from genai_spine.v1 import rag_service_pb2 as rag
 from genai_spine.v1 import request_log_service_pb2 as logs
 from genai_spine.v1 import session_service_pb2 as sessions
 from genai_spine.v1 import stored_completion_service_pb2 as stored
 from genai_spine.v1 import usage_service_pb2 as usage
 from genai_spine.v1.execution_pb2 import Execution
-from tests.service import pipeline_tenancy, run_tenancy
+from tests.service import pipeline_tenancy, rag_tenancy, run_tenancy
 from tests.service.running import Running, asked
 from tests.upstreams.openai_errors import rate_limited
 from tests.upstreams.reply import Reply
@@ -110,6 +111,9 @@ async def store(service: Running, tenant: str) -> Stored:
         asked = pipeline_tenancy.pipeline(f"{MARK}{number}".lower())
         (made,) = await ask(service, "PipelineService/CreatePipeline", asked, tenant)
         ids["pipeline"] = made.id
+        asked = rag_tenancy.collection(f"{MARK}{number}".lower())
+        (made,) = await ask(service, "RagService/CreateCollection", asked, tenant)
+        ids["collection"] = made.id
     resolved = letters.ResolveDeadLetterRequest(dead_letter_id=await _store_dead_letter(service, tenant))
     await ask(service, "DeadLetterService/ResolveDeadLetter", resolved, tenant)
     execute = prompts.ExecutePromptRequest(prompt_id=ids["prompt"], model="gpt-4o")
@@ -348,6 +352,7 @@ BY_ID: dict[str, list[Reach]] = {
     ],
     **{name: [Reach(*reach) for reach in reaches] for name, reaches in run_tenancy.BY_ID.items()},
     **{name: [Reach(*reach) for reach in reaches] for name, reaches in pipeline_tenancy.BY_ID.items()},
+    **{name: [Reach(*reach) for reach in reaches] for name, reaches in rag_tenancy.BY_ID.items()},
 }
 # RPCs that list or search what is stored: others see what a tenant without anything sees.
 LISTS: dict[str, list[Callable[[Stored], Message]]] = {
@@ -410,6 +415,7 @@ LISTS: dict[str, list[Callable[[Stored], Message]]] = {
     ],
     **run_tenancy.lists(MARK),
     "PipelineService/ListPipelines": [lambda a: pipelines.ListPipelinesRequest(page_size=1)],
+    "RagService/ListCollections": [lambda a: rag.ListCollectionsRequest(page_size=1)],
 }
 # RPCs that make something: two tenants may give it the same name, and neither meets the other.
 MAKES: dict[str, Callable[[], Message]] = {
@@ -419,6 +425,7 @@ MAKES: dict[str, Callable[[], Message]] = {
     "BudgetService/SetBudget": lambda: budget(f"{MARK}0"),
     "ScheduleService/CreateSchedule": lambda: run_tenancy.schedule(f"{MARK}0"),
     "PipelineService/CreatePipeline": lambda: pipeline_tenancy.pipeline(f"{MARK}0".lower()),
+    "RagService/CreateCollection": lambda: rag_tenancy.collection(f"{MARK}0".lower()),
     "RunService/CreateRun": lambda: run_tenancy.work("x", idempotency_key=MARK),
     "PromptService/ImportPrompts": lambda: prompts.ImportPromptsRequest(
         yaml=f"- name: x\n  slug: {SLUG}\n  user_prompt_template: other\n"

@@ -196,6 +196,21 @@ async def test_prompt_without_waiting_is_a_run(service: Running) -> None:
     assert not response.output
 
 
+@pytest.mark.parametrize("slug", ["summarize-article", "nobody-s"])
+async def test_run_that_has_ended_by_then_is_the_answer_where_nobody_waits(
+    service: Running, slug: str
+) -> None:
+    stub: Any = prompt_service_pb2_grpc.PromptServiceStub(service.channel)
+    request = prompts.ExecutePromptRequest(prompt_slug=slug, wait=False, idempotency_key=f"quick {slug}")
+    request.variables.update({"content": "One. Two."})
+    request.options.model = "builtin:extractive"
+    first = await stub.ExecutePrompt(request)
+    run = await ended(service, first.run_id)
+    assert run.status in ("completed", "failed")
+    again = await stub.ExecutePrompt(request)
+    assert (again.run_id, again.status, again.output) == (first.run_id, run.status, "")
+
+
 async def test_prompt_that_is_waited_for_has_its_answer_or_its_error(service: Running) -> None:
     stub: Any = prompt_service_pb2_grpc.PromptServiceStub(service.channel)
     request = prompts.ExecutePromptRequest(prompt_slug="summarize-article", wait=True)

@@ -234,4 +234,6 @@ async def test_run_whose_deadline_is_past_calls_nobody(booked: Running) -> None:
     request.options.deadline.FromDatetime(datetime(2001, 1, 1, tzinfo=UTC))
     ended = await calls.ended(await calls.runs.CreateRun(request))
     assert (ended.status, ended.error.type) == ("failed", "timeout")
+    assert await calls.log(ended) == ["created", "queued", "timed_out", "failed"], "it begins no attempt"
+    assert not ended.HasField("start_time")
     assert not [entry for entry in booked.openai.bill if text in entry.raw]

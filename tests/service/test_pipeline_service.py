@@ -83,6 +83,22 @@ async def test_what_comes_along_is_listed_and_not_changed(booked: Running) -> No
     assert [one.name for one in tagged.pipelines] == ["pii_detection", "text_summarization"]
 
 
+async def test_pages_of_a_tag_are_full(booked: Running) -> None:
+    pipelines, tag = stub(booked), 'it\'s "rare", %_\u00e4'
+    for number in range(9):
+        made = definition(step("a"), name=f"tagged_{number}")
+        made.tags[:] = ["common", tag] if number % 3 == 0 else ["common"]
+        await pipelines.CreatePipeline(pb.CreatePipelineRequest(pipeline=pb.Pipeline(definition=made)))
+    request, pages = pb.ListPipelinesRequest(tags=[tag, "nowhere"], page_size=1), []
+    while True:
+        page = await pipelines.ListPipelines(request)
+        pages.append([one.name for one in page.pipelines])
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert pages == [["tagged_0"], ["tagged_3"], ["tagged_6"]]
+
+
 async def test_faults_are_told_with_their_paths(booked: Running) -> None:
     pipelines = stub(booked)
     bad = {"when": {"cel": "context.x > 1 && nobody"}, "depends_on": ["ghost"]}

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from genai_spine.store.tables import executions
 from genai_spine.v1 import batch_pb2, item_work_pb2, run_pb2
@@ -28,6 +30,12 @@ def batch(*texts: str) -> Work:
         for text in texts
     ]
     return Work(batch=batch_pb2.Batch(items=items))
+
+
+def in_s(seconds: float) -> Timestamp:
+    at = Timestamp()
+    at.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
+    return at
 
 
 @reported("R1", "celery/celery#2599, celery/kombu#337")
@@ -133,3 +141,89 @@ async def test_a_key_of_an_ended_run_does_not_block_other_work(booked: Running, 
     assert refused.reason == "IDEMPOTENCY_KEY_REUSED"
     other: run_pb2.Run = await calls.submit(free(report), idempotency_key=f"{key} 2")
     assert (await calls.ended(other)).run_id != run.run_id
+
+
+@reported("R10", "hatchet-dev/hatchet#4900")
+async def test_a_run_that_is_cancelled_between_two_attempts_never_begins_again(
+    booked: Running, report: str
+) -> None:
+    calls = RunCalls(booked.channel)
+    booked.openai.script(*[BUSY] * 8)
+    run = await calls.submit(completion(report, model="gpt-4o"), max_retries=3, retry_delay_seconds=0.5)
+    waiting = await calls.reached(run, "pending")
+    assert (waiting.waiting_reason, waiting.attempt) == ("RETRY", 2)
+    assert (await calls.cancel(run)).status == "cancelled"
+    after = await calls.ended(await calls.submit(free(f"{report} later"), not_before=in_s(1.5)))
+    assert after.status == "completed"
+    assert (await calls.log(run)).count("started") == 1
+    assert (await calls.get(run.run_id)).status == "cancelled"
+    booked.openai.reset()
+
+
+@reported("R11", "hatchet-dev/hatchet#1996")
+async def test_a_batch_whose_items_are_all_cancelled_has_ended(booked: Running, report: str) -> None:
+    calls = RunCalls(booked.channel)
+    booked.openai.script(*[Reply("late", headers_delay_s=20.0)] * 3)
+    run = await calls.submit(batch(*(f"{report} {number}" for number in range(3))))
+    await until(lambda: len([entry for entry in booked.openai.bill if report in entry.raw]) == 3)
+    await calls.cancel(run)
+    ended = await calls.ended(run)
+    counts = ended.item_counts
+    assert (ended.status, counts.running, counts.pending, counts.skipped) == ("cancelled", 0, 0, 3)
+    items = (await calls.runs.ListRunItems(pb.ListRunItemsRequest(run_id=run.run_id))).items
+    assert {item.status for item in items} == {"skipped"}
+    booked.openai.reset()
+
+
+@reported("R12", "hatchet-dev/hatchet#2573")
+async def test_text_that_a_database_does_not_take_hangs_no_run(booked: Running, report: str) -> None:
+    calls, words = RunCalls(booked.channel), ["a\x00b", "\ud7ff\U0001f600", "c\x00"]
+    for _ in range(2):
+        booked.openai.script(Reply(words, interval_s=0.1))
+    streamed = await calls.submit(completion(f"{report} streamed", model="gpt-4o"))
+    request = pb.WatchRunRequest(run_id=streamed.run_id, include_output=True)
+    watched = [event async for event in calls.runs.WatchRun(request)]
+    assert watched[-1].event_type == "completed"
+    shown = "".join(event.output.text for event in watched if event.HasField("output"))
+    assert shown
+    assert "".join(words).startswith(shown)
+    ended = await calls.ended(streamed)
+    assert (ended.status, ended.attempt) == ("completed", 1)
+    assert ended.response.completion.choices[0].message.content[0].text == "".join(words)
+    items = await calls.ended(await calls.submit(batch(f"{report} item")))
+    assert (items.status, items.item_counts.completed) == ("completed", 1)
+    body = {"error": {"message": "no\x00thing", "type": "invalid\x00"}}
+    booked.openai.script(Reply(status=400, body=body), Reply(status=400, body=body))
+    failed = await calls.ended(await calls.submit(completion(f"{report} failed", model="gpt-4o")))
+    assert (failed.status, failed.error.type) == ("failed", "PROVIDER_REJECTED")
+    one = await calls.ended(await calls.submit(batch(f"{report} failed item")))
+    assert (one.status, one.item_counts.failed) == ("completed", 1)
+    assert (await calls.log(failed))[-1] == "failed"
+
+
+@reported("R13", "dbos-inc/dbos-transact-py#759")
+async def test_an_empty_name_of_anything_is_refused(booked: Running, report: str) -> None:
+    calls = RunCalls(booked.channel)
+    for options in ({"idempotency_key": ""}, {"correlation_id": ""}, {"lane": ""}, {"priority": ""}):
+        refused = await failure(calls.submit(free(report), **options))
+        assert refused.fields == [f"options.{next(iter(options))}"]
+    requests = {
+        "GetRun": pb.GetRunRequest(),
+        "WaitRun": pb.WaitRunRequest(),
+        "CancelRun": pb.CancelRunRequest(),
+        "RetryRun": pb.RetryRunRequest(),
+    }
+    for method, request in requests.items():
+        assert (await failure(getattr(calls.runs, method)(request))).fields == ["run_id"]
+
+
+@reported("R14", "riverqueue/river#1258")
+async def test_a_run_whose_upstream_never_answers_ends_with_its_timeout(booked: Running, report: str) -> None:
+    calls = RunCalls(booked.channel)
+    booked.openai.script(Reply("never", headers_delay_s=60.0))
+    run = await calls.submit(completion(report, model="gpt-4o"), timeout=Duration(seconds=1))
+    ended = await calls.ended(run)
+    assert (ended.status, ended.error.type) == ("failed", "timeout")
+    assert (await calls.log(run))[-2:] == ["timed_out", "failed"]
+    await until(lambda: all(entry.disconnected for entry in booked.openai.bill if report in entry.raw))
+    booked.openai.reset()

@@ -259,6 +259,15 @@ async def test_progress_is_told_while_the_batch_runs(booked: Running) -> None:
     assert told == sorted(told) != []
 
 
+async def test_cost_of_a_batch_is_told_before_its_end(booked: Running) -> None:
+    run = await made(booked, batch_of(item("a"), item("b"), item("c")))
+    events = await events_of(booked, run.run_id)
+    assert [event.event_type for event in events[-2:]] == ["cost_recorded", "completed"]
+    told = dict(events[-2].data)
+    assert told["cost_ticks"] == run.cost.cost_ticks > 0
+    assert (told["cost_usd"], told["discarded_cost_usd"]) == (run.cost.cost_usd, 0)
+
+
 async def test_template_makes_an_item_of_each_input(booked: Running) -> None:
     template = item_work_pb2.ItemWork(
         completion=asked("Say {{what}} to {{ who }}", cost_labels={"for": "{{who}}"})

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from genai_spine.runs import worker
 from genai_spine.store.runs.orphans import Served
 from genai_spine.v1 import execution_pb2
 from genai_spine.v1 import run_service_pb2 as pb
@@ -39,6 +40,16 @@ def new_key() -> str:
 async def sent(booked: Running, number: int) -> None:
     """Returns once the upstream has got so many calls."""
     await until(lambda: len(booked.openai.bill.calls) >= number)
+
+
+class TestStart:
+    async def test_run_starts_although_nobody_looks_at_a_queue_that_was_empty(
+        self, runs: RunCalls, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(worker, "CLAIM_S", 600.0)
+        await runs.ended(await runs.submit(free()))  # what is there is empty from now on
+        await asyncio.sleep(2 * worker.PROMOTE_S)
+        await runs.ended(await runs.submit(free()))
 
 
 class TestIdempotencyKey:

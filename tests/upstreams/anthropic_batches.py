@@ -29,6 +29,7 @@ class MessageBatches:
         self.requests: dict[str, list[dict[str, Any]]] = {}
         self.holds = False  # batches stay in progress until they are cancelled
         self.stops_after: int | None = None  # requests that are answered before a batch is cancelled
+        self.hides: set[str] = set()  # ids of batches that the list does not show
         self.errors: dict[str, str] = {}  # error.type of the answer to a text
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,7 +66,9 @@ class MessageBatches:
         return _json(self.batches[id])
 
     def _list(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:
-        found = [self._shown(batch, entry) for batch in reversed(self.batches.values())]
+        found = [
+            self._shown(batch, entry) for id, batch in reversed(self.batches.items()) if id not in self.hides
+        ]
         return _json({"data": found, "has_more": False, "first_id": None, "last_id": None})
 
     def _get(self, body: dict[str, Any], reply: Reply, entry: Entry) -> Answer:

@@ -42,6 +42,7 @@ class FileCabinet:
         self.errors: dict[str, int] = {}  # status of the answer to a text
         self.seen: dict[str, int] = {}  # looks at the list, by the id of a batch
         self.lists_after = 0  # looks at the list, before a batch is in it
+        self.hides: set[str] = set()  # ids of batches that the list does not show
         self.repeats = False  # each line of an output is there twice
 
     def routes(self) -> list[web.RouteDef]:
@@ -139,7 +140,7 @@ class FileCabinet:
         for batch in reversed(self.batches.values()):
             seen = self.seen.get(batch["id"], 0)
             self.seen[batch["id"]] = seen + 1
-            if seen >= self.lists_after:
+            if seen >= self.lists_after and batch["id"] not in self.hides:
                 shown.append(batch)
         return _page(shown, entry, 20)
 

@@ -1,33 +1,32 @@
 """Durable runs: submitted by name or as they are, waited for, watched, cancelled and retried."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.const import Status
 
-from genai_spine_client.errors import RunFailed, SpineError, TimedOut, Unavailable, typed
+from genai_spine_client.dispatcher import Dispatcher
+from genai_spine_client.errors import SpineError, TimedOut, Unavailable, typed
 from genai_spine_client.gen.genai_spine.v1 import (
     CancelRunRequest,
     CreateRunRequest,
     ErrorReason,
     GetRunRequest,
+    ListRunChildrenRequest,
+    ListRunEventsRequest,
     ListRunItemsRequest,
     ListRunsRequest,
     RetryRunRequest,
     Run,
     RunEvent,
     RunItem,
-    RunOptions,
     RunServiceStub,
-    RunWebhook,
     WaitRunRequest,
     WatchRunRequest,
-    Work,
 )
-from genai_spine_client.gen.google.protobuf import Struct
 
 if TYPE_CHECKING:
     from genai_spine_client.client import Spine
@@ -36,12 +35,8 @@ MAX_WAIT_S = 300.0  # of one request; a longer wait is made of several
 LONGEST_PAUSE_S = 5.0  # before a watch that was cut is tried again
 
 
-class Runs:
-    """`spine.runs`: the durable runs of the caller's tenant.
-
-    Every call raises SpineError. `options` are fields of RunOptions: priority, lane, idempotency_key,
-    correlation_id, metadata, not_before, deadline, max_retries, ...; `webhook` may be an address.
-    """
+class Runs(Dispatcher):
+    """`spine.runs`: the durable runs of the caller's tenant."""
 
     def __init__(self, spine: "Spine") -> None:
         self._spine = spine
@@ -50,32 +45,6 @@ class Runs:
     def stub(self) -> RunServiceStub:
         """The generated client, for all that has no method here."""
         return RunServiceStub(self._spine.channel)
-
-    async def submit(self, work: Work, **options: Any) -> Run:
-        """Submits work as it is: the request of another method."""
-        return await self._create(CreateRunRequest(work=work, options=_options(options)))
-
-    async def submit_task(self, name: str, params: Mapping[str, Any] | None = None, **options: Any) -> Run:
-        """Submits a task by its name, such as summarize or genai.summarize."""
-        return await self._named("task", name, params, options)
-
-    async def submit_workflow(
-        self, name: str, params: Mapping[str, Any] | None = None, **options: Any
-    ) -> Run:
-        """Submits a workflow by its name, such as batch_summarize."""
-        return await self._named("workflow", name, params, options)
-
-    async def submit_pipeline(
-        self, name: str, params: Mapping[str, Any] | None = None, **options: Any
-    ) -> Run:
-        """Submits a pipeline by its name."""
-        return await self._named("pipeline", name, params, options)
-
-    async def submit_step(
-        self, name: str, params: Mapping[str, Any] | None, parent_run_id: str, **options: Any
-    ) -> Run:
-        """Submits a part of another run, whose id its correlation id is."""
-        return await self._named("step", name, params, options | {"parent_run_id": parent_run_id})
 
     async def get(self, run_id: str) -> Run | None:
         """The run, or None where there is none of that id."""
@@ -102,6 +71,28 @@ class Runs:
                 return
             request.page_token = page.next_page_token
 
+    async def get_events(self, run_id: str) -> Sequence[RunEvent]:
+        """All events of a run until now, in their order; text while it is written is not among them."""
+        request, found = ListRunEventsRequest(run_id=run_id, page_size=1000), []
+        while True:
+            with typed():
+                page = await self.stub.list_run_events(request, **self._spine._options())
+            found += page.events
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def get_children(self, run_id: str) -> Sequence[Run]:
+        """Runs that have this one as their parent, the oldest first."""
+        request, found = ListRunChildrenRequest(run_id=run_id, page_size=500), []
+        while True:
+            with typed():
+                page = await self.stub.list_run_children(request, **self._spine._options())
+            found += page.runs
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
     async def wait(self, run_id: str, timeout_s: float | None = None) -> Run:
         """The run once it has ended and no retry follows. TimedOut: the time is up, and the run goes on.
 
@@ -126,22 +117,6 @@ class Runs:
                 return run
             if end is not None and loop.time() >= end:
                 raise _timed_out(run, timeout_s)
-
-    async def result(self, run_id: str, timeout_s: float | None = None) -> Any:
-        """The answer of a run, of the type that the work's method answers with; waits for it.
-
-        RunFailed: it failed or was cancelled. TimedOut: the time is up.
-        """
-        run = await self.wait(run_id, timeout_s)
-        if run.status != "completed":
-            raise RunFailed(run)
-        response = run.response
-        if response is None:
-            return None
-        for name in response.__dataclass_fields__:
-            if (answer := getattr(response, name)) is not None:
-                return answer
-        return None
 
     async def items(self, run_id: str, status: str | None = None) -> AsyncIterator[RunItem]:
         """Items of a batch in their order, with their answers, page by page."""
@@ -205,26 +180,9 @@ class Runs:
                 pass
             await asyncio.sleep(next(pauses))
 
-    async def _named(
-        self, kind: str, name: str, params: Mapping[str, Any] | None, options: Mapping[str, Any]
-    ) -> Run:
-        request = CreateRunRequest(
-            kind=kind, name=name, params=Struct.from_dict(dict(params or {})), options=_options(options)
-        )
-        return await self._create(request)
-
     async def _create(self, request: CreateRunRequest) -> Run:
         with typed():
             return await self.stub.create_run(request, **self._spine._options())
-
-
-def _options(given: Mapping[str, Any]) -> RunOptions:
-    fields = dict(given)
-    if isinstance(fields.get("webhook"), str):
-        fields["webhook"] = RunWebhook(url=fields["webhook"])
-    if isinstance(fields.get("timeout"), int | float):
-        fields["timeout"] = timedelta(seconds=fields["timeout"])
-    return RunOptions(**fields)
 
 
 def _timed_out(run: Run, timeout_s: float | None) -> TimedOut:

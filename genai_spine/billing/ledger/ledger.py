@@ -142,10 +142,11 @@ class Ledger:
     def begin(self, execution: Execution) -> None:
         """Gives the execution id, state, server, lane and time, and queues it as an intent.
 
-        For calls that cost nothing; of others reserve() is awaited. Raises ServiceUnavailable when the ledger
+        For calls that cost nothing; of others reserve() is awaited. That of a stream is written at once,
+        while its provider is asked: the first byte waits for it. Raises ServiceUnavailable when the ledger
         does not run or too much waits for the database.
         """
-        self._begin(execution, is_lazy=True)
+        self._begin(execution, is_lazy=not execution.streamed)
 
     async def reserve(
         self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE
@@ -207,7 +208,9 @@ class Ledger:
         if not self._open:
             raise ServiceUnavailable(cause="its ledger is closed")
         execution.lane, execution.server_id = self._row_lane, self.server_id
-        return self._settle(execution, has_intent=False)
+        booked = self._settle(execution, has_intent=False)
+        self.writer.wake()
+        return booked
 
     async def recorded(self, execution: Execution) -> None:
         """Returns when the execution is durable, as intent or settled; await it before the first byte.
@@ -238,19 +241,27 @@ class Ledger:
         exception, and need not be awaited. What adds up rows afterwards awaits booked(), and a run's calls
         do. Raises ValueError for an execution that was not begun, or whose state is not an outcome.
         """
+        booked = self._settle_safely(execution, answer)
+        self.writer.wake()
+        return booked
+
+    async def finish(self, execution: Execution, answer: PaidAnswer | None = None) -> None:
+        """As settle(), and returns when its future is done. A caller that goes away changes nothing."""
+        booked = self._settle_safely(execution, answer)
+        if booked.done():
+            self.writer.wake()
+        else:
+            await self.writer.write_now()
+            await booked
+
+    def _settle_safely(self, execution: Execution, answer: PaidAnswer | None) -> "asyncio.Future[None]":
+        """As settle(), for who wakes the writer."""
         booked = self._settle(execution, answer, has_intent=True)
         if self.journal is None or execution.run_id or booked.done():
             return booked
         if self.journal.add(self.writer.rows[execution.id].execution):
             booked.set_result(None)
         return booked
-
-    async def finish(self, execution: Execution, answer: PaidAnswer | None = None) -> None:
-        """As settle(), and returns when its future is done. A caller that goes away changes nothing."""
-        booked = self.settle(execution, answer)
-        if not booked.done():
-            await self.writer.write_now()
-        await booked
 
     def _settle(
         self, execution: Execution, answer: PaidAnswer | None = None, *, has_intent: bool
@@ -279,7 +290,7 @@ class Ledger:
         execution.lane, execution.server_id = self._row_lane, self.server_id
         if not execution.HasField("create_time"):  # its budgets' periods are those of this time
             set_now(execution.create_time)
-        row = Row(copied(execution), is_lazy=is_lazy)
+        row = Row(copied(execution), is_lazy=is_lazy, is_begun=True)
         self.writer.put(row)
         return row
 

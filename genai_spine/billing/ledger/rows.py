@@ -27,6 +27,7 @@ class Row:
 
     execution: Execution  # a copy: the caller goes on changing its own
     settled: bool = False  # the newest version is the settlement
+    is_begun: bool = False  # its intent came through the queue as well
     is_recorded: bool = False  # its intent was written, and left the queue
     is_guarded: bool = False  # an intent that a budget may refuse
     is_repeated: bool = False  # some version may be written already, for a write failed
@@ -57,6 +58,7 @@ class Row:
             is_guarded=self.is_guarded and not self.settled,
             is_repeated=self.is_repeated,
             is_recorded=self.settled and (self.is_recorded or self.committed > 0),
+            is_fresh=self.is_begun and not self.committed and not self.is_repeated,
             rates=self.rates,
             ends_rates=self.ends_rates,
             draws=self.draws,

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 
 import structlog
 
@@ -28,7 +27,11 @@ MAX_ANSWERS_BYTES = 16 << 20  # of their answers; one that is larger is written 
 MANY_PER_S, BUSY = 500.0, 0.4
 GATHER_ROWS, GATHER_S = 16, 0.003
 COMMITS = 5  # over which both are counted: a burst is over before a longer time is
+STALE_S = 0.02  # after a commit nobody knows any more
 LAZY_S = 0.003  # in which an intent that nobody waits for mostly becomes a settlement: one commit, not two
+# Of a flush that nobody waits for: it would take the processors from the call whose intent was committed just
+# then, and mostly serves the settlement of that call as well.
+FLUSH_DELAY_S = 0.002
 FIRST_RETRY_S, MAX_RETRY_S = 0.05, 2.0
 
 log = structlog.get_logger()
@@ -48,20 +51,26 @@ class Load:
 
     def __init__(self) -> None:
         self._commits: deque[tuple[float, float, int]] = deque(maxlen=COMMITS)  # when, CPU time by then, rows
+        self._was_high = False
 
     def add(self, rows: int) -> None:
         """Counts a commit that begins."""
-        self._commits.append((time.monotonic(), time.thread_time(), rows))
+        now, worked = time.monotonic(), time.thread_time()
+        self._was_high = len(self._commits) == COMMITS and self._found_high(now, worked)
+        self._commits.append((now, worked, rows))
 
     @property
     def is_high(self) -> bool:
-        """Whether many rows come now, and the thread has little time left."""
-        if len(self._commits) < COMMITS:
-            return False
-        began, worked, _ = self._commits[0]
-        took_s = time.monotonic() - began
+        """Whether many rows come now, and the thread has little time left, as the last commit found: to ask
+        for the thread's time is a system call.
+        """
+        return self._was_high and time.monotonic() - self._commits[-1][0] < STALE_S
+
+    def _found_high(self, now: float, worked: float) -> bool:
+        began, worked_then, _ = self._commits[0]
+        took_s = now - began
         rows = sum(rows for _, _, rows in self._commits)
-        return rows > MANY_PER_S * took_s and time.thread_time() - worked > BUSY * took_s
+        return rows > MANY_PER_S * took_s and worked - worked_then > BUSY * took_s
 
 
 class LedgerWriter:
@@ -128,7 +137,9 @@ class LedgerWriter:
             self.rows.setdefault(id, row)
 
     def put(self, row: Row) -> None:
-        """Queues a row, in the place of its older version."""
+        """Queues a row, in the place of its older version; wake() or write_now() follows, unless it is
+        lazy.
+        """
         self.rows[row.execution.id] = row
         if row.is_lazy:
             self._wake_later()
@@ -136,13 +147,14 @@ class LedgerWriter:
         self._gathered += 1
         if self._gathered >= GATHER_ROWS and self._gathering is not None:
             resolve((self._gathering,), None)
+
+    def wake(self) -> None:
+        """Lets the writer's own task write what waits."""
         self._wake.set()
 
     def hurry(self, row: Row) -> None:
-        """Writes a lazy intent at once: somebody waits for it."""
-        if row.is_lazy:
-            row.is_lazy = False
-            self._wake.set()
+        """Makes a lazy intent one that somebody waits for; wake() or write_now() follows."""
+        row.is_lazy = False
 
     def withdraw(self, row: Row) -> bool:
         """Whether the row is out of the queue, and never was in the database."""
@@ -164,9 +176,11 @@ class LedgerWriter:
         Not where a write waits for another machine, nor where more rows are worth waiting for.
         """
         waits = self._executions.needs_flush or self._turn.locked() or self._load.is_high
-        if self.is_running and not waits:
-            async with self._turn:
-                await self._write_batch()
+        if waits or not self.is_running:
+            self._wake.set()
+            return
+        async with self._turn:
+            await self._write_batch()
 
     async def _write(self) -> None:
         retry_s = FIRST_RETRY_S
@@ -219,16 +233,17 @@ class LedgerWriter:
     def _batch(self) -> list[tuple[Row, Execution]]:
         """Rows of the next commit, without lazy ones that are not due."""
         since = time.monotonic() - LAZY_S
-        due = (row for row in self.rows.values() if not row.is_lazy or row.since <= since or not self._open)
         batch: list[tuple[Row, Execution]] = []
         size = 0
-        for row in islice(due, BATCH_SIZE):
+        for row in self.rows.values():
+            if row.is_lazy and row.since > since and self._open:
+                continue
             size += len(row.answer.body) if row.answer is not None else 0
-            if batch and size > MAX_ANSWERS_BYTES:
+            if batch and (size > MAX_ANSWERS_BYTES or len(batch) == BATCH_SIZE):
+                self._wake.set()
                 break
-            batch.append((row, row.execution))
-        for row, _ in batch:
             row.is_writing = True
+            batch.append((row, row.execution))
         self._gathered = 0
         if len(batch) < len(self.rows):
             self._wake_later()
@@ -329,6 +344,8 @@ class LedgerWriter:
             if not self._unflushed:
                 self._committed.clear()
                 await self._committed.wait()
+                if self._open and not self._waits_for_flush:
+                    await asyncio.sleep(FLUSH_DELAY_S)
                 continue
             self._flushing, self._unflushed = self._unflushed, {}
             rows = self._flushing

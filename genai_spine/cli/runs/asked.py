@@ -1,6 +1,8 @@
 """Calls of the services of runs, and exit statuses that say how a run ended."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -19,28 +21,22 @@ FAILED, CANCELLED, NOT_ENDED = 3, 4, 5
 STATUSES = {"completed": 0, "failed": FAILED, "dead_lettered": FAILED, "cancelled": CANCELLED}
 
 
-async def runs(address: str, tenant: str | None, method: str, request: Any) -> Any:
-    """Answer of a method of RunService."""
-    async with connected(address, tenant) as channel:
-        return await getattr(RunServiceStub(channel), method)(request)
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Service whose methods the command line calls."""
+
+    stub: Callable[[Any], Any]
+
+    async def __call__(self, address: str, tenant: str | None, method: str, request: Any) -> Any:
+        """Answer of a method."""
+        async with connected(address, tenant) as channel:
+            return await getattr(self.stub(channel), method)(request)
 
 
-async def schedules(address: str, tenant: str | None, method: str, request: Any) -> Any:
-    """Answer of a method of ScheduleService."""
-    async with connected(address, tenant) as channel:
-        return await getattr(ScheduleServiceStub(channel), method)(request)
-
-
-async def pipelines(address: str, tenant: str | None, method: str, request: Any) -> Any:
-    """Answer of a method of PipelineService."""
-    async with connected(address, tenant) as channel:
-        return await getattr(PipelineServiceStub(channel), method)(request)
-
-
-async def dead_letters(address: str, tenant: str | None, method: str, request: Any) -> Any:
-    """Answer of a method of DeadLetterService."""
-    async with connected(address, tenant) as channel:
-        return await getattr(DeadLetterServiceStub(channel), method)(request)
+runs = Service(RunServiceStub)
+schedules = Service(ScheduleServiceStub)
+pipelines = Service(PipelineServiceStub)
+dead_letters = Service(DeadLetterServiceStub)
 
 
 def exit_status(run: run_pb2.Run) -> int:

@@ -5,12 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Tenant, fail, print_json, run
+from genai_spine.cli.output import DEFAULT_ADDRESS, Address, Json, Tenant, fail, run
 from genai_spine.cli.runs.asked import exit_status, object_of, parse, runs
 from genai_spine.cli.runs.commands import write_results
-from genai_spine.cli.runs.progress_view import View, ending
-from genai_spine.cli.runs.submission import Priority
-from genai_spine.cli.runs.watching import Watch, watched
+from genai_spine.cli.runs.submission import (
+    BudgetUsd,
+    Detach,
+    Key,
+    Lane,
+    Priority,
+    Target,
+    followed,
+    set_options,
+)
 from genai_spine.v1 import run_service_pb2 as pb
 
 NAMED = {"id", "type", "params"}  # keys of a line that names its work
@@ -30,10 +37,10 @@ def batch(
         bool, typer.Option("--provider-batch", help="Completions at half the price, within a day.")
     ] = False,
     priority: Priority = Priority.NORMAL,
-    lane: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most that it may cost.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Submit it, and do not watch.")] = False,
+    lane: Lane = None,
+    key: Key = None,
+    budget_usd: BudgetUsd = None,
+    detach: Detach = False,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -50,18 +57,12 @@ def batch(
     if reuse is not None:
         request.work.batch.reuse_results_of = reuse
     request.work.batch.provider_batch = provider_batch
-    request.options.priority, request.options.trigger_source = priority.value, "cli"
-    given = {"lane": lane, "idempotency_key": key, "budget_limit_usd": budget_usd}
-    for field, value in given.items():
-        if value is not None:
-            setattr(request.options, field, value)
+    named = {"lane": lane, "idempotency_key": key, "budget_limit_usd": budget_usd}
+    set_options(request.options, priority=priority.value, **named)
     made = run(runs(address, tenant, "CreateRun", request))
-    if detach:
-        print_json(made) if as_json else typer.echo(ending(made))
+    ended = followed(made, Target(address, tenant), detach=detach, as_json=as_json)
+    if ended is None:
         return
-    if not as_json:
-        typer.echo(f"run {made.run_id}", err=True)
-    ended = watched(Watch(address, tenant, made.run_id), View(as_json=as_json))
     target = output or file.with_suffix(".results.jsonl")
     write_results(address, tenant, ended, target)
     if not as_json:

@@ -18,8 +18,7 @@ from genai_spine.cli.output import (
     run,
 )
 from genai_spine.cli.runs.asked import exit_status, object_of, pairs, pipelines
-from genai_spine.cli.runs.progress_view import View, ending
-from genai_spine.cli.runs.watching import Watch, watched
+from genai_spine.cli.runs.submission import BudgetUsd, Detach, Key, Target, followed, set_options
 from genai_spine.cli.tables import Column, firm, show_table
 from genai_spine.v1 import pipeline_service_pb2 as pb
 from genai_spine.v1.run_pb2 import Run
@@ -74,9 +73,9 @@ def run_pipeline(
     name: Name,
     given: Given = None,
     texts: Set = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most that it may cost.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Submit it, and do not watch.")] = False,
+    key: Key = None,
+    budget_usd: BudgetUsd = None,
+    detach: Detach = False,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -87,18 +86,11 @@ def run_pipeline(
     """
     request = pb.ExecutePipelineRequest()
     _name(request, name, given, texts, (address, tenant))
-    request.options.trigger_source = "cli"
-    if key is not None:
-        request.options.idempotency_key = key
-    if budget_usd is not None:
-        request.options.budget_limit_usd = budget_usd
+    set_options(request.options, idempotency_key=key, budget_limit_usd=budget_usd)
     made: Run = run(pipelines(address, tenant, "ExecutePipeline", request))
-    if detach:
-        print_json(made) if as_json else typer.echo(ending(made))
+    ended = followed(made, Target(address, tenant), detach=detach, as_json=as_json)
+    if ended is None:
         return
-    if not as_json:
-        typer.echo(f"run {made.run_id}", err=True)
-    ended = watched(Watch(address, tenant, made.run_id), View(as_json=as_json))
     if not as_json and ended.response.HasField("pipeline"):
         print_json(ended.response.pipeline.output)
     raise typer.Exit(exit_status(ended))

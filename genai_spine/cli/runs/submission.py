@@ -12,7 +12,7 @@ from genai_spine.cli.runs.asked import exit_status, object_of, pairs, parse, run
 from genai_spine.cli.runs.progress_view import View, ending
 from genai_spine.cli.runs.watching import Watch, watched
 from genai_spine.v1 import run_service_pb2 as pb
-from genai_spine.v1.run_pb2 import RunOptions
+from genai_spine.v1.run_pb2 import Run, RunOptions
 
 
 class Priority(StrEnum):
@@ -35,6 +35,10 @@ class Backoff(StrEnum):
 
 
 Texts = Annotated[list[str] | None, typer.Option(help="key=value; may be repeated.")]
+Lane = Annotated[str | None, typer.Option(help="Which workers may take it.")]
+Key = Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")]
+BudgetUsd = Annotated[float | None, typer.Option(min=0, help="Most that it may cost.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit it, and do not watch.")]
 
 
 def submit(
@@ -44,8 +48,8 @@ def submit(
     work_json: Annotated[str | None, typer.Option(help="The work as it is, JSON of Work; @FILE.")] = None,
     file: Annotated[Path | None, typer.Option(help="A whole CreateRunRequest, JSON.")] = None,
     priority: Priority | None = None,
-    lane: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: repeats find the same run.")] = None,
+    lane: Lane = None,
+    key: Key = None,
     correlation_id: Annotated[str | None, typer.Option(help="Ties runs and calls together.")] = None,
     parent: Annotated[str | None, typer.Option(help="Run that this one is a part of.")] = None,
     metadata: Texts = None,
@@ -56,7 +60,7 @@ def submit(
     max_retries: Annotated[int | None, typer.Option(min=0, max=100)] = None,
     retry_delay: Annotated[float | None, typer.Option(min=0, help="Seconds.")] = None,
     backoff: Backoff | None = None,
-    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most that it may cost.")] = None,
+    budget_usd: BudgetUsd = None,
     webhook: Annotated[str | None, typer.Option(help="https address that is told of its end.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="It waits for `runs approve`.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and submit nothing.")] = False,
@@ -68,21 +72,19 @@ def submit(
     """Submit work. With --watch the exit status says how it ended: 0, 3 (failed) or 4 (cancelled)."""
     request = _work(name, params, work_json, file)
     options = request.options
-    for field, value in {
-        "priority": priority,
-        "lane": lane,
-        "idempotency_key": key,
-        "correlation_id": correlation_id,
-        "parent_run_id": parent,
-        "max_retries": max_retries,
-        "retry_delay_seconds": retry_delay,
-        "backoff": backoff,
-        "budget_limit_usd": budget_usd,
-        "trigger_source": "cli",
-        "hold": hold or None,
-    }.items():
-        if value is not None:
-            setattr(options, field, value)
+    set_options(
+        options,
+        priority=priority,
+        lane=lane,
+        idempotency_key=key,
+        correlation_id=correlation_id,
+        parent_run_id=parent,
+        max_retries=max_retries,
+        retry_delay_seconds=retry_delay,
+        backoff=backoff,
+        budget_limit_usd=budget_usd,
+        hold=hold or None,
+    )
     options.metadata.update(pairs(metadata, "--metadata"))
     options.cost_labels.update(pairs(cost_label, "--cost-label"))
     if webhook:
@@ -95,6 +97,14 @@ def submit(
     if not request.kind:
         request.ClearField("kind")
     _submit(request, Target(address, tenant), watch=watch, as_json=as_json)
+
+
+def set_options(options: RunOptions, **given: Any) -> None:
+    """Sets options that were given, and that the command line submits."""
+    options.trigger_source = "cli"
+    for field, value in given.items():
+        if value is not None:
+            setattr(options, field, value)
 
 
 class Target(NamedTuple):
@@ -113,6 +123,16 @@ def _submit(request: pb.CreateRunRequest, target: Target, *, watch: bool, as_jso
         print_json(made)
     else:
         typer.echo("it can be submitted" if request.dry_run else ending(made))
+
+
+def followed(made: Run, target: Target, *, detach: bool, as_json: bool) -> Run | None:
+    """Run at its end, which is watched; None: it is not waited for, and only said."""
+    if detach:
+        print_json(made) if as_json else typer.echo(ending(made))
+        return None
+    if not as_json:
+        typer.echo(f"run {made.run_id}", err=True)
+    return watched(Watch(*target, made.run_id), View(as_json=as_json))
 
 
 def _work(name: str | None, params: str | None, work_json: str | None, file: Path | None) -> Any:

@@ -42,6 +42,8 @@ class Connection(asyncio.Protocol):
             None  # waited for by a stream that is ahead of its reader
         )
         self._is_paused = False
+        self._is_upgrading = False  # the request under way asks for a WebSocket
+        self._early: list[bytes] | None = None  # frames that came before that is open; None: it is no upgrade
 
     @property
     def is_idle(self) -> bool:
@@ -66,13 +68,18 @@ class Connection(asyncio.Protocol):
         return False  # a caller who says no more is gone, as for Envoy
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._keep(data)
+            return
         if self._is_last:
             self._drop(len(data))
             return
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            pass  # its head was refused
+        except HttpParserUpgrade as upgrade:
+            if self._is_upgrading:  # else its head was refused
+                self._early = []
+                self._keep(data[upgrade.args[0] :])
         except HttpParserError as error:
             self._refuse(Refused(400, f"this is no HTTP/1.1: {error.args[0] if error.args else 'malformed'}"))
         else:
@@ -117,9 +124,11 @@ class Connection(asyncio.Protocol):
         self.until = self._server.now() + limits.REQUEST_S
         head = self._head
         head.complete(self._parser.get_method().decode(), self._parser.get_http_version(), self._server.site)
-        if self._parser.should_upgrade():
+        self._is_upgrading = self._parser.should_upgrade() and head.is_upgrade
+        if self._parser.should_upgrade() and not head.is_upgrade:
             words = "upgrade: no other protocol is spoken here"
-            head.refused = head.refused or Refused(400, words, is_last=True)
+            head.refused = head.refused or Refused(400, words)
+            head.refused.is_last = True  # what follows is no HTTP
         self._stop_reading()
         if head.expects and head.refused is None and self._transport is not None:
             self._transport.write(response.CONTINUE)
@@ -136,10 +145,30 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         head, self._head, self._body = self._head, NOTHING, []
-        if not self._parser.should_keep_alive():
+        if head.is_upgrade or not self._parser.should_keep_alive():
             self._is_last = True
         self.until = inf
         self._task = asyncio.get_running_loop().create_task(self._answer(head, body))
+
+    def _keep(self, data: bytes) -> None:
+        """Keeps frames for the WebSocket that is not open yet."""
+        if self._early is None or sum(map(len, self._early)) + len(data) > limits.MAX_EARLY_BYTES:
+            self.cut()
+        elif data:
+            self._early.append(data)
+
+    def become(self, protocol: asyncio.Protocol, opening: bytes) -> None:
+        """Hands the transport over: after these bytes another protocol is spoken."""
+        transport, early = self._transport, self._early
+        self._server.connections.discard(self)
+        self._transport, self._early = None, None
+        if transport is None:  # the caller has gone
+            raise asyncio.CancelledError
+        transport.write(opening)
+        protocol.connection_made(transport)
+        transport.set_protocol(protocol)
+        for data in early or ():
+            protocol.data_received(data)
 
     # The answer.
 
@@ -193,6 +222,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """The next request, or the end of the connection."""
+        self._early = None
         if self._transport is None or self._transport.is_closing():
             return
         if not self._is_paused:

@@ -12,15 +12,15 @@ from genai_spine.call import Call
 from genai_spine.edge import status
 from genai_spine.edge.http_server import response
 from genai_spine.edge.http_server.connection import Connection
+from genai_spine.edge.http_server.error_answer import STATUS, error_answer
 from genai_spine.edge.http_server.request import Request, decoded, remaining_s
 from genai_spine.edge.http_server.routes import STREAMING
 from genai_spine.edge.lifecycle import CallLifecycle
-from genai_spine.errors import DeadlineExceeded, SpineError
+from genai_spine.errors import DeadlineExceeded
 
 GRACE_S = 0.05  # for the call to say itself that its deadline has passed, which is booked then
 THREAD_BYTES = 64 << 10  # of a coded body, above which it is decoded beside the event loop
 WHOLE = "application/json"  # an answer of this type comes in one piece, whose size is said
-STATUS = "x-genai-http-status"
 
 
 class Exchange:
@@ -144,12 +144,4 @@ class Exchange:
             return
         code = code_pb2.Code.Name(status.grpc_code(told, call))
         self._lifecycle.log(call, code, reason=told.reason_name, error=told.logged)
-        self._send_error(call, told)
-
-    def _send_error(self, call: Call, error: SpineError) -> None:
-        found = dict(status.headers(error, call))
-        if not self._request.is_of_envoy:
-            found.pop("x-genai-refused", None)  # a word for Envoy, which asks another server then
-        body = found.pop("x-genai-error").encode()
-        headers = self._connection.headers | {"content-type": WHOLE, "x-request-id": call.request_id}
-        self._connection.write(response.head(int(found.pop(STATUS)), headers | found, len(body)) + body)
+        self._connection.write(error_answer(self._connection.headers, self._request, told, call))

@@ -8,6 +8,7 @@ from genai_spine.edge.http_server import limits
 from genai_spine.edge.http_server.request import CLIENT_REQUEST_ID, TOO_LARGE, Refused, Request
 from genai_spine.edge.http_server.routes import PREFIX, Site
 from genai_spine.edge.lifecycle import REQUEST_ID
+from genai_spine.edge.websocket.upgrade import is_upgrade
 
 ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 CODED = "transfer-encoding: must be chunked"
@@ -33,6 +34,7 @@ class Head:
     path: str = ""  # with the query
     method: str = ""  # full gRPC method
     expects: bool = False  # the caller waits for our word before it sends the body
+    is_upgrade: bool = False  # to a WebSocket; what follows are its frames
     refused: Refused | None = None  # why it is not handled
     size: int = 0  # bytes of target and headers
     read: int = 0  # bytes that came without the head's end among them
@@ -79,7 +81,8 @@ class Head:
             self.by_name = _by_name(self.headers)
             self._check_framing(version)
             self._check_page(site)
-            self.method = self._found(site.routes)
+            self.is_upgrade = is_upgrade(verb, self.path, self.by_name)
+            self.method = "" if self.is_upgrade else self._found(site.routes)
         except Refused as refused:
             self.refused = refused
             # One who waits for our word may send the body or not after a refusal.
@@ -101,7 +104,7 @@ class Head:
         if own is not None and REQUEST_ID.fullmatch(own):
             self.by_name["x-request-id"] = own
             self.headers.append(("x-request-id", own))
-        return Request(self.verb, self.path, self.headers, self.by_name, body, self.method)
+        return Request(self.verb, self.path, self.headers, self.by_name, body, self.method, self.is_upgrade)
 
     def _check_framing(self, version: str) -> None:
         given = self.by_name

@@ -12,3 +12,4 @@ STALL_S = 600.0  # of a caller who reads nothing of an answer
 LINGER_S = 2.0  # in which a caller may read an answer after which the connection closes
 MAX_LINGER_BYTES = 1 << 20  # that are read, and dropped, meanwhile
 WRITE_BUFFER_BYTES = 64 << 10  # of an answer, not sent yet, above which its stream waits
+MAX_EARLY_BYTES = 16 << 10  # of a caller who sends frames before its WebSocket is open

@@ -39,6 +39,7 @@ class Request:
     by_name: dict[str, str]
     body: bytes
     method: str  # full gRPC method; "": none
+    is_upgrade: bool = False  # to a WebSocket
 
     @property
     def path(self) -> str:

@@ -1,4 +1,6 @@
-"""HTTP server: listens beside gRPC in the same process, for OpenAI's paths (edge/http_server/routes.py)."""
+"""HTTP server: listens beside gRPC in the same process, for OpenAI's paths (edge/http_server/routes.py) and
+WebSockets (edge/websocket).
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -13,6 +15,8 @@ from genai_spine.edge.http_server.request import Refused, Request
 from genai_spine.edge.http_server.routes import HEALTH, ROUTES, Site
 from genai_spine.edge.http_server.tls import ServedCertificate
 from genai_spine.edge.lifecycle import CallLifecycle
+from genai_spine.edge.websocket.exchange import SocketExchange
+from genai_spine.edge.websocket.sockets import Sockets
 from genai_spine.origins import LOOPBACK_HOSTS
 from genai_spine.security.certificates import ListenerCertificate
 
@@ -35,6 +39,7 @@ class HttpServer:
         self._certificate = None if tls is None else ServedCertificate(tls)
         self.site = Site({HEALTH: "", **ROUTES}, has_any_name=host not in LOOPBACK_HOSTS)
         self.connections: set[Connection] = set()
+        self.sockets = Sockets()
         self.date = formatdate(usegmt=True)
         self.port = port
         self._host = host
@@ -63,23 +68,30 @@ class HttpServer:
 
     def handle(self, request: Request, connection: Connection) -> Awaitable[None]:
         """Answer to a request. Errors: Refused, before anything went out."""
+        if request.is_upgrade:
+            return SocketExchange(self._lifecycle, self.sockets, connection, request).run()
         if not request.method:
             return self._health(connection)
         return Exchange(self._lifecycle, connection, request).run()
 
     async def stop(self, grace_s: float) -> None:
-        """End: connections without a request close, the others once it is answered, or after grace_s."""
+        """End: connections without a request close, the others once it is answered, or after grace_s.
+
+        WebSockets are sent away at once: another server goes on with them.
+        """
         if self._listener is None or self._sweeping is None:
             return
         self._listener.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
-        while self.connections and loop.time() < until:
+        self.sockets.cut()
+        while (self.connections or self.sockets.are_open) and loop.time() < until:
             for connection in [one for one in self.connections if one.is_idle]:
                 connection.expire()
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.cut()
+        self.sockets.abort()
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from time import monotonic
+from typing import ClassVar
 
 from genai_spine.billing.terms import terms
 from genai_spine.call import Call, uuid7
@@ -76,9 +77,16 @@ class PooledAttempt(Attempt[pb.CreateCompletionRequest]):
 class PooledCalls:
     """Completions of batches, with one configuration."""
 
+    attempt: ClassVar[type[PooledAttempt]] = PooledAttempt
+    repairs: ClassVar[bool] = True  # an answer that does not fit its schema, by a further call
+
     def __init__(self, inference: Inference) -> None:
         self.inference = inference
         self.accounting = inference.accounting
+
+    def row(self, execution: Execution) -> Execution:
+        """Row that the answer to an opened call is booked in."""
+        return execution
 
     def api(self, provider: str) -> BatchApi | None:
         """Batch API of a provider; None: it has none, or is not configured any more."""
@@ -142,7 +150,7 @@ class PooledCalls:
         """
         operation = self._operation(execution, request, call)
         route = operation.routes[0]
-        attempt = PooledAttempt(self.accounting, operation, self._slot(route), request, execution)
+        attempt = self.attempt(self.accounting, operation, self._slot(route), request, execution)
         is_open = execution.state in UNSETTLED
         try:
             if answer.unanswered:
@@ -151,7 +159,7 @@ class PooledCalls:
         except SpineError as error:
             if is_open:
                 await attempt.fail(error)
-            if not isinstance(error, SchemaMismatch):
+            if not (self.repairs and isinstance(error, SchemaMismatch)):
                 raise
             fresh = replace(call, request_id=uuid7(), attempts=count(1))
             return await self.inference.repaired(replace(operation, kind="completion", call=fresh), error)
@@ -173,7 +181,7 @@ class PooledCalls:
         if execution.state in UNSETTLED:
             operation = self._operation(execution, request, Call())
             slot = self._slot(operation.routes[0])
-            await PooledAttempt(self.accounting, operation, slot, operation.request, execution).fail(error)
+            await self.attempt(self.accounting, operation, slot, operation.request, execution).fail(error)
         return error
 
     def _operation(self, execution: Execution, request: pb.CreateCompletionRequest, call: Call) -> Completing:

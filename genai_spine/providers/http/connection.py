@@ -7,6 +7,7 @@ pool never carries bytes of the exchange before.
 
 import asyncio
 from collections.abc import Iterator
+from math import inf
 from time import monotonic
 from typing import Any, cast
 
@@ -32,9 +33,16 @@ class AnswerTooLarge(Exception):
 
 
 class Exchange:
-    """Response while it arrives; one consumer waits for it at a time."""
+    """Response while it arrives; one consumer waits for it at a time.
+
+    One timer looks after all of its waits: it is armed again only where a wait ends before it rings, so that
+    a stream of many reads arms it once or twice. end_timer() when nobody waits any more.
+    """
 
     __slots__ = (
+        "_due",
+        "_rings",
+        "_timer",
         "chunks",
         "connection",
         "decoder",
@@ -58,33 +66,50 @@ class Exchange:
         self.waiter: asyncio.Future[None] | None = None
         self.decoder: ContentDecoder | None = None  # of a body that is compressed
         self.pieces: Iterator[bytes] = iter(())  # decoded, and not taken yet
+        self._due = inf  # end of the wait's time, on time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = inf  # when the timer rings
 
     def wake(self) -> None:
         """Wakes the consumer, after anything has changed."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    def _expire(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(ReadTimeout())
+    def end_timer(self) -> None:
+        """Ends the timer, with the last wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._rings = None, inf
 
-    async def _wait(self, timeout_s: float | None) -> None:
-        loop = self.connection.loop
-        self.waiter = loop.create_future()
-        timer = loop.call_later(timeout_s, self._expire) if timeout_s is not None else None
-        try:
-            await self.waiter
-        finally:
-            self.waiter = None
-            if timer is not None:
-                timer.cancel()
+    def _change(self, timeout_s: float | None) -> "asyncio.Future[None]":
+        """Future of the next change, to be awaited at once; its error is ReadTimeout."""
+        self.waiter = waiter = self.connection.loop.create_future()
+        self._due = due = inf if timeout_s is None else monotonic() + timeout_s
+        if due < self._rings:
+            self._arm(due, timeout_s)
+        return waiter
+
+    def _arm(self, due: float, delay_s: float | None) -> None:
+        self.end_timer()
+        self._timer, self._rings = self.connection.loop.call_later(delay_s or 0.0, self._ring), due
+
+    def _ring(self) -> None:
+        """Ends a wait whose time is up; of one that began later, the rest of its time is waited for."""
+        self._timer, self._rings = None, inf
+        if self.waiter is None or self.waiter.done():  # the next wait arms it
+            return
+        left_s = self._due - monotonic()
+        if left_s > 0:
+            self._arm(self._due, left_s)
+        else:
+            self.waiter.set_exception(ReadTimeout())
 
     async def head(self, timeout_s: float | None) -> int:
         """Status, once the response's head is complete. Raises ReadTimeout, ConnectionLost."""
         while not self.status:
             if self.error:
                 raise self.error
-            await self._wait(timeout_s)
+            await self._change(timeout_s)
         return self.status
 
     async def some(self, timeout_s: float | None) -> bytes:
@@ -99,7 +124,7 @@ class Exchange:
                 return b""
             if self.error:
                 raise self.error
-            await self._wait(timeout_s)
+            await self._change(timeout_s)
         return self._take()
 
     async def _decoded(self, timeout_s: float | None) -> bytes:
@@ -113,7 +138,7 @@ class Exchange:
                     return b""
                 if self.error:
                     raise self.error
-                await self._wait(timeout_s)
+                await self._change(timeout_s)
             self.pieces = cast(ContentDecoder, self.decoder).pieces(self._take())
 
     def whole(self) -> bytes:

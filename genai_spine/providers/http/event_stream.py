@@ -55,6 +55,8 @@ class ServerSentEvents:
             return []
         if self._whole is not None:
             return self._collected(self._whole, data)
+        if not self._buffer and not self._held and _is_line(data):
+            return [line] if (line := data[6:].strip()) else []
         if self._held or b"\r" in data:
             # A CR at the very end may be half of a CRLF: its LF comes with the next read.
             data = self._held + data
@@ -97,7 +99,14 @@ class ServerSentEvents:
         return []
 
 
+def _is_line(data: bytes) -> bool:
+    """Whether bytes are one whole event of one line, as most reads bring."""
+    return data.endswith(b"\n\n") and data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2
+
+
 def _payload(event: bytes) -> bytes | None:
+    if event.startswith(b"event: "):  # as protocols do that name each event; the name is left out
+        event = event[event.find(b"\n") + 1 :]
     if event.startswith(b"data: ") and b"\n" not in event:
         return event[6:].strip()
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]

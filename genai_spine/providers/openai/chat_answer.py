@@ -18,6 +18,7 @@ from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import usage_pb2
 
 Index = Annotated[int, Meta(ge=0, le=1000)]
+NO_NOTES = (UNSET, Raw(b"[]"), Raw(b"null"))  # annotations of an answer without any
 
 
 class Function(Struct):
@@ -236,6 +237,27 @@ class TextAnswer(Struct):
     service_tier: str | None = None
     error: Raw | UnsetType = UNSET
     x_groq: OwnUsage | None = None
+
+
+def has_more(message: ChatMessage) -> bool:
+    """Whether there is more in a message than text and thinking."""
+    return bool(
+        message.tool_calls
+        or message.function_call
+        or message.refusal
+        or message.annotations not in NO_NOTES
+        or message.reasoning_details is not UNSET
+        or message.extra_content is not UNSET
+        or message.usage
+    )
+
+
+def is_text(choice: Any, message: ChatMessage) -> bool:
+    """Whether all of a choice is text or thinking of its message."""
+    if not (message.content or message.reasoning_content or message.reasoning):
+        return False
+    more = choice.finish_reason or choice.text or choice.logprobs or choice.usage
+    return not more and choice.error is UNSET and not has_more(message)
 
 
 def usage(reported: Usage) -> usage_pb2.Usage:

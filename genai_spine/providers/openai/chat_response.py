@@ -18,7 +18,7 @@ from genai_spine.providers.http import error_body, lenient_json
 from genai_spine.providers.http.client import CUT, UNREADABLE, HttpClient, Reply, StatusError
 from genai_spine.providers.http.event_stream import ServerSentEvents, events_of
 from genai_spine.providers.openai import chat_answer
-from genai_spine.providers.openai.chat_answer import ChatChoice, ChatMessage
+from genai_spine.providers.openai.chat_answer import ChatChoice, ChatMessage, has_more, is_text
 from genai_spine.providers.openai.errors import failure
 from genai_spine.providers.raw_usage import RawUsage
 from genai_spine.providers.reasoning_state import StateReader
@@ -29,7 +29,6 @@ from genai_spine.v1 import message_pb2, usage_pb2
 
 DONE = (b"[DONE]", b'"[DONE]"', b"DONE")  # payload of the last event of a stream
 NOTHING = (b"", b"null")
-NO_NOTES = (UNSET, Raw(b"[]"), Raw(b"null"))  # annotations of an answer without any
 SEARCH_UNTOLD = frozenset(("openai", "azure"))  # who searches for a chat, and says so by citations only
 CITATION = b'"url_citation"'
 
@@ -179,6 +178,8 @@ class ChatReader(ResponseReader):
         self._counted = False  # by the event that is read
         self._headed: ChunkBuilder | None = None  # has the head already
         self._created: tuple[float | None, int] = (None, 0)  # as it came, and in seconds
+        self._head: tuple[object, ...] = ()  # of the last event, as it came, and as a chunk's bytes
+        self._written_head = b""
 
     def chunk(self, payloads: Sequence[bytes]) -> tuple[pb.CompletionChunk | None, SpineError | None]:
         if len(payloads) == 1 and not self.halves:
@@ -202,7 +203,7 @@ class ChatReader(ResponseReader):
             return None
         (choice,) = answer.choices
         message = choice.delta
-        if choice.index not in self.begun or message is None or not _is_text(choice, message):
+        if choice.index not in self.begun or message is None or not is_text(choice, message):
             return None
         chunk = pb.CompletionChunk()
         delta = chunk.choices.add(index=choice.index) if choice.index else chunk.choices.add()
@@ -214,8 +215,17 @@ class ChatReader(ResponseReader):
         except UnicodeEncodeError:  # half of a character
             return None
         if answer.id or answer.model:
-            self._add_head(answer, chunk)
+            self._copy_head(answer, chunk)
         return chunk
+
+    def _copy_head(self, answer: Any, chunk: pb.CompletionChunk) -> None:
+        """As _add_head(), from the event before, since most events of a stream have the same head."""
+        head = answer.id, answer.model, answer.created, answer.system_fingerprint, answer.service_tier
+        if head != self._head:
+            written = pb.CompletionChunk()
+            self._add_head(answer, written)
+            self._head, self._written_head = head, written.SerializeToString()
+        chunk.MergeFromString(self._written_head)
 
     def completion(self, body: bytes) -> pb.Completion:
         try:
@@ -234,7 +244,7 @@ class ChatReader(ResponseReader):
         message, reason = choice.message, FINISH_REASONS.get(choice.finish_reason)
         if choice.delta is not None or message is None or reason is None or not message.content:
             return None
-        if choice.text or choice.logprobs or choice.usage or choice.error is not UNSET or _has_more(message):
+        if choice.text or choice.logprobs or choice.usage or choice.error is not UNSET or has_more(message):
             return None
         whole = pb.Completion()
         chosen = whole.choices.add()
@@ -276,7 +286,7 @@ class ChatReader(ResponseReader):
                     into.content.append(message.content)
                 if message.reasoning_content or message.reasoning:
                     into.reasoning.append(message.reasoning_content or message.reasoning)
-                if _has_more(message):
+                if has_more(message):
                     self._add_rest(message, into)
             if choice.text:
                 into.content.append(choice.text)
@@ -455,27 +465,6 @@ class ChatReader(ResponseReader):
 
     def _unusable(self, code: str, message: str) -> SpineError:
         return self._billed(self.http.unusable(code, message))
-
-
-def _has_more(message: ChatMessage) -> bool:
-    """Whether there is more in a message than text and thinking."""
-    return bool(
-        message.tool_calls
-        or message.function_call
-        or message.refusal
-        or message.annotations not in NO_NOTES
-        or message.reasoning_details is not UNSET
-        or message.extra_content is not UNSET
-        or message.usage
-    )
-
-
-def _is_text(choice: Any, message: ChatMessage) -> bool:
-    """Whether all of a choice is text or thinking of its message."""
-    if not (message.content or message.reasoning_content or message.reasoning):
-        return False
-    more = choice.finish_reason or choice.text or choice.logprobs or choice.usage
-    return not more and choice.error is UNSET and not _has_more(message)
 
 
 def _usage_of(body: bytes) -> chat_answer.Usage | None:

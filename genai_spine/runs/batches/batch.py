@@ -8,7 +8,7 @@ failures.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -59,6 +59,8 @@ class BatchWork:
     rows: ItemRows
     handler: Callable[[str], Handler | None]
     provider_batches: ProviderBatches | None = None  # None: nothing goes to providers as a batch
+    # Writes the cost of a run by the ledger into its message; None: no event says it.
+    spending: Callable[[pb.Run], Awaitable[None]] | None = None
 
     async def run(self, context: RunContext) -> WorkResponse:
         """Makes the items that have not ended. Raises RunFailed, Stopped, Left and OwnerLost."""
@@ -76,6 +78,7 @@ class BatchWork:
             except ExceptionGroup as several:
                 raise several.exceptions[0] from None
         response = _response(context.run, counts)
+        await self._record_cost(context)
         if context.is_stopping() and counts.pending:
             raise Stopped(response)
         if making.spent is not None:
@@ -85,6 +88,16 @@ class BatchWork:
         if context.is_leaving() and counts.pending:
             raise Left
         return response
+
+    async def _record_cost(self, context: RunContext) -> None:
+        """Reports what the run has cost until now, attempts before this one included."""
+        if (spending := self.spending) is None:
+            return
+        spent = pb.Run(run_id=context.run.run_id)
+        await patiently(lambda: spending(spent))
+        cost, discarded = spent.cost, spent.discarded_cost
+        costs = {"cost_usd": cost.cost_usd, "cost_ticks": cost.cost_ticks}
+        context.event("cost_recorded", **costs, discarded_cost_usd=discarded.cost_usd)
 
 
 @dataclass(slots=True)

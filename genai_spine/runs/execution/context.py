@@ -87,12 +87,12 @@ class RunContext:
     def write(self, step_id: str, begun: int, *, is_again: bool = False) -> Write:
         """Writer of the text of a step. is_again: watchers may have text of an earlier beginning."""
         if is_again:
-            self.writer.output(self.run.run_id, Output(step_id, begun, RESET, ""))
+            self.writer.output(self.owner, Output(step_id, begun, RESET, ""))
 
         def write(text: str) -> None:
             place = self._written[step_id]
             self._written[step_id] += len(text)
-            self.writer.output(self.run.run_id, Output(step_id, begun, place, text))
+            self.writer.output(self.owner, Output(step_id, begun, place, text))
 
         return write
 

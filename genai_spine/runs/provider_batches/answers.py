@@ -62,7 +62,8 @@ class ProviderAnswers:
 
         Errors: those of reading its output; it can be read again, which settles nothing twice.
         """
-        left = await self.rows.calls(sent.id)
+        opened = await self.rows.calls(sent.id)
+        left = {line: self.calls.row(execution) for line, execution in opened.items()}
         waiting: list[tuple[Execution, BatchedAnswer]] = []
         is_gone = False
         try:

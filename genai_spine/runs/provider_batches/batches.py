@@ -97,16 +97,19 @@ class ProviderBatches:
         await self.drop(sent, call)
         return False
 
-    async def cancel_late(self, sent: SentBatch, call: Call) -> None:
-        """Ends a batch that was given up, and shows all the same: its items are made in another way."""
+    async def seek_late(self, sent: SentBatch, call: Call) -> None:
+        """Looks for a batch that was given up, and may have come to be all the same."""
         if (api := self.calls.api(sent.provider)) is None:
             return
         ids = await self.rows.calls(sent.id)
         found = (await api.find(Sought(sent.id, ids.keys(), sent.age_s), call)).batch
         if found is not None:
-            log.error("provider_batch_late", provider=sent.provider, batch_id=found.id)
-            await api.cancel(found.id, call)
-            await self.rows.found_late(sent.id, found.id)
+            await self._found_late(sent, found.id, call)
+
+    async def booked_late(self, sent: SentBatch, batch: pb.ProviderBatch, call: Call) -> None:
+        """Ends a batch that was found late, with all that it cost on the books."""
+        await self.rows.booked_late(sent.id)
+        await self._clear(sent, batch, call)
 
     async def state(self, sent: SentBatch, call: Call) -> pb.ProviderBatch:
         """State of a batch at its provider; one that is gone is complete, and without answers.
@@ -154,11 +157,16 @@ class ProviderBatches:
     async def _sent(
         self, sent: SentBatch, batch_id: str, items: int, call: Call, owner: Owner | None
     ) -> None:
-        """Records the provider's id; a batch whose row is dropped by now must not work."""
+        """Records the provider's id; a batch whose row is dropped by now was found late."""
         data = {"provider": sent.provider, "model": sent.model, "batch_id": batch_id, "items": items}
         event = PendingEvent("provider_batch_sent", data)
         if not await self.rows.sent(sent.id, batch_id, event, owner):
-            log.warning("provider_batch_late", provider=sent.provider, batch_id=batch_id)
+            await self._found_late(sent, batch_id, call)
+
+    async def _found_late(self, sent: SentBatch, batch_id: str, call: Call) -> None:
+        """Ends a batch whose items are made in another way. Its row first: the sweep books what it cost."""
+        if await self.rows.found_late(sent.id, batch_id):
+            log.error("provider_batch_late", provider=sent.provider, batch_id=batch_id)
             await self.cancel(sent._replace(batch_id=batch_id), call)
 
     async def _clear(self, sent: SentBatch, batch: pb.ProviderBatch | None, call: Call) -> None:

@@ -24,6 +24,7 @@ class Entry:
     is_guarded: bool = False  # an intent that is refused where a counter that blocks has no room
     is_repeated: bool = False  # it may be written already
     is_recorded: bool = False  # of a settlement: its intent is in the database, as far as is known
+    is_fresh: bool = False  # nobody has written any version of it
     is_loss: bool = False  # it books the call of a dead process, unless somebody else has booked it
     rates: RateReservation | None = None  # of an intent: what it takes of rate limits
     used_tokens: int | None = None  # of a settlement whose intent had a reservation: what it used in the end

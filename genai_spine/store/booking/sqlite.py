@@ -77,18 +77,50 @@ def book(
 ) -> Outcome:
     """Settlements first, then reservations, in the order in which they stand."""
     outcome, charges = Outcome(), Charges()
-    uncertain = [entry.id for entry in entries if not entry.is_intent or entry.is_repeated]
-    known = {row[0]: row[1:] for row in _by_ids(connection, KNOWN, uncertain)}
-    held = run_reservations.read(connection, (entry.run_id for entry in entries if entry.run_id))
-    for entry in entries:
-        entry.reservation = held.get(entry.run_id)
-    settlements = [entry for entry in entries if not entry.is_intent]
-    written = [entry for entry in settlements if is_due(entry, known.get(entry.id, ("",))[0])]
+    known = _known(connection, entries)
+    if held := _held(connection, entries):
+        for entry in entries:
+            entry.reservation = held.get(entry.run_id)
+    written = [
+        entry
+        for entry in entries
+        if not entry.is_intent and is_due(entry, known[entry.id][0] if entry.id in known else "")
+    ]
+    intents = [entry for entry in entries if entry.is_intent and entry.id not in known]
     outcome.settled = {entry.id for entry in written}
     for entry in written:
         _settle(entry, known.get(entry.id), charges)
-    rate_statements.release(connection, rate_statements.used(written))
-    intents = [entry for entry in entries if entry.is_intent and entry.id not in known]
+    if ended := rate_statements.used(written):
+        rate_statements.release(connection, ended)
+    admitted = _admitted(connection, intents, charges, outcome) if intents else intents
+    if written or admitted:
+        _write(connection, statements, [*written, *admitted], known, sealing)
+    paid_answers.write(connection, written)
+    if held:
+        run_reservations.write(connection, held)
+    if charges:
+        _charge(connection, charges)
+    return outcome
+
+
+def _known(connection: sqlite3.Connection, entries: Sequence[Entry]) -> dict[str, tuple[Any, ...]]:
+    """What is there of entries of which some version may be: state, held and cost ticks, counters."""
+    uncertain = [
+        entry.id for entry in entries if entry.is_repeated or not (entry.is_intent or entry.is_fresh)
+    ]
+    return {row[0]: row[1:] for row in _by_ids(connection, KNOWN, uncertain)} if uncertain else {}
+
+
+def _held(connection: sqlite3.Connection, entries: Sequence[Entry]) -> run_reservations.Reservations:
+    """Reservations of the runs that entries draw on."""
+    runs = [entry.run_id for entry in entries if entry.run_id]
+    return run_reservations.read(connection, runs) if runs else {}
+
+
+def _admitted(
+    connection: sqlite3.Connection, intents: Sequence[Entry], charges: Charges, outcome: Outcome
+) -> list[Entry]:
+    """Intents that nothing refuses; what they reserve is added to the charges."""
     guarded = [entry for entry in intents if entry.is_guarded]
     if guarded and connection.execute(LIVES, (guarded[0].server_id,)).fetchone() is None:
         outcome.is_lease_lost = True
@@ -96,7 +128,9 @@ def book(
     asserted = [entry for entry in intents if not entry.is_guarded]
     for entry in asserted:
         entry.draw()
-    outcome.levels = levels = _levels(connection, needs(chain(guarded, asserted)))
+    if wanted := needs(chain(guarded, asserted)):
+        outcome.levels = _levels(connection, wanted)
+    levels = outcome.levels
     for counter, (spent, reserved) in charges.items():
         if counter in levels:
             levels[counter] = levels[counter].with_more(spent + reserved)
@@ -110,13 +144,7 @@ def book(
         charges.setdefault(counter, [0, 0])[1] += ticks
         if counter in levels:
             levels[counter] = levels[counter].with_more(ticks)
-    if written or admitted:
-        _write(connection, statements, [*written, *admitted], known, sealing)
-    paid_answers.write(connection, written)
-    if held:
-        run_reservations.write(connection, held)
-    _charge(connection, charges)
-    return outcome
+    return admitted
 
 
 def _write(
@@ -130,7 +158,7 @@ def _write(
     if sealing is None:
         _write_rows(connection, statements, [(entry.id, entry.values) for entry in entries], known)
         return
-    for entry in entries:
+    for entry in entries if known else ():
         if entry.id in known and known[entry.id][0] == "LOST":
             sealing.late(entry)
             cursor = connection.execute(WHOLE, (entry.id,))
@@ -155,12 +183,13 @@ def _write_rows(
     if len(rows) > FEW_ROWS:
         upsert(connection, statements.upsert, [values for _, values in rows])
         return
-    if new := [values for id, values in rows if id not in known]:
-        connection.executemany(statements.insert, new)
-    if pending := [values for id, values in rows if id in known and known[id][0] == "PENDING"]:
-        connection.executemany(statements.update, map(statements.updated, pending))
-    if late := [values for id, values in rows if id in known and known[id][0] != "PENDING"]:
-        upsert(connection, statements.upsert, late)
+    for id, values in rows:
+        if id not in known:
+            connection.execute(statements.insert, values)
+        elif known[id][0] == "PENDING":
+            connection.execute(statements.update, statements.updated(values))
+        else:
+            upsert(connection, statements.upsert, [values])
 
 
 def _last(connection: sqlite3.Connection, sealing: Sealing) -> Head:

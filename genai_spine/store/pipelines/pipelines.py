@@ -11,13 +11,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.call import uuid7
 from genai_spine.errors import Conflict, EtagMismatch, PipelineNotFound
 from genai_spine.store.access.audit import clean
-from genai_spine.store.database import Database
+from genai_spine.store.database import Database, JsonListTexts
 from genai_spine.store.pipelines.tables import pipeline_versions, pipelines
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition
 from genai_spine.v1.pipeline_service_pb2 import Pipeline, PipelineVersion
 
 _pipeline = pipelines.c
 _version = pipeline_versions.c
+
+
+def _active(tenant_id: str, tags: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    """Conditions of a tenant's active pipelines, of those with one of some tags."""
+    found = [_pipeline.tenant_id == tenant_id, _pipeline.is_active]
+    if tags:
+        entries = JsonListTexts(_pipeline.tags).table_valued("value")
+        wanted = [clean(tag) for tag in tags]
+        found.append(sa.exists(sa.select(1).select_from(entries).where(entries.c.value.in_(wanted))))
+    return found
 
 
 class PipelineRows:
@@ -37,11 +47,15 @@ class PipelineRows:
         async with self._database.connect() as connection:
             return list((await connection.execute(query.order_by(_pipeline.name))).scalars())
 
-    async def page(self, tenant_id: str, after: str, size: int) -> list[Pipeline]:
-        """Active pipelines of a tenant behind a name, by their names."""
-        query = sa.select(pipelines).where(
-            _pipeline.tenant_id == tenant_id, _pipeline.is_active, _pipeline.name > clean(after)
-        )
+    async def count(self, tenant_id: str, tags: Sequence[str] = ()) -> int:
+        """How many active pipelines a tenant has. tags: only those with one of them."""
+        query = sa.select(sa.func.count()).select_from(pipelines).where(*_active(tenant_id, tags))
+        async with self._database.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def page(self, tenant_id: str, after: str, size: int, tags: Sequence[str] = ()) -> list[Pipeline]:
+        """Active pipelines of a tenant behind a name, by their names. tags: only those with one of them."""
+        query = sa.select(pipelines).where(*_active(tenant_id, tags), _pipeline.name > clean(after))
         async with self._database.connect() as connection:
             found = await connection.execute(query.order_by(_pipeline.name).limit(size))
             return [_pipeline_of(row) for row in found.mappings()]

@@ -4,10 +4,10 @@ A row comes before anything that it stands for: before the intents of its calls,
 of it. So whoever takes over knows what there may be at the provider, and asks before it sends anything again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from genai_spine.call import uuid7
@@ -22,12 +22,13 @@ from genai_spine.store.tables import executions
 from genai_spine.v1.execution_pb2 import Execution
 
 PREPARING, SENDING, SENT, ENDED, DROPPED = "preparing", "sending", "sent", "ended", "dropped"
+LATE = "late"  # it was dropped, and showed at its provider all the same
 CALL = "batch"  # operation of the ledger's rows of such calls
-DAY_S = 86400.0  # a provider's batch has ended by then
+SOUGHT_S = 26 * 3600.0  # a provider's batch has ended by then, and what it cost can be read
 AT_ONCE = 50  # batches of runs that have ended, of one look
 
 columns = provider_batches.c
-_is_open = columns.state.not_in((ENDED, DROPPED))
+_is_open = columns.state.not_in((ENDED, DROPPED, LATE))
 
 
 class SentBatch(NamedTuple):
@@ -124,16 +125,27 @@ class ProviderBatchRows:
         """Batches that are not done with although their run has ended, at most AT_ONCE."""
         return await self._found(exists().where(runs.c.id == columns.run_id, runs.c.ended_at.is_not(None)))
 
-    async def late(self, older_s: float) -> list[SentBatch]:
-        """Batches that were sent and given up within a day, unless somebody has just looked for them."""
-        given_up = (columns.state == DROPPED, columns.sent_at > Now(-DAY_S), columns.batch_id.is_(None))
-        return await self._of_state(*given_up, columns.looked_at <= Now(-older_s))
+    async def abandoned(self, older_s: float) -> list[SentBatch]:
+        """Batches that were sent and given up, unless somebody has just looked for them."""
+        abandoned = (columns.state == DROPPED, columns.sent_at > Now(-SOUGHT_S), columns.batch_id.is_(None))
+        return await self._of_state(*abandoned, columns.looked_at <= Now(-older_s))
+
+    async def late(self) -> list[SentBatch]:
+        """Batches that showed after they were given up, and whose cost is not booked yet."""
+        return await self._of_state(columns.state == LATE)
 
     async def is_known(self, provider: str, batch_id: str) -> bool:
         """Whether a provider's batch is one of these."""
         query = select(columns.id).where(columns.provider == provider, columns.batch_id == batch_id)
         async with self._database.connect() as connection:
             return (await connection.execute(query)).first() is not None
+
+    async def is_of_run(self, provider: str, batch_id: str, keys: Iterable[str]) -> bool:
+        """Whether a provider's batch has items of a run. keys: what it may be labelled with there."""
+        this = or_(columns.batch_id == batch_id, columns.id.in_([*keys]))
+        query = select(columns.id).where(columns.provider == provider, this)
+        async with self._database.connect() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
 
     async def calls(self, id: str) -> dict[str, Execution]:
         """Calls of one, by the ids of the ledger's rows."""
@@ -144,10 +156,11 @@ class ProviderBatchRows:
 
     async def steps(self, run_id: str) -> set[str]:
         """Steps of a run that were in some batch: none of them is sent in another one."""
+        was_made = columns.state.not_in((DROPPED, LATE))
         query = (
             select(executions.c.step_id)
             .where(executions.c.run_id == run_id, executions.c.operation == CALL)
-            .where(exists().where(columns.id == executions.c.request_id, columns.state != DROPPED))
+            .where(exists().where(columns.id == executions.c.request_id, was_made))
         )
         async with self._database.connect() as connection:
             return set((await connection.execute(query)).scalars())
@@ -180,10 +193,20 @@ class ProviderBatchRows:
         async with changing(self._database) as change:
             await change.execute(this.where(item.status.not_in(ITEM_ENDED)).values(values))
 
-    async def found_late(self, id: str, batch_id: str) -> None:
-        """Writes the provider's id of one that was given up."""
+    async def found_late(self, id: str, batch_id: str) -> bool:
+        """dropped to late, with the provider's id of it; False: it was found before, or is another's."""
+        try:
+            async with self._database.begin_write() as connection:
+                unfound = _of(id, DROPPED).where(columns.batch_id.is_(None))
+                moved = await connection.execute(unfound.values(state=LATE, batch_id=batch_id))
+                return bool(moved.rowcount)
+        except IntegrityError:
+            return False
+
+    async def booked_late(self, id: str) -> None:
+        """late to dropped, once all that it cost is on the books; it keeps the provider's id."""
         async with self._database.begin_write() as connection:
-            await connection.execute(_of(id, DROPPED).values(batch_id=batch_id))
+            await connection.execute(_of(id, LATE).values(state=DROPPED))
 
     async def _found(self, *conditions: object) -> list[SentBatch]:
         return await self._of_state(_is_open, *conditions)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, bindparam, insert, select, update
 from genai_spine.call import uuid7
 from genai_spine.store.database import Database, Now
 from genai_spine.store.runs.news import END, Change, Output, changing
-from genai_spine.store.runs.plain.text import write_text
+from genai_spine.store.runs.plain.text import WrittenText, write_text
 from genai_spine.store.runs.tables import run_events, run_output, runs
 from genai_spine.store.webhooks.outbox import ENDS, enqueue
 from genai_spine.v1 import run_pb2 as pb
@@ -150,16 +150,16 @@ class EventRows:
     async def add(
         self,
         events: Mapping[Owner, Sequence[PendingEvent]],
-        output: Mapping[str, Sequence[Output]],
+        output: Mapping[Owner, Sequence[Output]],
         again: Collection[Owner] = (),
     ) -> None:
-        """Writes output of several runs, by run id, and then appends events, each in one transaction.
+        """Writes output of several runs, and then appends events, each in one transaction.
 
-        Events of a process that does not make its run any more are left out. An event of progress is also
+        What a process has that does not make its run any more is left out. An event of progress is also
         where its run stands; it never falls. again: those whose events an earlier try may have written.
         """
-        if pieces := [(run_id, piece) for run_id, several in output.items() for piece in several]:
-            await write_text(self._database, pieces)
+        if texts := [_written(owner, piece) for owner, several in output.items() for piece in several]:
+            await write_text(self._database, texts)
         if not events:
             return
         async with changing(self._database) as change:
@@ -206,6 +206,10 @@ class EventRows:
         )
         async with self._database.connect() as connection:
             return [Output(*row) for row in await connection.execute(query)]
+
+
+def _written(owner: Owner, piece: Output) -> WrittenText:
+    return WrittenText(owner.run_id, owner.attempt, owner.executor_id, piece)
 
 
 def _last(events: Sequence[PendingEvent], event_type: str) -> PendingEvent | None:

@@ -133,7 +133,8 @@ class RunNews:
         self.is_alone = False  # with SQLite: no other process has the file open, so nobody tells anything
 
     @property
-    def _is_listening(self) -> bool:
+    def is_listening(self) -> bool:
+        """Whether it hears of what other processes write; until then who waits has to look by himself."""
         if self._database.dialect == "sqlite":
             return self.is_alone or self._has_version
         return self._has_connection
@@ -176,7 +177,7 @@ class RunNews:
     async def wait(self, event: asyncio.Event, timeout_s: float = QUIET_S) -> bool:
         """Returns when the event is set, which is cleared, or when it is time to look all the same: False."""
         try:
-            async with asyncio.timeout(timeout_s if self._is_listening else min(timeout_s, POLL_S)):
+            async with asyncio.timeout(timeout_s if self.is_listening else min(timeout_s, POLL_S)):
                 await event.wait()
         except TimeoutError:
             return False

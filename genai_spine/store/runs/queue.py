@@ -29,6 +29,15 @@ REALTIME = PRIORITIES.index("realtime")
 MAX_PROMOTED = 500  # runs whose time has come, in one transaction
 MAX_CLAIMED = 64  # runs in one transaction
 _queue = tuple(runs.c[name] for name in QUEUE_COLUMNS)
+_due = (
+    select(runs.c.id)
+    .where(
+        stands("pending"),
+        runs.c.is_held.is_(False),
+        or_(runs.c.ready_at.is_(None), runs.c.ready_at <= Now()),
+    )
+    .order_by(runs.c.ready_at)
+)
 
 
 Group = tuple[str, int, str, str]  # lane, class, tenant and provider
@@ -66,23 +75,19 @@ class RunQueue:
         self._database = database
         self._commits = RunCommits.of(database)
         self._limits = limits
+        self.is_empty = False  # in all lanes, when it was looked at last
+
+    async def has_due(self) -> bool:
+        """Whether the time of a pending run has come."""
+        async with self._database.connect() as connection:
+            return (await connection.execute(_due.limit(1))).first() is not None
 
     async def promote(self) -> int:
         """Queues pending runs whose time has come; returns how many."""
-        due = (
-            select(runs.c.id)
-            .where(
-                stands("pending"),
-                runs.c.is_held.is_(False),
-                or_(runs.c.ready_at.is_(None), runs.c.ready_at <= Now()),
-            )
-            .order_by(runs.c.ready_at)
-        )
-        async with self._database.connect() as connection:
-            if not (await connection.execute(due.limit(1))).first():
-                return 0
+        if not await self.has_due():
+            return 0
         async with changing(self._database) as change:
-            picked = due.limit(MAX_PROMOTED).with_for_update(skip_locked=True).cte("picked")
+            picked = _due.limit(MAX_PROMOTED).with_for_update(skip_locked=True).cte("picked")
             moved = await change.execute(
                 update(runs)
                 .where(runs.c.id.in_(select(picked.c.id)), runs.c.status == "pending")
@@ -104,7 +109,9 @@ class RunQueue:
         most = min(most, MAX_CLAIMED)
         if most < 1:
             return []
-        heads = [head for head in await self._heads() if serves(head.lane)]
+        found = await self._heads()
+        self.is_empty = not found
+        heads = [head for head in found if serves(head.lane)]
         if only_realtime:
             heads = [head for head in heads if head.priority == REALTIME]
         if not heads:
@@ -218,6 +225,7 @@ def _first(head: Waiting, most: int) -> Select[Any]:
             columns.priority == head.priority,
             columns.tenant_id == head.tenant_id,
             columns.provider == head.provider,
+            or_(columns.deadline_at.is_(None), columns.deadline_at > Now()),
         )
         .order_by(columns.queued_at, columns.id)
         .limit(most)

@@ -217,7 +217,9 @@ provider_batches = sa.Table(
     _text("provider"),
     _text("model"),
     _text("path"),  # of the provider's API that answers the lines
-    _text("state"),  # preparing, sending, sent, ended; dropped: it never came to be
+    # preparing, sending, sent, ended; dropped: it never came to be, as far as anybody knows; late: it showed
+    # after it was dropped, and what it cost is not booked yet
+    _text("state"),
     _number("item_count", 0),
     sa.Column("batch_id", sa.Text),  # the provider's
     _time("created_at"),

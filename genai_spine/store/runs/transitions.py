@@ -66,7 +66,8 @@ class Transitions:
             return await self._commits.complete(Completion(owner.run_id, 1, owner.executor_id, answer, row))
         values = {"status": "completed", "response": answer, "progress": 1.0}
         values["error"] = null()  # of an attempt before
-        values["last_sequence"] = runs.c.last_sequence + 1  # for its one event
+        events = _artifact(owner.run_id, response, len(answer))
+        values["last_sequence"] = runs.c.last_sequence + len(events) + 1
         async with changing(self._database) as change:
             ended = await self._end(change, owner, values)
             if ended is None:
@@ -75,9 +76,10 @@ class Transitions:
                 rows = [{"run_id": owner.run_id, **step} for step in steps]
                 await change.execute(insert(run_steps).values(ended_at=Now()), rows)
             seconds = max(0.0, (datetime.now(UTC) - ended.started_at).total_seconds())
-            event = PendingEvent("completed", {"duration_seconds": round(seconds, 3)})
-            row = event_row(owner.run_id, ended.last_sequence, event)
-            await write_rows(change, [row], {owner.run_id: ended.options})
+            events.append(PendingEvent("completed", {"duration_seconds": round(seconds, 3)}))
+            first = ended.last_sequence - len(events) + 1
+            logged = [event_row(owner.run_id, first + place, event) for place, event in enumerate(events)]
+            await write_rows(change, logged, {owner.run_id: ended.options})
             await paid_answers.forget(change, owner.run_id)
             if owner.attempt > 1:
                 await self._resolve_letter(change, owner.run_id)
@@ -322,3 +324,12 @@ def reopened(delay_s: float) -> dict[str, Any]:
 def _is_plain(options: pb.RunOptions) -> bool:
     """Whether a run ends without rows beside its own: nobody is told by a webhook, and it holds no money."""
     return not options.HasField("webhook") and not options.HasField("estimate_usd")
+
+
+def _artifact(run_id: str, response: WorkResponse, size_bytes: int) -> list[PendingEvent]:
+    """Event of an answer that is kept apart from its run; empty: it is not."""
+    if size_bytes <= MAX_IN_ROW:
+        return []
+    kind = response.WhichOneof("response") or ""
+    data = {"object_key": f"runs/{run_id}/response", "type": kind, "size_bytes": size_bytes}
+    return [PendingEvent("artifact_ready", data)]

@@ -68,12 +68,10 @@ class WorkerRows:
     async def hold_engine(self, worker_id: str) -> bool:
         """Whether this process makes the runs of its SQLite file: one does, as long as its lease holds."""
         holder = select(engine_holders.c.server_id).where(engine_holders.c.name == ENGINE)
+        living = holder.where(engine_holders.c.server_id.in_(_live))
         async with self._database.connect() as connection:
-            named = (await connection.execute(holder)).scalar_one_or_none()
-            if named is not None:
-                lives = await connection.execute(_live.where(leases.c.server_id == named))
-                if lives.first() is not None:
-                    return bool(named == worker_id)
+            if (named := (await connection.execute(living)).scalar_one_or_none()) is not None:
+                return bool(named == worker_id)
         async with self._database.begin_write() as connection:
             row = {"name": ENGINE, "server_id": worker_id}
             await connection.execute(self._database.insert_once(engine_holders, row))

@@ -80,6 +80,30 @@ async def test_attempt_stream_chunks_bear_our_ids_and_no_usage() -> None:
     assert attempt.execution.provider_response_id == "theirs"
 
 
+async def test_attempt_stream_chunks_replace_what_the_upstream_says_later_of_itself() -> None:
+    one = world()
+    attempt = await one.attempt(one.operation(streamed=True))
+    arriving = [chunk("a", model="m-1"), chunk("b", id="theirs", model="m-2", provider="they")]
+    arriving[1].create_time.seconds = 7
+    first, second = [one async for one in attempt.stream_chunks(stream_of(arriving))]
+    del first.choices[:], second.choices[:]
+    assert first == second
+    assert (second.model, second.provider) == ("m-1", "openai")
+
+
+async def test_attempt_stream_chunks_count_what_every_choice_says() -> None:
+    one = world()
+    both = [pb.ChoiceDelta(content="several words"), pb.ChoiceDelta(index=1, content="and others")]
+    called = pb.ChoiceDelta(tool_calls=[pb.ToolCallDelta(name="look", arguments='{"up": "this"}')])
+    usages = []
+    for deltas in (both[:1], both, [*both, called]):
+        attempt = await one.attempt(one.operation(streamed=True))
+        async for _ in attempt.stream_chunks(stream_of([pb.CompletionChunk(choices=deltas)])):
+            pass
+        usages.append((await attempt.finish_stream()).usage.output_tokens)
+    assert 0 < usages[0] < usages[1] < usages[2]
+
+
 async def test_attempt_finish_stream_settles_with_the_reported_usage() -> None:
     one = world()
     operation = one.operation(streamed=True)

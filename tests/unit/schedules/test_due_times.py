@@ -1,6 +1,8 @@
 """Due times: cron lines over both changes of the clock in two time zones, intervals, and one single time."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -96,3 +98,51 @@ def test_days_are_those_of_the_time_zone() -> None:
         "{date}": "2026-03-02",
         "{day_before}": "2026-03-01",
     }
+
+
+# Public reports: temporalio/temporal#8205, elizaOS/eliza#11100, NousResearch/hermes-agent#109532,
+# meteor/meteor-synced-cron#152, OctopusDeploy/Issues#7433.
+@pytest.mark.parametrize(
+    ("zone", "line", "past"),
+    [
+        ("Australia/Lord_Howe", "45 1 * * *", datetime(2026, 4, 3)),  # half an hour comes twice
+        ("Australia/Lord_Howe", "15 2 * * *", datetime(2026, 10, 2)),  # half an hour is left out
+        ("Africa/Casablanca", "30 2 * * *", datetime(2026, 2, 13)),  # summer time ends for Ramadan
+        ("America/Sao_Paulo", "0 0 * * *", datetime(2018, 11, 2)),  # midnight is left out
+        ("America/Havana", "30 0 * * *", datetime(2026, 10, 30)),  # the hour behind midnight comes twice
+    ],
+)
+def test_daily_is_due_once_a_day_whatever_a_zone_does_with_its_clock(
+    zone: str, line: str, past: datetime
+) -> None:
+    found = due(cron(line, zone), past, 6)
+    days = [moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date() for moment in found]
+    assert days == sorted(set(days))
+    gaps = [later - earlier for earlier, later in pairwise(found)]
+    assert all(timedelta(hours=22) < gap < timedelta(hours=26) for gap in gaps)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"])
+@pytest.mark.parametrize("line", ["30 1 * * *", "30 2 * * *", "*/15 * * * *", "5-50/5 1,2 * * 0"])
+def test_next_due_time_is_never_in_the_past_within_an_hour_that_comes_twice(zone: str, line: str) -> None:
+    schedule = cron(line, zone)
+    for month, day in ((10, 25), (4, 4), (11, 1), (3, 29)):
+        for minute in range(0, 24 * 60, 7):
+            now = datetime(2026, month, day, tzinfo=UTC) + timedelta(minutes=minute)
+            following = due_times.after(schedule, now, now)
+            assert following is not None
+            assert following > now
+
+
+def test_day_that_a_zone_leaves_out_is_due_behind_the_gap() -> None:
+    """Apia had no 30 December 2011."""
+    found = due(cron("0 12 * * *", "Pacific/Apia"), datetime(2011, 12, 29), 4)
+    zone = ZoneInfo("Pacific/Apia")
+    shown = [moment.replace(tzinfo=UTC).astimezone(zone).strftime("%d %H:%M") for moment in found]
+    assert shown == ["29 12:00", "31 00:00", "31 12:00", "01 12:00"]
+
+
+def test_interval_is_real_time_over_a_change_of_the_clock() -> None:
+    start = datetime(2026, 3, 28, 23, 30)
+    schedule = Schedule(interval_seconds=7200, timezone="Europe/Berlin")
+    assert due(schedule, start, 3) == [start + timedelta(hours=2 * number) for number in (1, 2, 3)]

@@ -35,11 +35,14 @@ def _type(table: sa.Table, name: str) -> str:
     return str(table.c[name].type.compile(dialect=_dialect))
 
 
-def _arrays(table: sa.Table, names: Sequence[str], first: int) -> str:
-    """Rows of arrays, one a column, of which the first is the argument of that number. JSON comes as text."""
-    types = [_type(table, name).replace("JSON", "TEXT") for name in names]
+def _arrays(table: sa.Table, names: Sequence[str], first: int, **more: str) -> str:
+    """Rows of arrays, one a column, of which the first is the argument of that number. JSON comes as text.
+
+    more: types of columns that the table does not have, by their names.
+    """
+    types = [*(_type(table, name).replace("JSON", "TEXT") for name in names), *more.values()]
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
-    return f"unnest({arrays}) AS g({', '.join(names)})"
+    return f"unnest({arrays}) AS g({', '.join((*names, *more))})"
 
 
 def _values(table: sa.Table, names: Sequence[str]) -> str:
@@ -64,9 +67,10 @@ _taken = (
 )
 _queued = (
     "SELECT id FROM runs WHERE status = 'queued' AND lane = {} AND priority = {} AND tenant_id = {}"
-    " AND provider = {}"
+    " AND provider = {} AND {in_time}"
     " ORDER BY queued_at, id LIMIT {}"
 )
+_in_time = "(deadline_at IS NULL OR deadline_at > {now})"  # one that is late begins no attempt, and expires
 
 # $1: whom it wakes; then the columns of runs and of their events. Answers the ids that are new.
 SUBMIT = (
@@ -103,18 +107,23 @@ _claim = (
     f" (SELECT pg_notify('{CHANNEL}', string_agg(id, ',')) FROM numbered) FROM numbered n"
 )
 _FIRST = ("$4::text", "$5::bigint", "$6::text", "$7::text", "$8::bigint")
-CLAIM_FIRST = _claim.format(picked=_queued.format(*_FIRST))
-CLAIM_THESE = _claim.format(picked="SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued'")
+_IN_TIME = _in_time.format(now="now()")
+CLAIM_FIRST = _claim.format(picked=_queued.format(*_FIRST, in_time=_IN_TIME))
+CLAIM_THESE = _claim.format(
+    picked=f"SELECT id FROM runs WHERE id = ANY($4::text[]) AND status = 'queued' AND {_IN_TIME}"
+)
 # Of both databases: what runs, by what is limited. $1 of the lock: names, each held until the commit.
 COUNT_RUNNING = " UNION ALL ".join(
     f"SELECT '{column}', {column}, count(*) FROM runs WHERE status = 'running' GROUP BY {column}"
     for column in ("lane", "provider")
 )
 LOCK_LIMITS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) AS name"
-# $1: what is told; then the columns of pieces of text.
+# $1: what is told; then the columns of pieces of text, and the attempts and processes that they are of.
 WRITE_TEXT = (
     f"WITH written AS ({_TEXT} SELECT {_values(run_output, TEXT)}, now()"
-    f" FROM {_arrays(run_output, TEXT, 2)} ON CONFLICT DO NOTHING)"
+    f" FROM {_arrays(run_output, TEXT, 2, made='bigint', maker='text')}"
+    " JOIN runs r ON r.id = g.run_id AND r.attempt = g.made AND r.executor_id = g.maker"
+    " AND r.status = 'running' ON CONFLICT DO NOTHING)"
     f" SELECT pg_notify('{TEXT_CHANNEL}', payload) FROM unnest($1::text[]) AS payload"
 )
 NOTIFY = f"SELECT pg_notify('{CHANNEL}', $1::text)"
@@ -130,13 +139,18 @@ COMPLETE_ONE = (
     " WHERE id = ? AND attempt = ? AND executor_id = ? AND status = 'running'"
     f" RETURNING last_sequence, (julianday({NOW}) - julianday(started_at)) * 86400"
 )
-PICK = _queued.format(*"?????")
+PICK = _queued.format(*"?????", in_time=_in_time.format(now=NOW))
 CLAIM_ONE = (
-    f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued' RETURNING *"
+    f"UPDATE runs SET {_taken.format(executor='?', now=NOW)} WHERE id = ? AND status = 'queued'"
+    f" AND {_in_time.format(now=NOW)} RETURNING *"
 )
 HAS_BUDGET_ONE = "SELECT EXISTS (SELECT 1 FROM budgets WHERE node = 'RUN' AND node_key = ?)"
 FORGET_ANSWERS_ONE = "DELETE FROM run_answers WHERE run_id = ?"
 LOG_ONE = f"{_EVENT} VALUES ({_marks(EVENT)}, {NOW})"
 STEP_ONE = f"{_STEP} VALUES ({_marks(STEP)}, {NOW})"
-WRITE_TEXT_ONE = f"{_TEXT} VALUES ({_marks(TEXT)}, {NOW}) ON CONFLICT DO NOTHING"
+WRITE_TEXT_ONE = (  # ?1: the run
+    f"{_TEXT} SELECT {', '.join(f'?{number}' for number in range(1, len(TEXT) + 1))}, {NOW} FROM runs"
+    f" WHERE id = ?1 AND attempt = ?{len(TEXT) + 1} AND executor_id = ?{len(TEXT) + 2} AND status = 'running'"
+    " ON CONFLICT DO NOTHING"
+)
 TELL_ONE = f"{_WEBHOOK} VALUES ({_marks(WEBHOOK)}, {NOW}, {NOW})"

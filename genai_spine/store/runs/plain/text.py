@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -10,9 +11,22 @@ from genai_spine.store.runs.news import Output, RunNews, text_payloads
 from genai_spine.store.runs.plain import statements
 
 
-async def write_text(database: Database, pieces: Sequence[tuple[str, Output]]) -> None:
-    """Writes pieces by the ids of their runs; one that is there stays as it is."""
-    rows = [(run_id, *piece) for run_id, piece in pieces]
+class WrittenText(NamedTuple):
+    """Piece of text, and the process that wrote it for an attempt of a run."""
+
+    run_id: str
+    attempt: int
+    executor_id: str
+    piece: Output
+
+
+async def write_text(database: Database, texts: Sequence[WrittenText]) -> None:
+    """Writes text of the processes that make the runs, and none of others; what is there stays as it is.
+
+    Whoever watches is given it in either case, and knows by its beginning what is void.
+    """
+    pieces = [(text.run_id, text.piece) for text in texts]
+    rows = [(text.run_id, *_storable(text.piece), text.attempt, text.executor_id) for text in texts]
     news = RunNews.of(database)
 
     def on_sqlite(connection: sqlite3.Connection) -> None:
@@ -24,3 +38,8 @@ async def write_text(database: Database, pieces: Sequence[tuple[str, Output]]) -
 
     await database.write_durably(on_sqlite, on_postgresql, len(rows))
     news.give(pieces)
+
+
+def _storable(piece: Output) -> Output:
+    """Piece as both databases keep it, as long as it was: PostgreSQL's text has no character zero."""
+    return piece._replace(text=piece.text.replace("\0", "\ufffd")) if "\0" in piece.text else piece

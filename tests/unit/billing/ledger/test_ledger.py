@@ -250,6 +250,18 @@ async def test_intent_is_written_at_once_for_whom_waits(ledger, executions, monk
     assert executions.batches == [1]
 
 
+async def test_intent_of_a_stream_is_written_while_its_provider_is_asked(
+    ledger, executions, database, monkeypatch
+):
+    monkeypatch.setattr(ledger_writer, "LAZY_S", 60.0)
+    stream = call()
+    stream.streamed = True
+    ledger.begin(call())
+    ledger.begin(stream)
+    await until(lambda: stream.id not in ledger.writer.rows)
+    assert await states(database) == {"PENDING": 1}  # the other one waits
+
+
 async def test_intents_that_nobody_waits_for_are_written_at_the_end(
     ledger, executions, database, monkeypatch
 ):
@@ -274,8 +286,9 @@ def test_load_is_that_of_the_last_commits(monkeypatch, rows, worked, is_high):
         now, cpu = now + 0.2, cpu + 0.2 * worked
         load.add(rows // ledger_writer.COMMITS + 1)
     now, cpu = now + 0.1, cpu + 0.1 * worked
+    load.add(1)
     assert load.is_high == is_high
-    now += 10.0
+    now += 2 * ledger_writer.STALE_S
     assert not load.is_high
 
 

@@ -1,6 +1,7 @@
 """One connection: what arrives is given out whole, in order and once, and what is broken is an error."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -35,6 +36,19 @@ class RecordingTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.aborted = True
+
+
+class CountingLoop:
+    """The running loop, which keeps the timers that were armed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.create_future = loop.create_future
+        self.timers: list[asyncio.TimerHandle] = []
+        self._loop = loop
+
+    def call_later(self, delay_s: float, callback: Any) -> asyncio.TimerHandle:
+        self.timers.append(self._loop.call_later(delay_s, callback))
+        return self.timers[-1]
 
 
 @pytest.fixture
@@ -163,6 +177,48 @@ class TestExchangeWaiting:
             await exchange.some(0.01)
         with pytest.raises(ReadTimeout):
             await exchange.all(0.01)
+
+    async def test_timer_is_armed_once_for_many_waits(self) -> None:
+        loop = CountingLoop(asyncio.get_running_loop())
+        connection = Connection(loop)  # type: ignore[arg-type]
+        connection.connection_made(RecordingTransport())
+        exchange = connection.send(GET)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        for _ in range(50):
+            asyncio.get_running_loop().call_soon(connection.data_received, b"x")
+            assert await exchange.some(20) == b"x"
+        assert len(loop.timers) == 1
+        exchange.end_timer()
+        assert loop.timers[0].cancelled()
+
+    async def test_shorter_wait_ends_in_its_own_time(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        asyncio.get_running_loop().call_soon(connection.data_received, b"x")
+        assert await exchange.some(600) == b"x"
+        async with asyncio.timeout(20):
+            with pytest.raises(ReadTimeout):
+                await exchange.some(0.01)
+
+    async def test_wait_that_began_later_has_its_whole_time(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        asyncio.get_running_loop().call_soon(connection.data_received, b"x")
+        assert await exchange.some(0.05) == b"x"
+        await asyncio.sleep(0.03)  # the consumer is slow
+        began = monotonic()
+        with pytest.raises(ReadTimeout):  # the timer rings before, for the wait that is over
+            await exchange.some(0.05)
+        assert monotonic() - began >= 0.05
+
+    async def test_no_wait_ends_for_a_consumer_that_is_slow(self, connection: Connection) -> None:
+        exchange = connection.send(GET)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        asyncio.get_running_loop().call_soon(connection.data_received, b"x")
+        assert await exchange.some(0.01) == b"x"
+        await asyncio.sleep(0.05)  # longer than it may wait
+        connection.data_received(b"y")
+        assert await exchange.some(0.01) == b"y"
 
     async def test_all_has_one_limit_however_often_something_comes(self, connection: Connection) -> None:
         exchange = connection.send(GET)

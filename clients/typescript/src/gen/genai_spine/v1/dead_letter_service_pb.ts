@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/dead_letter_service.proto.
  */
 export const file_genai_spine_v1_dead_letter_service: GenFile = /*@__PURE__*/
-  fileDesc("CihnZW5haV9zcGluZS92MS9kZWFkX2xldHRlcl9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSLUAgoKRGVhZExldHRlchIWCg5kZWFkX2xldHRlcl9pZBgBIAEoCRIOCgZydW5faWQYAiABKAkSDAoEbmFtZRgDIAEoCRInCgVlcnJvchgEIAEoCzIYLmdlbmFpX3NwaW5lLnYxLlJ1bkVycm9yEhQKDHJlcGxheV9jb3VudBgFIAEoBRITCgttYXhfcmVwbGF5cxgGIAEoBRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVwbGF5X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlc29sdmVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLcmVzb2x2ZWRfYnkYCiABKAlIAIgBAUIOCgxfcmVzb2x2ZWRfYnki1AEKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSGAoQaW5jbHVkZV9yZXNvbHZlZBgBIAEoCBIkCgRuYW1lGAIgASgJQhGiuxgNOIABQghbXlx4MDBdKkgAiAEBEjIKCXBhZ2Vfc2l6ZRgDIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBIAYgBARIgCgpwYWdlX3Rva2VuGAQgASgJQgeiuxgDOIAQSAKIAQFCBwoFX25hbWVCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJ4ChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRIwCgxkZWFkX2xldHRlcnMYASADKAsyGi5nZW5haV9zcGluZS52MS5EZWFkTGV0dGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFIjgKFEdldERlYWRMZXR0ZXJSZXF1ZXN0EiAKDmRlYWRfbGV0dGVyX2lkGAEgASgJQgiiuxgECAE4JCI7ChdSZXBsYXlEZWFkTGV0dGVyUmVxdWVzdBIgCg5kZWFkX2xldHRlcl9pZBgBIAEoCUIIorsYBAgBOCQiPAoYUmVzb2x2ZURlYWRMZXR0ZXJSZXF1ZXN0EiAKDmRlYWRfbGV0dGVyX2lkGAEgASgJQgiiuxgECAE4JCJjChdQdXJnZURlYWRMZXR0ZXJzUmVxdWVzdBI2Cg1yZXNvbHZlZF9kYXlzGAEgASgFQhqiuxgWEQAAAAAAAAAAGQAAAACA0uFAUgI5MEgAiAEBQhAKDl9yZXNvbHZlZF9kYXlzIisKGFB1cmdlRGVhZExldHRlcnNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgFMqsGChFEZWFkTGV0dGVyU2VydmljZRKUAQoPTGlzdERlYWRMZXR0ZXJzEiYuZ2VuYWlfc3BpbmUudjEuTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBonLmdlbmFpX3NwaW5lLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlIjDyuxgJcnVuczpyZWFkgtPkkwIdWgkSBy92MS9kbHESEC92MS9kZWFkLWxldHRlcnMSiQEKDUdldERlYWRMZXR0ZXISJC5nZW5haV9zcGluZS52MS5HZXREZWFkTGV0dGVyUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLkRlYWRMZXR0ZXIiNvK7GAlydW5zOnJlYWSC0+STAiMSIS92MS9kZWFkLWxldHRlcnMve2RlYWRfbGV0dGVyX2lkfRK5AQoQUmVwbGF5RGVhZExldHRlchInLmdlbmFpX3NwaW5lLnYxLlJlcGxheURlYWRMZXR0ZXJSZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuImfyuxgKcnVuczp3cml0ZYLT5JMCUzoBKlokOgEqIh8vdjEvZGxxL3tkZWFkX2xldHRlcl9pZH0vcmVwbGF5IigvdjEvZGVhZC1sZXR0ZXJzL3tkZWFkX2xldHRlcl9pZH06cmVwbGF5Ep0BChFSZXNvbHZlRGVhZExldHRlchIoLmdlbmFpX3NwaW5lLnYxLlJlc29sdmVEZWFkTGV0dGVyUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLkRlYWRMZXR0ZXIiQvK7GApydW5zOndyaXRlgtPkkwIuOgEqIikvdjEvZGVhZC1sZXR0ZXJzL3tkZWFkX2xldHRlcl9pZH06cmVzb2x2ZRKWAQoQUHVyZ2VEZWFkTGV0dGVycxInLmdlbmFpX3NwaW5lLnYxLlB1cmdlRGVhZExldHRlcnNSZXF1ZXN0GiguZ2VuYWlfc3BpbmUudjEuUHVyZ2VEZWFkTGV0dGVyc1Jlc3BvbnNlIi/yuxgKcnVuczp3cml0ZYLT5JMCGzoBKiIWL3YxL2RlYWQtbGV0dGVyczpwdXJnZWIGcHJvdG8z", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("CihnZW5haV9zcGluZS92MS9kZWFkX2xldHRlcl9zZXJ2aWNlLnByb3RvEg5nZW5haV9zcGluZS52MSLXBQoKRGVhZExldHRlchIWCg5kZWFkX2xldHRlcl9pZBgBIAEoCRIOCgZydW5faWQYAiABKAkSDAoEbmFtZRgDIAEoCRInCgVlcnJvchgEIAEoCzIYLmdlbmFpX3NwaW5lLnYxLlJ1bkVycm9yEhQKDHJlcGxheV9jb3VudBgFIAEoBRITCgttYXhfcmVwbGF5cxgGIAEoBRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVwbGF5X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlc29sdmVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLcmVzb2x2ZWRfYnkYCiABKAlIAIgBARIgCgJpZBg8IAEoCUIUGAGquxgOZGVhZF9sZXR0ZXJfaWQSIgoMZXhlY3V0aW9uX2lkGD0gASgJQgwYAaq7GAZydW5faWQSHAoId29ya2Zsb3cYPiABKAlCChgBqrsYBG5hbWUSJwoLcmV0cnlfY291bnQYPyABKAVCEhgBqrsYDHJlcGxheV9jb3VudBImCgttYXhfcmV0cmllcxhAIAEoBUIRGAGquxgLbWF4X3JlcGxheXMSQQoKY3JlYXRlZF9hdBhBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCERgBqrsYC2NyZWF0ZV90aW1lEkQKDWxhc3RfcmV0cnlfYXQYQiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhEYAaq7GAtyZXBsYXlfdGltZRJDCgtyZXNvbHZlZF9hdBhDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEhgBqrsYDHJlc29sdmVfdGltZUIOCgxfcmVzb2x2ZWRfYnki1AEKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSGAoQaW5jbHVkZV9yZXNvbHZlZBgBIAEoCBIkCgRuYW1lGAIgASgJQhGiuxgNOIABQghbXlx4MDBdKkgAiAEBEjIKCXBhZ2Vfc2l6ZRgDIAEoBUIaorsYFhEAAAAAAADwPxkAAAAAAEB/QFICNTBIAYgBARIgCgpwYWdlX3Rva2VuGAQgASgJQgeiuxgDOIAQSAKIAQFCBwoFX25hbWVCDAoKX3BhZ2Vfc2l6ZUINCgtfcGFnZV90b2tlbiJ4ChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRIwCgxkZWFkX2xldHRlcnMYASADKAsyGi5nZW5haV9zcGluZS52MS5EZWFkTGV0dGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFIjgKFEdldERlYWRMZXR0ZXJSZXF1ZXN0EiAKDmRlYWRfbGV0dGVyX2lkGAEgASgJQgiiuxgECAE4JCI7ChdSZXBsYXlEZWFkTGV0dGVyUmVxdWVzdBIgCg5kZWFkX2xldHRlcl9pZBgBIAEoCUIIorsYBAgBOCQiPAoYUmVzb2x2ZURlYWRMZXR0ZXJSZXF1ZXN0EiAKDmRlYWRfbGV0dGVyX2lkGAEgASgJQgiiuxgECAE4JCJjChdQdXJnZURlYWRMZXR0ZXJzUmVxdWVzdBI2Cg1yZXNvbHZlZF9kYXlzGAEgASgFQhqiuxgWEQAAAAAAAAAAGQAAAACA0uFAUgI5MEgAiAEBQhAKDl9yZXNvbHZlZF9kYXlzIisKGFB1cmdlRGVhZExldHRlcnNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgFMqsGChFEZWFkTGV0dGVyU2VydmljZRKUAQoPTGlzdERlYWRMZXR0ZXJzEiYuZ2VuYWlfc3BpbmUudjEuTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBonLmdlbmFpX3NwaW5lLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlIjDyuxgJcnVuczpyZWFkgtPkkwIdWgkSBy92MS9kbHESEC92MS9kZWFkLWxldHRlcnMSiQEKDUdldERlYWRMZXR0ZXISJC5nZW5haV9zcGluZS52MS5HZXREZWFkTGV0dGVyUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLkRlYWRMZXR0ZXIiNvK7GAlydW5zOnJlYWSC0+STAiMSIS92MS9kZWFkLWxldHRlcnMve2RlYWRfbGV0dGVyX2lkfRK5AQoQUmVwbGF5RGVhZExldHRlchInLmdlbmFpX3NwaW5lLnYxLlJlcGxheURlYWRMZXR0ZXJSZXF1ZXN0GhMuZ2VuYWlfc3BpbmUudjEuUnVuImfyuxgKcnVuczp3cml0ZYLT5JMCUzoBKlokOgEqIh8vdjEvZGxxL3tkZWFkX2xldHRlcl9pZH0vcmVwbGF5IigvdjEvZGVhZC1sZXR0ZXJzL3tkZWFkX2xldHRlcl9pZH06cmVwbGF5Ep0BChFSZXNvbHZlRGVhZExldHRlchIoLmdlbmFpX3NwaW5lLnYxLlJlc29sdmVEZWFkTGV0dGVyUmVxdWVzdBoaLmdlbmFpX3NwaW5lLnYxLkRlYWRMZXR0ZXIiQvK7GApydW5zOndyaXRlgtPkkwIuOgEqIikvdjEvZGVhZC1sZXR0ZXJzL3tkZWFkX2xldHRlcl9pZH06cmVzb2x2ZRKWAQoQUHVyZ2VEZWFkTGV0dGVycxInLmdlbmFpX3NwaW5lLnYxLlB1cmdlRGVhZExldHRlcnNSZXF1ZXN0GiguZ2VuYWlfc3BpbmUudjEuUHVyZ2VEZWFkTGV0dGVyc1Jlc3BvbnNlIi/yuxgKcnVuczp3cml0ZYLT5JMCGzoBKiIWL3YxL2RlYWQtbGV0dGVyczpwdXJnZWIGcHJvdG8z", [file_genai_spine_v1_access_rules, file_genai_spine_v1_field_rules, file_genai_spine_v1_run, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * DeadLetter is a run whose retries are used up.
@@ -94,6 +94,70 @@ export type DeadLetter = Message<"genai_spine.v1.DeadLetter"> & {
    * @generated from field: optional string resolved_by = 10;
    */
   resolvedBy?: string | undefined;
+
+  /**
+   * The same as dead_letter_id.
+   *
+   * @generated from field: string id = 60 [deprecated = true];
+   * @deprecated
+   */
+  id: string;
+
+  /**
+   * The same as run_id.
+   *
+   * @generated from field: string execution_id = 61 [deprecated = true];
+   * @deprecated
+   */
+  executionId: string;
+
+  /**
+   * The same as name.
+   *
+   * @generated from field: string workflow = 62 [deprecated = true];
+   * @deprecated
+   */
+  workflow: string;
+
+  /**
+   * The same as replay_count.
+   *
+   * @generated from field: int32 retry_count = 63 [deprecated = true];
+   * @deprecated
+   */
+  retryCount: number;
+
+  /**
+   * The same as max_replays.
+   *
+   * @generated from field: int32 max_retries = 64 [deprecated = true];
+   * @deprecated
+   */
+  maxRetries: number;
+
+  /**
+   * The same as create_time.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 65 [deprecated = true];
+   * @deprecated
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * The same as replay_time.
+   *
+   * @generated from field: google.protobuf.Timestamp last_retry_at = 66 [deprecated = true];
+   * @deprecated
+   */
+  lastRetryAt?: Timestamp | undefined;
+
+  /**
+   * The same as resolve_time.
+   *
+   * @generated from field: google.protobuf.Timestamp resolved_at = 67 [deprecated = true];
+   * @deprecated
+   */
+  resolvedAt?: Timestamp | undefined;
 };
 
 /**

@@ -697,7 +697,7 @@ export const PipelineWorkSchema: GenMessage<PipelineWork> = /*@__PURE__*/
  */
 export type PipelineResult = Message<"genai_spine.v1.PipelineResult"> & {
   /**
-   * UUID of the run.
+   * UUID of the run; over REST with `exec-` before it.
    *
    * @generated from field: string execution_id = 1;
    */
