@@ -4,7 +4,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import idempotent_calls
 
 INVARIANTS = {

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import RowMapping, exists, select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import completions, leases
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -28,7 +28,8 @@ from genai_spine.store.booking.ledger_chain import Correction, LedgerChain
 from genai_spine.store.booking.rates import RateReservation
 from genai_spine.store.booking.sealing import Sealing
 from genai_spine.store.booking.writers import RowsRefused
-from genai_spine.store.database import Database, Now, Utc
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database, Utc
 from genai_spine.store.tables import executions, leases
 from genai_spine.v1 import usage_pb2
 from genai_spine.v1.execution_pb2 import (

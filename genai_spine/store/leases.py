@@ -2,7 +2,8 @@
 
 from sqlalchemy import delete, insert, select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import leases
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, or_, select, text, update
 
 from genai_spine.call import ANONYMOUS, Principal
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import ANSWER_IS_STORED, executions, provider_objects
 
 COLUMNS = provider_objects.c

@@ -30,7 +30,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.costs import cost_of
 from genai_spine.errors import EtagMismatch
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.tables import session_attachments, session_messages, sessions
 from genai_spine.v1 import session_service_pb2 as pb

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, RowMapping, Update, and_, exists, or_, select, update
 
-from genai_spine.store.database import Database, JsonTexts, Now
+from genai_spine.store.connections.expressions import JsonTexts, Now
+from genai_spine.store.database import Database
 from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import stored_completions
 from genai_spine.v1 import completion_service_pb2 as completions

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import sqlalchemy as sa
 import structlog
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 
 BATCH_SIZE = 500  # rows per statement: a short transaction holds nobody up
 PERIOD_S = 60.0

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.store import schema
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.tables import runs
 from genai_spine.store.tables import executions
 from genai_spine.v1 import dead_letter_service_pb2 as letters

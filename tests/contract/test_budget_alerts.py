@@ -20,7 +20,8 @@ from genai_spine.store.booking.entries import Level
 from genai_spine.store.budgets.alerts import Alert, AlertRows
 from genai_spine.store.budgets.budgets import BudgetRows
 from genai_spine.store.budgets.periods import EPOCH
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import budget_alerts
 from genai_spine.v1 import budget_pb2 as pb
 from genai_spine.webhooks import delivery

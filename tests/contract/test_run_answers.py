@@ -13,7 +13,8 @@ from genai_spine.call import Call, PaidAnswer
 from genai_spine.runs.execution.failures import MAX_ANSWER_BYTES
 from genai_spine.runs.execution.paid_answers import RunPaidAnswers
 from genai_spine.store.booking.writers import RowsRefused
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.executions import Booking, Executions
 from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.runs.events import Owner

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import RunRetention

@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from genai_spine.runs.budgets import budget_of
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows, Owner
 from genai_spine.store.runs.news import Output, changing
 from genai_spine.store.runs.queue import RunQueue

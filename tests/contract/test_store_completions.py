@@ -5,7 +5,8 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store.completions import LOST, CompletionFailure, Completions
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.leases import Leases
 from genai_spine.store.tables import completions as table
 from genai_spine.v1 import completion_service_pb2 as pb

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.responses import CachedResponse, Responses
 from genai_spine.store.sweeper import BATCH_SIZE
 from genai_spine.store.tables import response_cache

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import stored_completions
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.stored_completions import StoredCompletionRows
 from genai_spine.store.tables import stored_completions as table
 from genai_spine.v1 import completion_service_pb2 as completions

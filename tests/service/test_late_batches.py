@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from genai_spine.runs.provider_batches.batches import ProviderBatches
 from genai_spine.runs.provider_batches.sweep import ProviderBatchSweep
-from genai_spine.store.database import Now
+from genai_spine.store.connections.expressions import Now
 from genai_spine.store.provider_batches.batches import DROPPED, LATE, ProviderBatchRows, SentBatch
 from genai_spine.store.runs.tables import provider_batches
 from genai_spine.store.tables import executions

@@ -17,7 +17,8 @@ from genai_spine.store.access import audit
 from genai_spine.store.access.audit import SealedEntry, clean
 from genai_spine.store.access.rate_limits import limits_json, limits_of
 from genai_spine.store.access.tables import api_keys, projects, tenants
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.v1.key_service_pb2 import ApiKey, ListKeysRequest
 from genai_spine.v1.rate_limits_pb2 import RateLimits

@@ -14,7 +14,8 @@ from genai_spine.store.access import audit
 from genai_spine.store.access.audit import SealedEntry, clean
 from genai_spine.store.access.rate_limits import limits_json, limits_of
 from genai_spine.store.access.tables import projects, tenants
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.v1.tenant_service_pb2 import Project, Tenant
 
 M = TypeVar("M", Tenant, Project)

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.store.booking.chain import END, Head, Listed, read
 from genai_spine.store.booking.sealing import Sealing
 from genai_spine.store.booking.tables import ledger_amendments, ledger_batches, ledger_chains
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import budget_counters, executions, leases
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from genai_spine.store import sweeper
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import budget_alerts, budget_counters
 
 BATCH_SIZE = 20

@@ -15,7 +15,8 @@ from genai_spine.store.budgets.counter_opening import CounterKey
 from genai_spine.store.budgets.extensions import LIMIT, Extensions
 from genai_spine.store.budgets.messages import NODE, PERIOD, budget_of, budget_values, counter_of
 from genai_spine.store.budgets.periods import period_start
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.sweeper import delete_expired
 from genai_spine.store.tables import budget_counters, budgets
 from genai_spine.v1.budget_pb2 import BUDGET_POLICY_WARN, Budget, BudgetCounter, BudgetNode, BudgetPeriod

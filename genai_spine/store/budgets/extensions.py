@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from genai_spine.store.booking.entries import Level, Refusal
 from genai_spine.store.booking.reservations import RunReservation
 from genai_spine.store.budgets.tables import run_reservations
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.tables import budget_counters, executions
 from genai_spine.v1.execution_pb2 import Execution
 

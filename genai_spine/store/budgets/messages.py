@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from genai_spine.costs import usd_of
 from genai_spine.store.budgets.periods import period_end
-from genai_spine.store.database import Now
+from genai_spine.store.connections.expressions import Now
 from genai_spine.v1.budget_pb2 import Budget, BudgetCounter, BudgetNode, BudgetPeriod, BudgetPolicy
 
 NODE, PERIOD, POLICY = "BUDGET_NODE_", "BUDGET_PERIOD_", "BUDGET_POLICY_"

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.files.tables import blobs, stored_files
 from genai_spine.v1.provider_file_service_pb2 import ProviderFile
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Executable, LargeBinary, bindparam, exists, select, text
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.idempotency.news import CHANNEL
 from genai_spine.store.tables import idempotent_calls, stream_blocks
 

@@ -8,7 +8,8 @@ import msgspec
 from sqlalchemy import Exists, and_, case, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.idempotency.blocks import Block, insertion
 from genai_spine.store.tables import (
     KEY_IS_OURS,

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from genai_spine.call import uuid7
 from genai_spine.errors import Conflict, EtagMismatch, PipelineNotFound
 from genai_spine.store.access.audit import clean
-from genai_spine.store.database import Database, JsonListTexts
+from genai_spine.store.connections.expressions import JsonListTexts
+from genai_spine.store.database import Database
 from genai_spine.store.pipelines.tables import pipeline_versions, pipelines
 from genai_spine.v1.pipeline_pb2 import PipelineDefinition
 from genai_spine.v1.pipeline_service_pb2 import Pipeline, PipelineVersion

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from genai_spine.call import uuid7
 from genai_spine.store.booking.execution_rows import execution_of
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import Owner, PendingEvent, append
 from genai_spine.store.runs.items import ENDED as ITEM_ENDED
 from genai_spine.store.runs.items import ItemEnd, PendingItem

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from genai_spine.errors import Conflict, DeadLetterNotFound
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.newest_first import PageEnd, behind
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, append
 from genai_spine.store.runs.news import QUEUE, Change, changing

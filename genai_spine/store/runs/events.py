@@ -11,7 +11,8 @@ from google.protobuf import json_format
 from sqlalchemy import ColumnElement, bindparam, insert, select, update
 
 from genai_spine.call import uuid7
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.news import END, Change, Output, changing
 from genai_spine.store.runs.plain.text import WrittenText, write_text
 from genai_spine.store.runs.tables import run_events, run_output, runs

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, case, func, insert, literal, null, select, update
 
 from genai_spine.costs import cost_of, sum_costs
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append
 from genai_spine.store.runs.news import Change, changing

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EXECUTOR, WORKER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import Change, changing
 from genai_spine.store.runs.tables import run_workers, runs, stands

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import CTE, ScalarSelect, Select, func, or_, select, union_all, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import DISPATCHER, PendingEvent, event_row, write_rows
 from genai_spine.store.runs.news import QUEUE, changing
 from genai_spine.store.runs.plain.commits import Picked, RunCommits

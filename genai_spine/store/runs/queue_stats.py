@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, text
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.plain.limits import NO_LIMITS, Key, Limits
 from genai_spine.store.runs.plain.statements import COUNT_RUNNING
 from genai_spine.store.runs.tables import PRIORITIES, dead_letters, runs

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from genai_spine.store.database import Now, Utc
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Utc
 from genai_spine.store.runs.news import Change
 from genai_spine.store.runs.tables import PRIORITIES, run_results, runs
 from genai_spine.v1 import run_pb2 as pb

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, null, select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import Owner, PendingEvent, append
 from genai_spine.store.runs.news import changing

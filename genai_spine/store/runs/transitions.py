@@ -13,7 +13,8 @@ from sqlalchemy import insert, null, select, update
 
 from genai_spine.call import uuid7
 from genai_spine.store.budgets import run_holds
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.idempotency import paid_answers
 from genai_spine.store.runs.events import DISPATCHER, Owner, PendingEvent, append, event_row, write_rows
 from genai_spine.store.runs.news import CANCEL, ORPHANS, QUEUE, Change, changing

@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.news import ORPHANS, changing
 from genai_spine.store.runs.tables import engine_holders, run_workers
 from genai_spine.store.tables import leases

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from genai_spine.errors import Conflict
 from genai_spine.store.access.audit import clean
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.news import SCHEDULES, Change, changing
 from genai_spine.store.runs.rows import stamp
 from genai_spine.store.runs.tables import runs, schedule_ticks, schedules

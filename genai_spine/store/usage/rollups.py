@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from genai_spine.costs import TICKS_PER_USD
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.usage.tables import (
     DIMENSIONS,
     FEW_DIMENSIONS,

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select, update
 
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.runs.events import WORKER, PendingEvent, append
 from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.tables import run_webhooks, runs

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from genai_spine.call import uuid7
-from genai_spine.store.database import Now
+from genai_spine.store.connections.expressions import Now
 from genai_spine.store.runs.news import WEBHOOKS, Change
 from genai_spine.store.runs.tables import run_webhooks, runs
 from genai_spine.v1.run_pb2 import RunError, RunOptions, RunWebhook

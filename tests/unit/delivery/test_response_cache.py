@@ -18,7 +18,8 @@ from genai_spine.delivery.response_cache import (
     max_age_s,
 )
 from genai_spine.errors import InvalidRequest
-from genai_spine.store.database import Database, Now
+from genai_spine.store.connections.expressions import Now
+from genai_spine.store.database import Database
 from genai_spine.store.responses import Responses
 from genai_spine.store.tables import response_cache
 from genai_spine.v1 import completion_service_pb2 as pb
