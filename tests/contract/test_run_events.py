@@ -1,6 +1,7 @@
 """Events that a process reports of its runs: on SQLite and PostgreSQL."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import sqlalchemy as sa
 
 from genai_spine.errors import ServiceUnavailable
 from genai_spine.runs.events import EventWriter
+from genai_spine.runs.watching import Events, Place, RunWatcher
 from genai_spine.store.database import Database
+from genai_spine.store.runs import news
 from genai_spine.store.runs.events import EventRows, Owner, PendingEvent
 from genai_spine.store.runs.news import Output
 from genai_spine.store.runs.tables import runs
@@ -116,3 +119,32 @@ async def test_text_of_a_process_that_does_not_make_the_run_any_more_is_not_writ
     await rows.add({}, {owner: [Output("s", 1, 6, "woken")], mine: [other]})
     assert await rows.output(owner.run_id) == [before]
     assert await rows.output(mine.run_id) == [other]
+
+
+async def test_watcher_is_told_of_its_begin_and_of_each_silence(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(news, "POLL_S", 0.01)  # nothing tells it of other processes yet
+    owner, place = await owned(database), Place()
+    watch = RunWatcher(database).watch(owner.run_id, place, 0.0)
+    try:
+        async with aclosing(watch) as events:
+            assert await anext(events) is None
+            log = [event.event_type async for event in _until_silence(events)]
+            assert log[0] == "created"
+            assert await anext(events) is None  # the next one
+            await EventRows(database).add({owner: [PendingEvent("told")]}, {})
+            assert "told" in [event.event_type async for event in _until_silence(events)]
+    finally:
+        await news.RunNews.of(database).close()
+
+
+async def _until_silence(events: Events) -> AsyncGenerator[RunEvent]:
+    """Events until the first silence behind one."""
+    has_any = False
+    async for event in events:
+        if event is not None:
+            has_any = True
+            yield event
+        elif has_any:
+            return
