@@ -147,7 +147,8 @@ class Ledger:
         while its provider is asked: the first byte waits for it. Raises ServiceUnavailable when the ledger
         does not run or too much waits for the database.
         """
-        self._begin(execution, is_lazy=not execution.streamed)
+        if not self._begin(execution, is_lazy=not execution.streamed).is_lazy:
+            self.writer.wake()
 
     async def reserve(
         self, execution: Execution, rates: RateReservation | None = None, within: Within = OUTSIDE

@@ -181,6 +181,10 @@ class LedgerWriter:
             return
         async with self._turn:
             await self._write_batch()
+        for row in self.rows.values():
+            if not row.is_lazy:  # it has to be written again, under another id or number of its attempt
+                self._wake.set()
+                break
 
     async def _write(self) -> None:
         retry_s = FIRST_RETRY_S
