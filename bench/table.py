@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from statistics import median
 
-from bench import adapters, bookkeeping, load, prices, routing, runs
+from bench import adapters, bookkeeping, load, prices, rag, routing, runs
 from bench.processes import Running, address, process, rss_mib, stack
 from bench.rows import Row, row
 from bench.targets import PATH, Rest, Typed, Yardstick, text_of
@@ -132,4 +132,4 @@ async def run(count: int, calls: int) -> list[Row]:
     rows += [row(name, us, 30) for name, us in (await routing.measured()).items()]
     rows += [row(name, share, 0.8, least=True) for name, share in (await adapters.measured()).items()]
     rows += await with_service(("--interval-ms", "2"), paced)
-    return rows + await runs.measured()
+    return rows + await runs.measured() + await rag.measured()

@@ -191,6 +191,9 @@ class Call:
     trace_headers: tuple[tuple[str, str], ...] = ()
     # Seconds that its SDK waits for the next bytes: a whole answer that comes later is read by nobody.
     read_timeout_s: float | None = None
+    # Seconds that what a stream brings may wait for more, once it has begun: less work where nobody sees it
+    # sooner. 0: nothing waits.
+    merge_s: float = 0.0
     client_retries: int | None = None  # how often its SDK has sent this request before; None: it does not say
     deadline: float | None = None  # on time.monotonic(); None: no deadline
     started: float = field(default_factory=monotonic)

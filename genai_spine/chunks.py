@@ -83,7 +83,7 @@ class ChoiceBuilder:
                 setattr(self.delta, name, getattr(delta, name))
         if delta.HasField("logprobs"):
             self.delta.logprobs.MergeFrom(delta.logprobs)
-        for call_delta in delta.tool_calls:
+        for call_delta in delta.tool_calls[:]:
             call = self.tool_call(call_delta.index)
             call.add(call_delta.id, call_delta.name, call_delta.arguments)
             if call_delta.is_custom:
@@ -155,7 +155,7 @@ class ChunkBuilder:
         """
         for field, value in chunk.ListFields():
             if field.name == "choices":
-                for delta in value:
+                for delta in value[:]:
                     self.choice(delta.index).add(delta)
             elif field.is_repeated:
                 repeated = getattr(self.chunk, field.name)

@@ -1,4 +1,6 @@
-"""Structured concurrency: several coroutines at once, of which the first failure cancels the others."""
+"""Structured concurrency: several coroutines at once, of which the first failure cancels the others; and the
+ticks at which work that may wait is done together.
+"""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -18,3 +20,11 @@ async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def next_tick(now_s: float, period_s: float) -> float:
+    """Next multiple of a period: whatever waits for it is done in one turn of the event loop.
+
+    now_s: on any clock, whose time is returned.
+    """
+    return (now_s // period_s + 1) * period_s

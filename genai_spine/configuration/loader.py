@@ -64,18 +64,23 @@ class Configuration:
     options: Mapping[str, Any]  # of the command line, which win
 
     def reread(self) -> "Configuration":
-        """Configuration as it is now, with the same options.
+        """Configuration as it is now, with the same options. Raises as reread()."""
+        return reread(self.source, self.options)
 
-        A file that is gone or empty is an error where it said something before: editors and mounts leave one
-        so for a moment, and without providers every call would go elsewhere. Raises as load().
-        """
-        latest = load(**self.options)
-        found = latest.source
-        if self.source.says_anything and not (found.says_anything or found.is_snapshot):
-            problem = "is gone" if found.raw is None else "is empty"
-            text = f"{problem}; `providers: {{}}` says that there are none"
-            raise ConfigurationError([Fault(text, source=self.source.name)])
-        return latest
+
+def reread(before: Source, options: Mapping[str, Any]) -> Configuration:
+    """Configuration as it is now. before: what it was read from until now; options: as load() got them.
+
+    A file that is gone or empty is an error where it said something before: editors and mounts leave one
+    so for a moment, and without providers every call would go elsewhere. Raises as load().
+    """
+    latest = load(**options)
+    found = latest.source
+    if before.says_anything and not (found.says_anything or found.is_snapshot):
+        problem = "is gone" if found.raw is None else "is empty"
+        text = f"{problem}; `providers: {{}}` says that there are none"
+        raise ConfigurationError([Fault(text, source=before.name)])
+    return latest
 
 
 def load(**options: Any) -> Configuration:

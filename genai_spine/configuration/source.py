@@ -29,7 +29,7 @@ class Source:
     def current(cls) -> Self:
         """Source of this process, read now. Raises ConfigurationError."""
         snapshot = os.environ.get(SNAPSHOT)
-        return cls._of_snapshot(Path(snapshot)) if snapshot else cls._of_file()
+        return cls.of_snapshot(Path(snapshot)) if snapshot else cls._of_file()
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -47,7 +47,8 @@ class Source:
         return cls.of(path.absolute())
 
     @classmethod
-    def _of_snapshot(cls, path: Path) -> Self:
+    def of_snapshot(cls, path: Path) -> Self:
+        """Snapshot as write_snapshot() wrote it. Raises ConfigurationError."""
         try:
             stored = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:

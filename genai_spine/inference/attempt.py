@@ -257,6 +257,8 @@ class Attempt(Generic[R]):
             whole.add(last)
         await self._book(None if whole is None else whole.completion())
         last.latency_ms = self.call.latency_ms
+        if whole is not None:
+            whole.chunk.latency_ms = last.latency_ms
         return last
 
     async def stream_speech(

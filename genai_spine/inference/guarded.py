@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.guardrails.guard import CallGuard, guard_of
 from genai_spine.guardrails.webhook import GuardWebhook
-from genai_spine.inference.inference import Chunks, Inference
+from genai_spine.inference.inference import Chunks, Inference, added
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import media_service_pb2 as media
 
@@ -25,11 +26,14 @@ class GuardedInference(Inference):
             return await super().complete(request, call)
         return await guard.after(await super().complete(await guard.before(request), call), request)
 
-    def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
+    def stream(
+        self, request: pb.CreateCompletionRequest, call: Call, whole: ChunkBuilder | None = None
+    ) -> Chunks:
         guard = guard_of(call, self.webhook)
         if guard is None:
-            return super().stream(request, call)
-        return self._stream_guarded(guard, request, call)
+            return super().stream(request, call, whole)
+        chunks = self._stream_guarded(guard, request, call)
+        return chunks if whole is None else added(chunks, whole)
 
     async def embed(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse:
         guard = guard_of(call, self.webhook)

@@ -93,11 +93,18 @@ class Inference:
             await self._drop_too_short(operation)
         return await self._unary(operation, pb.Completion, self._completer(operation))
 
-    def stream(self, request: pb.CreateCompletionRequest, call: Call) -> Chunks:
-        """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once."""
+    def stream(
+        self, request: pb.CreateCompletionRequest, call: Call, whole: ChunkBuilder | None = None
+    ) -> Chunks:
+        """Chunks as they come; the last one has usage and cost. Errors of routing are raised at once.
+
+        whole: gets all of them, for a caller who wants the answer whole too: a stream of one call is folded
+        for its settlement anyway.
+        """
         if call.read_timeout_s is not None:
             call = replace(call, read_timeout_s=None)  # of a stream it is counted from one event to the next
         operation = self.planned(request, call, streamed=True)
+        operation.whole = whole
         if self.may_not_fit(operation):
             return self._stream_fitting(operation)
         return self._stream_delivered(operation)
@@ -256,12 +263,15 @@ class Inference:
 
     def _stream_delivered(self, operation: Completing) -> Chunks:
         """The chunks of a new call, or of an answer that is there already where the request allows that."""
-        stream = self._streamer(operation)
+        stream, whole = self._streamer(operation), operation.whole
         if is_plain(operation.request, operation.call):
-            return stream(operation)
-        return self.delivery.stream(
-            _delivery_request(operation), lambda call: stream(replace(operation, call=call))
+            if whole is None or stream == self._stream:
+                return stream(operation)
+            return added(stream(replace(operation, whole=None)), whole)
+        made = self.delivery.stream(
+            _delivery_request(operation), lambda call: stream(replace(operation, call=call, whole=None))
         )
+        return made if whole is None else added(made, whole)
 
     def _streamer(self, operation: Completing) -> Callable[[Completing], Chunks]:
         """The same as _completer(), for a stream."""
@@ -273,12 +283,16 @@ class Inference:
 
     async def _stream(self, operation: Completing) -> Chunks:
         """Chunks of the first attempt that delivers any; no other attempt follows after the first chunk."""
+        whole = operation.whole
         if (paid := operation.paid_before(pb.Completion)) is not None:
             for chunk in unfold(paid):
+                if whole is not None:
+                    whole.add(chunk)
                 yield chunk
             return
         failover = self._failover(operation)
-        whole = ChunkBuilder() if operation.call.paid_answers is not None else None
+        if whole is None and operation.call.paid_answers is not None:
+            whole = ChunkBuilder()
         while True:
             async with await self._attempt(operation, failover) as attempt:
                 collected = _collected(attempt)
@@ -373,6 +387,14 @@ def _collected(attempt: Attempt[pb.CreateCompletionRequest]) -> answers.Streamed
     if request.HasField("response_format") and answers.wants_json(request):
         return answers.StreamedAnswer(schema_repair.expected(attempt))
     return None
+
+
+async def added(chunks: Chunks, whole: ChunkBuilder) -> Chunks:
+    """The same chunks, each of which is added to a builder."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            whole.add(chunk)
+            yield chunk
 
 
 async def _complete(attempt: Attempt[pb.CreateCompletionRequest]) -> pb.Completion:

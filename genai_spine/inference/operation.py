@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from genai_spine.call import Call, PaidAnswer
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import BudgetExceeded
 from genai_spine.providers.base import Route
 from genai_spine.v1 import completion_service_pb2 as pb
@@ -66,6 +67,8 @@ class Operation(Generic[R]):
     schema_violation: SchemaViolation | None = None  # the newest answer that did not fit its schema
     budget_refusal: BudgetExceeded | None = None  # of a candidate in whose place a cheaper one is called
     repaired: Repaired | None = None  # None: it is not the repair of another answer
+    # Gets the chunks of a stream before its settlement, for a caller who wants the whole of it too.
+    whole: ChunkBuilder | None = None
 
     def paid(self, answer: Answer) -> PaidAnswer | None:
         """Answer as it is written with its settlement; None: it is not of a run's call."""

@@ -15,10 +15,11 @@ from google.protobuf.message import Message
 from genai_spine.call import Call
 from genai_spine.concurrency import gather_or_cancel
 from genai_spine.costs import sum_usages
-from genai_spine.errors import CollectionNotFound, Conflict, DocumentUnreadable, SpineError
+from genai_spine.errors import CollectionNotFound, Conflict, DocumentUnreadable, InvalidRequest, SpineError
 from genai_spine.retrieval import embedding, sources
 from genai_spine.retrieval.embedding import Embed
 from genai_spine.retrieval.reader_process import Answer, Reader, Source
+from genai_spine.security.fetch import Fetcher, FetchFailed
 from genai_spine.store.rag.collections import CollectionRows, StoredCollection
 from genai_spine.store.rag.documents import ChunkRow, DocumentRows, Pages, VectorsMissing
 from genai_spine.store.rag.vectors import VectorRows
@@ -36,6 +37,7 @@ from genai_spine.v1.usage_pb2 import Usage
 
 MAX_FILE_BYTES = 64 << 20  # of a document
 CONCURRENT_BATCHES = 4
+MAX_ROUNDS = 3
 EMBED = "embed"  # name of the steps
 READING_SHARE = 0.2  # of a document's progress; embeddings are the rest
 
@@ -98,6 +100,7 @@ class DocumentIngestion:
     documents: DocumentRows
     vectors: VectorRows
     files: Files
+    fetcher: Fetcher
     embed: Embed | None = None
 
     async def run(self, work: Ingestion, journal: Journal) -> IngestionResult:
@@ -176,6 +179,8 @@ class DocumentIngestion:
             return source.text.encode()
         if source.HasField("data"):
             return source.data
+        if source.HasField("url"):
+            return await self._fetched(source)
         data = bytearray()
         async with aclosing(self.files.read(source.file_id, tenant_id)) as pieces:
             async for piece in pieces:
@@ -188,6 +193,18 @@ class DocumentIngestion:
             raise DocumentUnreadable(document=source.name, kind="no_file", problem=problem)
         return bytes(data)
 
+    async def _fetched(self, source: RagDocumentSource) -> bytes:
+        """Bytes of an address. Errors: DocumentUnreadable."""
+        try:
+            found = await self.fetcher.get(source.url)
+        except (FetchFailed, InvalidRequest) as error:
+            problem = f"it cannot be fetched: {error}"
+            raise DocumentUnreadable(document=source.name, kind="not_fetched", problem=problem) from None
+        if found.status != 200:
+            problem = f"its address answers with HTTP status {found.status}"
+            raise DocumentUnreadable(document=source.name, kind="not_fetched", problem=problem)
+        return found.body
+
     async def _embed(
         self, stored: StoredCollection, chunks: Sequence[ChunkRow], journal: Journal, place: Place
     ) -> tuple[list[Usage], int]:
@@ -195,8 +212,24 @@ class DocumentIngestion:
         texts = {
             one.content_hash: embedding.embedded_text(one.chunk.headings, one.chunk.content) for one in chunks
         }
-        known = await self.vectors.known(stored.id, list(texts))
-        missing = [one for one in texts if one not in known]
+        usages: list[Usage] = []
+        embedded = 0
+        # A step that was made once is not made again: where its vectors were deleted since, that of the next
+        # round is.
+        for _ in range(MAX_ROUNDS):
+            known = await self.vectors.known(stored.id, list(texts))
+            missing = {one: text for one, text in texts.items() if one not in known}
+            if not missing:
+                break
+            embedded = embedded or len(missing)
+            usages += await self._embed_missing(stored, missing, journal, place)
+        return usages, embedded
+
+    async def _embed_missing(
+        self, stored: StoredCollection, texts: Mapping[bytes, str], journal: Journal, place: Place
+    ) -> list[Usage]:
+        """Usage of embedding some texts, by their hashes."""
+        missing = list(texts)
         size = embedding.batch_size(stored)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         usages: list[Usage] = []
@@ -213,7 +246,7 @@ class DocumentIngestion:
 
         for start in range(0, len(batches), CONCURRENT_BATCHES):
             await gather_or_cancel(embed(batch) for batch in batches[start : start + CONCURRENT_BATCHES])
-        return usages, len(missing)
+        return usages
 
     def _making(
         self, stored: StoredCollection, batch: Sequence[bytes], request: CreateEmbeddingsRequest

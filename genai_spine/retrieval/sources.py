@@ -6,7 +6,7 @@ from genai_spine.errors import InvalidFields
 from genai_spine.v1.rag_pb2 import RagDocumentSource
 
 MAX_BYTES = 16 << 20  # of all texts and bytes of a request
-CONTENTS = ("text", "data", "file_id")
+CONTENTS = ("text", "data", "file_id", "url")
 
 
 def check(documents: Sequence[RagDocumentSource]) -> None:
@@ -16,7 +16,7 @@ def check(documents: Sequence[RagDocumentSource]) -> None:
         given = [name for name in CONTENTS if source.HasField(name)]
         if len(given) != 1:
             problems.append(
-                (f"documents[{place}].text", "must be set, or data, or file_id, and only one of them")
+                (f"documents[{place}].text", "must be set, or data, file_id or url, and only one of them")
             )
         if source.name in names:
             problems.append((f"documents[{place}].name", "another document of the request has it"))

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from genai_spine.concurrency import next_tick
 from genai_spine.store.runs.events import EventRows, Owner, PendingEvent
 from genai_spine.store.runs.news import Output
 
-FLUSH_S = 0.04  # what is reported within so long is written together
+FLUSH_S = 0.05  # what is reported within so long is written together, that of all runs at one tick
+LATE_S = 0.005  # after the tick, at which what the streams of all runs have brought is read
 PROGRESS_S = 0.2  # at most one event of progress a run in so long
 MAX_WAITING = 10_000  # pieces that no database took; later ones of the text are left out
 
@@ -86,7 +88,8 @@ class EventWriter:
 
     async def _flush_all(self) -> None:
         while self._events or self._output or self._progress:
-            await asyncio.sleep(FLUSH_S)
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(next_tick(now - LATE_S, FLUSH_S) + LATE_S - now)
             async with self._writing:
                 self._take_progress()
                 events, output = dict(self._events), dict(self._output)

@@ -26,8 +26,12 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
+<<<<<<< HEAD
+SCOPES = {"ingestion": "rag:write", "document_query": "rag:write"}  # of work that no method does at once
+=======
 STEP = "step"  # kind of a task that is a part of another run
 SCOPES = {"ingestion": "rag:write"}  # of work that no method does at once
+>>>>>>> main
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),
@@ -105,6 +109,32 @@ def batch_of(member: str) -> Callable[[Params], Work]:
     return read
 
 
+def rag_pipeline(params: Params) -> Work:
+    """Question to documents: each an id of a file, an https address, or {name, content}.
+
+    Errors: InvalidFields, which names a document that is none of these.
+    """
+    fields = dict(params)
+    given = fields.pop("documents", None)
+    if not isinstance(given, list) or not given:
+        raise InvalidFields([("params.documents", "must be a list of at least one document")])
+    work = of_params("document_query")(fields)
+    for place, one in enumerate(given):
+        source = work.document_query.documents.add(name=str(place))
+        if isinstance(one, dict) and isinstance(one.get("content"), str):
+            source.name, source.text = str(one.get("name") or place), one["content"]
+        elif isinstance(one, dict):
+            _parse(one, source)
+        elif isinstance(one, str) and one.startswith("https://"):
+            source.url = source.name = one
+        elif isinstance(one, str) and one.startswith("file-"):
+            source.file_id = source.name = one
+        else:
+            problem = f"{str(one)[:80]!r} is no id of a file, no https address and no {{name, content}}"
+            raise InvalidFields([(f"params.documents[{place}]", problem)])
+    return work
+
+
 def execute_prompt(params: Params) -> Work:
     """Execution of a prompt by its id or slug."""
     fields = dict(params)
@@ -128,6 +158,7 @@ NAMES: dict[Name, Callable[[Params], Work]] = {
     Name("task", "genai.embeddings"): embeddings,
     Name("task", "genai.embed"): embeddings,
     Name("task", "genai.execute_prompt"): execute_prompt,
+    Name(PIPELINE, "genai.rag_pipeline"): rag_pipeline,
 }
 
 
@@ -152,7 +183,7 @@ def resolve(request: CreateRunRequest) -> tuple[Name, Work]:
     name = canonical(request.kind, request.name)
     if not request.kind and ":" not in request.name and name not in NAMES:
         name = next((known for known in NAMES if known.name == name.name), name)
-    if name.kind == PIPELINE:
+    if name.kind == PIPELINE and name not in NAMES:
         return name, pipeline(name.name.removeprefix(PREFIX), request.params)
     if (read := NAMES.get(name._replace(kind="task") if name.kind == STEP else name)) is None:
         known = ", ".join(str(one) for one in sorted(NAMES))

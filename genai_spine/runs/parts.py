@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from genai_spine import page_tokens
 from genai_spine.call import Call
 from genai_spine.http_answer import answered, carrying
-from genai_spine.runs.watching import Events, Place, RunWatcher, with_silences
+from genai_spine.runs.watching import Events, Place, RunWatcher
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
 from genai_spine.store.runs.queue_stats import QueueCounts
@@ -68,7 +68,7 @@ class RunParts:
                 answered(call, 204)
                 yield HttpBody(content_type=EVENTS)
                 return
-            async for body in _frames(watcher.watch(request.run_id, Place(after))):
+            async for body in _frames(watcher.watch(request.run_id, Place(after), PING_INTERVAL_S)):
                 yield body
             return
         listed = pb.ListRunEventsRequest(
@@ -158,8 +158,8 @@ def _json(message: object) -> str:
 async def _frames(events: Events) -> AsyncGenerator[HttpBody]:
     """Server-sent events, with a comment in each silence so that no proxy ends the connection."""
     content_type = carrying(EVENTS, {"cache-control": "no-cache", "x-accel-buffering": "no"})
-    async with aclosing(with_silences(events, PING_INTERVAL_S)) as entries:
-        async for event in entries:
+    async with aclosing(events):
+        async for event in events:
             yield HttpBody(content_type=content_type, data=PING if event is None else _frame(event))
             content_type = ""
 

@@ -12,6 +12,7 @@ from genai_spine.access import scopes
 from genai_spine.call import Call
 from genai_spine.errors import IdempotencyKeyReused, NotPermittedToKey, PermissionDenied, RunNotFound
 from genai_spine.method_options import is_paid, scope
+from genai_spine.retrieval import sources
 from genai_spine.routing.permissions import Names
 from genai_spine.runs import names
 from genai_spine.runs.batches import batch_items
@@ -93,6 +94,8 @@ class RunSubmissions:
             await self.pipelines.pin(work.pipeline, call.principal.tenant_id)
             name = names.of_work(work)
         self._permit(work, call)
+        if (member := work.WhichOneof("request") or "") in names.SCOPES:
+            sources.check(getattr(work, member).documents)
         options = _options(request, call)
         self.check_options(options)
         self._reckon(work, options, call)

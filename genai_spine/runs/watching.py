@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 
-from genai_spine.delivery.keep_alive import KeepAlive
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.news import Output, Reader, RunNews
@@ -15,21 +15,7 @@ from genai_spine.v1 import run_pb2 as pb
 
 PAGE = 200  # events that are read at once
 
-Events = AsyncGenerator[pb.RunEvent]
-
-
-async def with_silences(events: Events, period_s: float) -> AsyncGenerator[pb.RunEvent | None]:
-    """Events of a watch, and None at its begin and after each silence of period_s: seconds."""
-    async with KeepAlive(_with_begin(events), period_s) as entries:
-        async for entry in entries:
-            yield entry
-
-
-async def _with_begin(events: Events) -> AsyncGenerator[pb.RunEvent | None]:
-    yield None
-    async with aclosing(events):
-        async for event in events:
-            yield event
+Events = AsyncGenerator[pb.RunEvent | None]
 
 
 @dataclass(slots=True)
@@ -50,21 +36,31 @@ class RunWatcher:
         self._runs = RunRows(database)
         self._news = RunNews.of(database)
 
-    async def watch(self, run_id: str, place: Place) -> Events:
-        """Events behind a place; the last one is that of the run's end, after which no retry follows."""
+    async def watch(self, run_id: str, place: Place, silence_s: float) -> Events:
+        """Events behind a place; the last one is that of the run's end, after which no retry follows.
+
+        None at its begin, and after each silence of silence_s: seconds, to the second.
+        """
+        yield None
+        newest = monotonic()
         with self._news.reading(run_id) as reader, _counted():
             while True:
                 reader.is_told = False
                 has_ended = await self._runs.has_ended(run_id)
                 async for event in self._new(run_id, place):
                     yield event
+                    newest = monotonic()
                 if has_ended:
                     return
                 while await self._news.wait(reader.event) and not reader.is_told:
                     for piece in _taken(reader, place):
                         yield _event(run_id, place, piece)
+                        newest = monotonic()
+                if monotonic() - newest >= silence_s:
+                    yield None
+                    newest = monotonic()
 
-    async def _new(self, run_id: str, place: Place) -> Events:
+    async def _new(self, run_id: str, place: Place) -> AsyncGenerator[pb.RunEvent]:
         """What there is now behind a place."""
         while True:
             events = await self._events.after(run_id, place.sequence, PAGE)

@@ -1,6 +1,5 @@
 """Retrieval of a server: its tables, its models, and its service."""
 
-from collections.abc import Callable
 from typing import Any
 
 from genai_spine.catalog.models import Catalog
@@ -8,12 +7,16 @@ from genai_spine.errors import SpineError
 from genai_spine.inference.inference import Inference
 from genai_spine.retrieval.answers import Answers
 from genai_spine.retrieval.collections import CollectionLibrary
+from genai_spine.retrieval.document_query import DocumentQueries
 from genai_spine.retrieval.ingestion import DocumentIngestion
 from genai_spine.retrieval.reranking import reranking
 from genai_spine.retrieval.search import Retriever
 from genai_spine.runs.library import RunLibrary
+from genai_spine.security.fetch import Fetcher
+from genai_spine.server import outbound
 from genai_spine.services.capability import CapabilityService
 from genai_spine.services.rag import RagService
+from genai_spine.settings import Settings
 from genai_spine.store.database import Database
 from genai_spine.store.files.files import FileRows
 from genai_spine.store.rag.collections import CollectionRows
@@ -31,15 +34,20 @@ BUILTIN = "builtin"  # provider that embeds where the default one cannot
 class Retrieval:
     """Parts of retrieval that no reload replaces."""
 
-    def __init__(self, database: Database, limit_bytes: Callable[[], int]) -> None:
-        """limit_bytes: of the vectors that are kept in memory."""
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Parts of the settings' limits and certificates."""
         self.collections, self.documents = CollectionRows(database), DocumentRows(database)
         self.ingestion = DocumentIngestion(
-            self.collections, self.documents, VectorRows(database), FileRows(database)
+            self.collections,
+            self.documents,
+            VectorRows(database),
+            FileRows(database),
+            Fetcher(trust=outbound.trust(settings)),
         )
+        self.queries = DocumentQueries(self.ingestion)
         self.search: ChunkSearch = PostgresqlSearch(database)
         if database.dialect == "sqlite":
-            self.search = SqliteSearch(database, limit_bytes)
+            self.search = SqliteSearch(database, lambda: settings.rag_matrix_mb << 20)
 
     def service(
         self, inference: Inference, catalog: Catalog, capabilities: CapabilityService, runs: RunLibrary
@@ -48,7 +56,9 @@ class Retrieval:
         self.ingestion.embed = inference.embed
         library = CollectionLibrary(self.collections, self.documents, _EmbeddingModels(catalog))
         retriever = Retriever(library, self.search, inference.embed, reranking(inference.complete))
-        service = RagService(library, Answers(retriever, capabilities.Synthesize), runs)
+        answers = Answers(retriever, capabilities.Synthesize)
+        self.queries.answers, self.queries.embedding_model = answers, library.embedding_model
+        service = RagService(library, answers, runs)
         return add_RagServiceServicer_to_server, service
 
 

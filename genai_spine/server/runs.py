@@ -1,6 +1,7 @@
 """Durable runs of a server: what does the work, who makes them, and their service."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 from genai_spine.billing.budgets import Budgets
 from genai_spine.billing.ledger.ledger import Ledger
 from genai_spine.call import Call
-from genai_spine.chunks import fold
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.errors import PermissionDenied
 from genai_spine.inference.batches.pooled_calls import PooledCalls
 from genai_spine.inference.inference import Inference
@@ -25,8 +26,8 @@ from genai_spine.runs.engine import Engine
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.callers import RunCallers
 from genai_spine.runs.execution.context import Handler, Write
-from genai_spine.runs.execution.executor import RunExecutor
-from genai_spine.runs.execution.ingestion import ingesting
+from genai_spine.runs.execution.executor import Combinator, RunExecutor
+from genai_spine.runs.execution.ingestion import ingesting, querying
 from genai_spine.runs.library import RunLibrary
 from genai_spine.runs.parts import RunParts
 from genai_spine.runs.pipeline import PipelineWork
@@ -52,6 +53,7 @@ from genai_spine.store.database import Database
 from genai_spine.store.idempotency.paid_answers import RunAnswers
 from genai_spine.store.pipelines.pipelines import PipelineRows
 from genai_spine.store.provider_batches.batches import ProviderBatchRows
+from genai_spine.store.rag.collections import CollectionRows
 from genai_spine.store.runs.dead_letters import DeadLetterRows
 from genai_spine.store.runs.events import EventRows
 from genai_spine.store.runs.items import ItemRows
@@ -126,9 +128,8 @@ class Runs:
         work = BatchWork(items, lambda member: executor.handlers.get(member), batches, spending.fill)
         library_of_pipelines = PipelineLibrary(PipelineRows(database))
         pipelines = PipelineWork(events, budgets, webhook_post(webhooks))
-        retrieval = Retrieval(database, lambda: settings.rag_matrix_mb << 20)
-        ingestion = ingesting(retrieval.ingestion)
-        executor.combinators = {"batch": work.run, "pipeline": pipelines.run, "ingestion": ingestion}
+        retrieval = Retrieval(settings, database)
+        executor.combinators = {"batch": work.run, "pipeline": pipelines.run, **of_documents(retrieval)}
         submissions = RunSubmissions(database, rows, RunAdmission(rows, budgets), pools, library_of_pipelines)
         submissions.check_options = webhooks.check
         library = RunLibrary(
@@ -200,12 +201,18 @@ class Runs:
         await RunNews.of(self.database).close()
 
 
+<<<<<<< HEAD
+def of_documents(retrieval: Retrieval) -> dict[str, Combinator]:
+    """Work of runs with documents, by the members of Work."""
+    return {"ingestion": ingesting(retrieval.ingestion), "document_query": querying(retrieval.queries)}
+=======
 def _provider_batches(settings: Settings, database: Database, worker: RunWorker) -> ProviderBatches:
     """Batches at providers, which the worker sweeps."""
     rows = ProviderBatchRows(database)
     batches = ProviderBatches(rows, settings.provider_batch_poll_s, settings.provider_batch_grace_s)
     worker.sweeps.append(ProviderBatchSweep(batches).sweep)
     return batches
+>>>>>>> main
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
@@ -215,6 +222,7 @@ def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callab
     return {
         "runs": lambda: retention.sweep(kept_s),
         "run_output": retention.sweep_output,
+        "rag_collections": CollectionRows(database).sweep,
         "dead_letters": lambda: letters.purge(DEFAULT_RESOLVED_DAYS * DAY_S),
     }
 
@@ -263,15 +271,13 @@ def _handler(method: Any) -> Handler:
 def _completion(inference: Inference) -> Handler:
     async def handle(request: CreateCompletionRequest, call: Call, write: Write) -> Completion:
         """Streamed, so that watchers see the text as it comes."""
-
-        async def chunks() -> Any:
-            async for chunk in inference.stream(request, call):
-                for choice in chunk.choices:
+        whole = ChunkBuilder()
+        async with aclosing(inference.stream(request, call, whole)) as chunks:
+            async for chunk in chunks:
+                for choice in chunk.choices[:]:
                     if choice.index == 0 and choice.content:
                         write(choice.content)
-                yield chunk
-
-        return await fold(chunks())
+        return whole.completion()
 
     return handle
 

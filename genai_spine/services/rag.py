@@ -5,7 +5,6 @@ from typing import Protocol
 from genai_spine import http_answer
 from genai_spine.call import Call
 from genai_spine.errors import InvalidFields
-from genai_spine.retrieval import sources
 from genai_spine.retrieval.answers import Answers
 from genai_spine.retrieval.collections import CollectionLibrary
 from genai_spine.v1 import rag_pb2, run_pb2
@@ -57,7 +56,6 @@ class RagService:
 
     async def IngestDocuments(self, request: pb.IngestDocumentsRequest, call: Call) -> run_pb2.Run:
         """Run of an ingestion; HTTP status 202. Errors: CollectionNotFound, those of RunLibrary.create()."""
-        sources.check(request.documents)
         await self._library.found(request.collection, call.principal.tenant_id)
         http_answer.answered(call, 202)
         work = rag_pb2.Ingestion(collection=request.collection, documents=request.documents)

@@ -9,7 +9,7 @@ from genai_spine import http_answer
 from genai_spine.call import Call
 from genai_spine.runs.library import DEFAULT_WAIT_S, RunLibrary
 from genai_spine.runs.parts import RunParts
-from genai_spine.runs.watching import Place, RunWatcher, with_silences
+from genai_spine.runs.watching import Place, RunWatcher
 from genai_spine.services import older_batches, older_executions, run_views
 from genai_spine.services.run_logs import RunLogs
 from genai_spine.v1 import run_pb2
@@ -56,7 +56,7 @@ class RunService:
         await self._library.found(request.run_id, call)
         with_output = request.include_output if request.HasField("include_output") else True
         place = Place(request.after_sequence, with_output, dict(request.output_offsets))
-        events = with_silences(self._watcher.watch(request.run_id, place), HEARTBEAT_S)
+        events = self._watcher.watch(request.run_id, place, HEARTBEAT_S)
         async with aclosing(events):
             await anext(events)  # its begin
             async for event in events:

@@ -28,7 +28,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from genai_spine.errors import ServiceUnavailable
-from genai_spine.store.booking.calm_pool import CalmPool
 from genai_spine.store.booking.writers import (
     CONNECT_TIMEOUT_S,
     LOCK_TIMEOUT_MS,
@@ -37,6 +36,8 @@ from genai_spine.store.booking.writers import (
     RowsRefused,
     SqliteWriter,
 )
+from genai_spine.store.connections.calm_pool import CalmPool
+from genai_spine.store.connections.glances import Glance, SqliteGlances
 from genai_spine.telemetry.urls import shown
 
 STATEMENT_TIMEOUT_S = 30.0  # PostgreSQL, per statement: a dead network must not hold a caller for ever
@@ -158,6 +159,7 @@ class Database:
         self._durable: DurableWriter | None = None  # of PostgreSQL
         self._durable_turn = asyncio.Lock()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._glances: SqliteGlances | None = None  # of SQLite
         if scheme in ("sqlite", "sqlite+aiosqlite"):
             self._open_sqlite(url)
         elif scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
@@ -194,6 +196,16 @@ class Database:
         with _translated():
             async with self._reading.connect() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncGenerator[Glance]:
+        """Connection to read a few rows with, again and again. Errors: as connect()."""
+        if self._glances is None:
+            async with self.connect() as connection:
+                yield Glance(connection.execute)
+            return
+        with _translated():
+            yield Glance(self._glances.execute)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:
@@ -267,6 +279,8 @@ class Database:
     async def close(self) -> None:
         """End of all connections."""
         await self._writer.close()
+        if self._glances is not None:
+            self._glances.close()
         if self._durable is not None:
             await self._durable.close()
         await self.engine.dispose()
@@ -387,6 +401,7 @@ class Database:
         self._reading = self.engine
         self.time = _sqlite_time
         self._writer: SqliteWriter | PostgresqlWriter = SqliteWriter(path, _set_pragmas)
+        self._glances = SqliteGlances(path, self.connect)
 
     def _open_postgresql(self, dsn: str) -> None:
         self._dsn = dsn

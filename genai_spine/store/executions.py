@@ -268,7 +268,7 @@ class Executions:
         # In words, not as a value, so that the index of these rows is known to serve.
         is_open = text("executions.state = 'PENDING'")
         query = select(executions).where(is_open, ~lives).limit(SWEEP_ROWS)
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return (await connection.execute(query)).mappings().all()
 
     def _values(self, rows: Sequence[Execution]) -> list[tuple[Any, ...]]:

@@ -34,5 +34,5 @@ class Leases:
     async def live(self) -> dict[str, str]:
         """Lane of each living process, by server id."""
         query = select(leases.c.server_id, leases.c.lane).where(leases.c.lease_until > Now())
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return {row.server_id: row.lane for row in await connection.execute(query)}

@@ -13,8 +13,9 @@ from genai_spine.security.certificates import ListenerCertificate
 from genai_spine.settings import Settings
 from genai_spine.store import schema
 from genai_spine.store.database import Database, sqlite_path
-from genai_spine.supervisor import default_model, envoy
-from genai_spine.supervisor.provider_check import host_problems
+from genai_spine.supervisor import envoy
+from genai_spine.supervisor.preparation import default_model
+from genai_spine.supervisor.preparation.provider_check import host_problems
 from genai_spine.telemetry.urls import shown
 
 SOON = timedelta(days=14)  # to renew a certificate

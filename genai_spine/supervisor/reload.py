@@ -8,22 +8,18 @@ while somebody edits the file gets what was found valid last. When one of them r
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from os import tcgetpgrp
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from genai_spine.configuration.loader import Configuration, reloaded
-from genai_spine.settings import Settings
+from genai_spine.supervisor.plan import Plan, PlanReader, Refused
 from genai_spine.supervisor.server_process import ServerProcess
 
 log = structlog.get_logger()
-
-# Settings that servers get besides the configuration, by their names.
-Overrides = Callable[[Settings], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +36,17 @@ class Outcome:
 
 
 class Reloader:
-    """Configuration of a supervisor and its servers. start() writes the first snapshot."""
+    """Configuration of a supervisor and its servers."""
 
-    def __init__(self, configuration: Configuration, snapshot: Path, overrides: Overrides) -> None:
-        """overrides: those of a configuration that takes the place of this one."""
-        self.configuration = configuration
+    def __init__(self, plan: Plan, snapshot: Path, reader: PlanReader) -> None:
+        """plan, snapshot: as the reader has found and written them at the start."""
+        self.plan = plan
         self.snapshot = snapshot
         self.servers: Sequence[ServerProcess] = ()
-        self.overrides = overrides
+        self.reader = reader
         self.lock = asyncio.Lock()  # around whatever changes the configuration
         self._tasks: set[asyncio.Task[Outcome]] = set()
         self._is_asked = False  # by a signal, and not begun yet
-
-    def start(self, overrides: Mapping[str, Any]) -> None:
-        """Writes the snapshot that servers start with."""
-        self.configuration.source.write_snapshot(self.snapshot, overrides)
 
     def listen(self, hang_up: Callable[[], None]) -> None:
         """SIGHUP reloads from now on. hang_up: called in its place when the terminal was closed."""
@@ -77,23 +69,22 @@ class Reloader:
         """Reads the configuration again; nothing changes anywhere when it is wrong."""
         async with self.lock:
             self._is_asked = False
-            try:
-                latest = await asyncio.to_thread(self.configuration.reread)
-            except (ValueError, OSError) as error:
-                return self._refused(str(error))
-            settings, fixed = reloaded(self.configuration.settings, latest.settings)
             before = self.snapshot.read_bytes()
-            latest.source.write_snapshot(self.snapshot, await self.overrides(settings))
+            try:
+                found = await self.reader.reread(self.plan, self.snapshot, self.snapshot)
+            except Refused as refused:
+                return self._refused(str(refused))
             problems = await self._tell_servers()
             if problems:
                 self.snapshot.write_bytes(before)
                 await self._tell_servers()
                 return self._refused("; ".join(problems))
-            self.configuration = Configuration(settings, latest.source, latest.options)
-        if fixed:
-            log.warning("configuration_needs_restart", settings=fixed)
-        log.info("configuration_reloaded", providers=sorted(settings.endpoints), processes=len(self.servers))
-        return Outcome(None, sorted(settings.endpoints), fixed, len(self.servers))
+            providers = list(found.plan.providers)
+            self.plan = replace(self.plan, providers=found.plan.providers)
+        if found.changed:
+            log.warning("configuration_needs_restart", settings=found.changed)
+        log.info("configuration_reloaded", providers=providers, processes=len(self.servers))
+        return Outcome(None, providers, found.changed, len(self.servers))
 
     async def answer(self) -> AsyncGenerator[dict[str, Any]]:
         """Reload, and its outcome as JSON."""

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -20,14 +20,11 @@ from typing import Any
 
 import structlog
 
-from genai_spine.configuration.loader import Configuration
-from genai_spine.configuration.source import SNAPSHOT
-from genai_spine.settings import Settings
-from genai_spine.store.database import sqlite_path
 from genai_spine.supervisor import endpoints
 from genai_spine.supervisor.envoy import Envoy
+from genai_spine.supervisor.plan import Plan, Refused
 from genai_spine.supervisor.reload import Reloader
-from genai_spine.supervisor.server_process import ServerProcess
+from genai_spine.supervisor.server_process import SNAPSHOT, ServerProcess
 from genai_spine.supervisor.watchdog import Watch
 
 MIGRATE_TIMEOUT_S = 600.0
@@ -42,6 +39,8 @@ OF_EDGE = (
     *("api_host", "api_port", "host", "port", "cors_origins", "envoy_admin_port"),
     *("api_tls_certificate", "api_tls_key", "api_tls_client_ca"),
 )
+# What they are in a plan.
+KEPT = ("api_host", "api_port", "api_tls", "symbols_address", "cors_origins", "envoy_admin_port")
 
 Line = dict[str, Any]
 Tell = Callable[[Line], None]
@@ -95,9 +94,9 @@ class RollingRestart:
         fleet: Fleet,
         watch: Watch,
         reloader: Reloader,
-        make: Callable[[Settings, Path], list[ServerProcess]],
+        make: Callable[[Plan, Path], list[ServerProcess]],
     ) -> None:
-        """make: servers of settings, which read a snapshot."""
+        """make: servers of a plan, which read a snapshot."""
         self.fleet = fleet
         self._watch = watch
         self._reloader = reloader
@@ -167,10 +166,13 @@ class RollingRestart:
         """
         reloader, older = self._reloader, self.fleet.servers
         async with reloader.lock:
-            latest, fixed = await self._configuration()
             snapshot = reloader.snapshot.with_name(f"configuration-{next(self._numbers)}.json")
-            latest.source.write_snapshot(snapshot, await reloader.overrides(latest.settings))
-            newer = self.fleet.starting = self._make(latest.settings, snapshot)
+            try:
+                latest, fixed = await self._plan(snapshot)
+            except RestartRefused:
+                snapshot.unlink(missing_ok=True)
+                raise
+            newer = self.fleet.starting = self._make(latest, snapshot)
             try:
                 self._say(tell, "migrating", "bringing the tables of the database up to date")
                 await _migrate(snapshot)
@@ -185,7 +187,7 @@ class RollingRestart:
                 self.fleet.starting = []
                 snapshot.unlink(missing_ok=True)
                 raise
-            reloader.configuration, reloader.snapshot, reloader.servers = latest, snapshot, newer
+            reloader.plan, reloader.snapshot, reloader.servers = latest, snapshot, newer
             self.fleet.servers, self.fleet.starting, self.fleet.leaving = newer, [], list(older)
             for server in newer:
                 self._watch.add(server)
@@ -195,26 +197,28 @@ class RollingRestart:
         await self._let_go(older)
         return older, fixed
 
-    async def _configuration(self) -> tuple[Configuration, list[str]]:
-        """Configuration as it is now, and the settings that only another `up` takes.
+    async def _plan(self, snapshot: Path) -> tuple[Plan, list[str]]:
+        """Plan of the configuration as it is now, whose snapshot is written, and the settings that only
+        another `up` takes.
 
         Raises RestartRefused.
         """
-        old = self._reloader.configuration
-        if old.settings.database.startswith("sqlite") and sqlite_path(old.settings.database) is None:
+        reloader, old = self._reloader, self._reloader.plan
+        if old.is_scratch:
             raise RestartRefused("the database is in memory, and ends with its process")
         try:
-            latest = await asyncio.to_thread(old.reread)
-        except (ValueError, OSError) as error:
-            raise RestartRefused(str(error)) from None
-        if latest.settings.database != old.settings.database:
+            latest, _ = await reloader.reader.reread(old, reloader.snapshot, snapshot)
+        except Refused as refused:
+            raise RestartRefused(str(refused)) from None
+        if latest.database != old.database:
             raise RestartRefused(
                 "GENAI_DATABASE_URL has changed: the old processes could not leave their runs to the new "
                 "ones. Stop `up` and start it again"
             )
-        fixed = [name for name in OF_EDGE if getattr(latest.settings, name) != getattr(old.settings, name)]
-        kept = {name: getattr(old.settings, name) for name in fixed}
-        return Configuration(latest.settings.model_copy(update=kept), latest.source, latest.options), fixed
+        fixed = [name for name in OF_EDGE if latest.digests[name] != old.digests[name]]
+        known = {name: old.digests[name] for name in OF_EDGE}
+        kept = {name: getattr(old, name) for name in KEPT}
+        return replace(latest, digests={**latest.digests, **known}, **kept), fixed
 
     async def _taken_up(self, newer: Sequence[ServerProcess]) -> None:
         """Waits until Envoy calls the new servers. Raises RestartRefused."""
@@ -252,8 +256,8 @@ class RollingRestart:
 
     async def _retire(self, older: Sequence[ServerProcess], tell: Tell) -> int:
         """Number of old servers that were stopped, since they did not end by themselves in time."""
-        settings = self._reloader.configuration.settings
-        limit_s, grace_s = settings.restart_drain_timeout, settings.drain_timeout + STOP_MARGIN_S
+        plan = self._reloader.plan
+        limit_s, grace_s = plan.restart_drain_timeout, plan.drain_timeout + STOP_MARGIN_S
         retiring = asyncio.gather(*(server.retire(limit_s, grace_s) for server in older))
         until, said = monotonic() + limit_s, ""
         while not retiring.done():

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genai_spine.configuration.source import SNAPSHOT
-from genai_spine.supervisor.health_check import health_or_error
+from genai_spine.supervisor.health_check import health_or_error, over_http
 from genai_spine.supervisor.watchdog import Health, StartFailed, abort
 
 START_TIMEOUT_S = (
@@ -22,6 +21,7 @@ START_TIMEOUT_S = (
 )
 RELOAD_TIMEOUT_S = 60.0  # for a server to say what became of a new configuration
 EXIT_TIMEOUT_S = 5.0  # for a server that said something else, to end by itself
+SNAPSHOT = "GENAI_CONFIG_SNAPSHOT"  # as configuration.source has it, which takes 30 MiB to be imported
 HEALTH_SOCKET = "GENAI_HEALTH_SOCKET"
 METRICS_FOLDER = "GENAI_METRICS_FOLDER"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # listened on -> where it is asked
@@ -50,6 +50,7 @@ class ServerProcess:
     host: str
     port: int  # 0: any; the process says which
     http_port: int | None = None  # the same of its HTTP server; None: it has none
+    http_host: str | None = None  # where it is asked for its health over HTTP; None: it is asked by gRPC
     snapshot: Path | None = None  # file with the configuration that it reads
     health_socket: Path | None = None  # where it is asked for its health; None: at its port
     process: asyncio.subprocess.Process | None = None
@@ -145,8 +146,14 @@ class ServerProcess:
         return status
 
     async def check(self, limit_s: float) -> Health:
-        """Health by grpc.health.v1 on a connection of its own, which a blocked event loop does not answer."""
-        address = f"{ANY_ADDRESS.get(self.host, self.host)}:{self.port}"
+        """Health on a connection of its own, which a blocked event loop does not answer.
+
+        It is asked for over plain HTTP where that is known to be spoken, else by grpc.health.v1.
+        """
+        host = ANY_ADDRESS.get(self.host, self.host)
+        if self.http_host is not None and self.http_port is not None:
+            return await over_http(self.http_host, self.http_port, limit_s)
+        address = f"{host}:{self.port}"
         if self.health_socket:
             address = f"unix:{self.health_socket}"
         match await health_or_error(address, limit_s):

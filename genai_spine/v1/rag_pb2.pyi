@@ -19,7 +19,7 @@ class RagChunking(_message.Message):
     def __init__(self, strategy: _Optional[str] = ..., max_tokens: _Optional[int] = ..., overlap_tokens: _Optional[int] = ...) -> None: ...
 
 class RagDocumentSource(_message.Message):
-    __slots__ = ("name", "text", "data", "file_id", "media_type", "title", "metadata")
+    __slots__ = ("name", "text", "data", "file_id", "media_type", "title", "url", "metadata")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class RagDocumentSource(_message.Message):
     FILE_ID_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     name: str
     text: str
@@ -40,8 +41,31 @@ class RagDocumentSource(_message.Message):
     file_id: str
     media_type: str
     title: str
+    url: str
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., file_id: _Optional[str] = ..., media_type: _Optional[str] = ..., title: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., file_id: _Optional[str] = ..., media_type: _Optional[str] = ..., title: _Optional[str] = ..., url: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DocumentQuery(_message.Message):
+    __slots__ = ("query", "documents", "steps", "top_k", "provider", "model", "embedding_provider", "embedding_model", "chunking")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHUNKING_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    documents: _containers.RepeatedCompositeFieldContainer[RagDocumentSource]
+    steps: _containers.RepeatedScalarFieldContainer[str]
+    top_k: int
+    provider: str
+    model: str
+    embedding_provider: str
+    embedding_model: str
+    chunking: RagChunking
+    def __init__(self, query: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[RagDocumentSource, _Mapping]]] = ..., steps: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., embedding_provider: _Optional[str] = ..., embedding_model: _Optional[str] = ..., chunking: _Optional[_Union[RagChunking, _Mapping]] = ...) -> None: ...
 
 class Ingestion(_message.Message):
     __slots__ = ("collection", "documents")

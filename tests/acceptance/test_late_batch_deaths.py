@@ -53,7 +53,7 @@ async def test_late_batch_is_booked_once_whenever_its_sweepers_die(
 ) -> None:
     cabinet, path = upstream.cabinet, STALLED[stage]
     count = MANY if path is None else FEW
-    variables = settings(upstream, "openai") | {"GENAI_PROVIDER_BATCH_GRACE_S": "1"}
+    variables = settings(upstream, "openai") | {"GENAI_PROVIDER_BATCH_GRACE_S": "1", "GENAI_LEASE_TTL": "6"}
     cabinet.hides = {FIRST}
     upstream.script(Reply(fault="close"), on="/v1/batches")
     async with servers(2, tmp_path, variables, database_url) as found:

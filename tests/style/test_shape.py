@@ -61,7 +61,18 @@ def test_modules_say_what_they_are():
 
 # Rooms with rooms inside: a protocol of providers, the ledger, what a subject has of tables or commands, and
 # OpenAI's batches and the parts of runs.
-THREE_DEEP = ("providers", "billing", "store", "cli", "openai_api", "runs", "pipelines", "inference", "edge")
+THREE_DEEP = (
+    "providers",
+    "billing",
+    "store",
+    "cli",
+    "openai_api",
+    "runs",
+    "pipelines",
+    "inference",
+    "edge",
+    "supervisor",
+)
 
 
 def test_packages_are_two_deep_and_some_three():

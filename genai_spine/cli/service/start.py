@@ -2,7 +2,9 @@
 
 import gc
 import json
-from typing import Annotated, Literal, get_args
+import os
+import sys
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import typer
 
@@ -29,10 +31,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""
-    from genai_spine.supervisor import up
-
-    configuration = configuration_with(api_port=port, processes=processes)
-    run(up.up(configuration, list(lane or ["cpu"]), as_json=as_json))
+    options = {"api_port": port, "processes": processes}
+    _supervise({"command": "up", "options": options, "lanes": list(lane or ["cpu"]), "as_json": as_json})
 
 
 def serve(
@@ -51,16 +51,19 @@ def serve(
     gc.disable()  # nothing that a start makes is garbage; the server that runs collects again
     from genai_spine import server
 
-    configuration = configuration_with(
-        grpc_host=host, grpc_port=port, http_port=http_port, lane=lane, processes=processes
-    )
+    options = {"grpc_host": host, "grpc_port": port, "http_port": http_port, "lane": lane}
+    options["processes"] = processes
+    configuration = configuration_with(**options)
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
-        from genai_spine.supervisor import up
+        _supervise({"command": "serve", "options": options})
 
-        gc.enable()
-        run(up.serve(configuration))
+
+def _supervise(job: dict[str, Any]) -> NoReturn:
+    """Becomes the supervisor, under the same process id and without what a command line needs of memory."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "genai_spine.supervisor", json.dumps(job)])
 
 
 def work(

@@ -210,6 +210,7 @@ class HttpClient:
             while data := await exchange.some(timer.left_s):
                 if payloads := decoder.feed(data):
                     yield payloads
+                    exchange.merge_s = call.merge_s
                 # A comment counts as well: the upstream says that it is still at work.
                 if decoder.grace_s is None:
                     timer.begin("the next token", timeouts.between_tokens_s)

@@ -13,10 +13,12 @@ from typing import Any, cast
 
 import httptools
 
+from genai_spine.concurrency import next_tick
 from genai_spine.providers.http.content_coding import ContentDecoder, UndecodableBody
 
 PAUSE_ABOVE_BYTES = 1 << 20  # bytes that wait for the consumer before the socket is no longer read
 MAX_HEAD_BYTES = 256 << 10  # of head, trailers or chunk extensions that bring nothing of the body
+MERGED_BYTES = 64 << 10  # that wait for a tick; more is given to the consumer at once
 MAX_BODY_BYTES = 128 << 20  # of a whole answer, decoded; the server's own answers are not larger
 
 
@@ -36,11 +38,12 @@ class Exchange:
     """Response while it arrives; one consumer waits for it at a time.
 
     One timer looks after all of its waits: it is armed again only where a wait ends before it rings, so that
-    a stream of many reads arms it once or twice. end_timer() when nobody waits any more.
+    a stream of many reads arms it once or twice. end_timers() when nobody waits any more.
     """
 
     __slots__ = (
         "_due",
+        "_merging",
         "_rings",
         "_timer",
         "chunks",
@@ -49,6 +52,7 @@ class Exchange:
         "done",
         "error",
         "headers",
+        "merge_s",
         "pieces",
         "size",
         "status",
@@ -66,6 +70,9 @@ class Exchange:
         self.waiter: asyncio.Future[None] | None = None
         self.decoder: ContentDecoder | None = None  # of a body that is compressed
         self.pieces: Iterator[bytes] = iter(())  # decoded, and not taken yet
+        # Seconds between two ticks, at which the consumer is woken with all that has come; 0: at each read.
+        self.merge_s = 0.0
+        self._merging: asyncio.TimerHandle | None = None  # the next tick, where something waits for it
         self._due = inf  # end of the wait's time, on time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._rings = inf  # when the timer rings
@@ -75,8 +82,26 @@ class Exchange:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    def end_timer(self) -> None:
-        """Ends the timer, with the last wait."""
+    def arrived(self) -> None:
+        """Wakes the consumer after a read, or with the next tick where that brought no more than a part."""
+        if not self.merge_s or self.done or self.error is not None or self.size > MERGED_BYTES:
+            self.wake()
+        elif self._merging is None:
+            loop = self.connection.loop
+            self._merging = loop.call_at(next_tick(loop.time(), self.merge_s), self._tick)
+
+    def _tick(self) -> None:
+        self._merging = None
+        self.wake()
+
+    def end_timers(self) -> None:
+        """Ends the timers, with the last wait."""
+        self._end_timer()
+        if self._merging is not None:
+            self._merging.cancel()
+            self._merging = None
+
+    def _end_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._rings = None, inf
@@ -90,7 +115,7 @@ class Exchange:
         return waiter
 
     def _arm(self, due: float, delay_s: float | None) -> None:
-        self.end_timer()
+        self._end_timer()
         self._timer, self._rings = self.connection.loop.call_later(delay_s or 0.0, self._ring), due
 
     def _ring(self) -> None:
@@ -99,7 +124,9 @@ class Exchange:
         if self.waiter is None or self.waiter.done():  # the next wait arms it
             return
         left_s = self._due - monotonic()
-        if left_s > 0:
+        if self.chunks:  # something has come, and waits for the tick
+            self.wake()
+        elif left_s > 0:
             self._arm(self._due, left_s)
         else:
             self.waiter.set_exception(ReadTimeout())
@@ -255,7 +282,7 @@ class Connection(asyncio.Protocol):
         if exchange.size > PAUSE_ABOVE_BYTES and not self._paused and not self.closed:
             self._paused = True
             cast(asyncio.Transport, self.transport).pause_reading()
-        exchange.wake()
+        exchange.arrived()
 
     def _nothing_came(self, exchange: Exchange, size: int) -> None:
         """Ends an answer that goes on with headers or chunk extensions, for which there is no end."""

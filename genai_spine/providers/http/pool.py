@@ -37,7 +37,7 @@ class Pool:
 
     def release(self, exchange: Exchange) -> None:
         """Connection back to the pool, or ended when it cannot serve another request."""
-        exchange.end_timer()
+        exchange.end_timers()
         connection = exchange.connection
         if exchange.done and connection.reusable and not connection.closed:
             connection.resume()  # it may have been paused for a consumer that left

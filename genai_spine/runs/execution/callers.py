@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from genai_spine.call import Call, Principal, RateAdmission, RunNodes
+from genai_spine.runs.events import FLUSH_S
 from genai_spine.store.runs.runs import RunRows, Submitter
 from genai_spine.v1 import run_pb2 as pb
 from genai_spine.v1.budget_pb2 import Budget
@@ -52,6 +53,7 @@ class RunCallers:
             run_nodes=await self._nodes(run, submitter),
             end_user=run.options.user if run.options.HasField("user") else None,
             rate_admission=RateAdmission() if principal.is_limited else None,
+            merge_s=FLUSH_S,
         )
 
     async def _principal(self, run: pb.Run, submitter: Submitter) -> Principal:

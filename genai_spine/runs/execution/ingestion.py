@@ -7,6 +7,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from genai_spine.call import Call
+from genai_spine.retrieval.document_query import DocumentQueries
 from genai_spine.retrieval.ingestion import DocumentIngestion
 from genai_spine.runs.execution.context import Left, RunContext, Stopped, Write, call_of_part
 from genai_spine.v1.work_pb2 import WorkResponse
@@ -19,6 +20,11 @@ class RunIngestionJournal:
     """Journal of an ingestion in the rows of its run."""
 
     context: RunContext
+
+    @property
+    def run_id(self) -> str:
+        """UUID of the run."""
+        return self.context.run.run_id
 
     @property
     def tenant_id(self) -> str:
@@ -59,5 +65,16 @@ def ingesting(ingestion: DocumentIngestion) -> Callable[[RunContext], Awaitable[
         """Answer of a run. Raises Stopped, Left and OwnerLost."""
         result = await ingestion.run(context.run.work.ingestion, RunIngestionJournal(context))
         return WorkResponse(ingestion=result)
+
+    return run
+
+
+def querying(queries: DocumentQueries) -> Callable[[RunContext], Awaitable[WorkResponse]]:
+    """Work of runs that answer a question from documents which no collection keeps."""
+
+    async def run(context: RunContext) -> WorkResponse:
+        """Answer of a run. Raises Stopped, Left and OwnerLost."""
+        answer = await queries.run(context.run.work.document_query, RunIngestionJournal(context))
+        return WorkResponse(document_query=answer)
 
     return run

@@ -75,7 +75,7 @@ class LedgerChain:
         if (sealing := self.sealing) is None:
             return []
         over = _chain.ended_by.is_(None), _chain.server_id != sealing.name, ~_lives()
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             if not (await connection.execute(sa.select(sa.exists().where(*over)))).scalar_one():
                 return []
         change = sa.update(ledger_chains).where(*over).values(ended_by=sealing.name)

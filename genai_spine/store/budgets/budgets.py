@@ -48,7 +48,7 @@ class BudgetRows:
         """State of all budgets but those of single runs, to be compared with a later one."""
         newest, last = sa.func.max(_budget.revision), sa.func.max(_budget.id)
         query = sa.select(sa.func.coalesce(newest, 0), sa.func.coalesce(last, 0), sa.func.count())
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return Revision(*(await connection.execute(query.where(~_of_one_run))).one())
 
     async def in_force(self) -> list[Budget]:

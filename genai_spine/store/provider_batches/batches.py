@@ -218,7 +218,7 @@ class ProviderBatchRows:
             .order_by(columns.run_id, columns.part)
             .limit(AT_ONCE)
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [
             SentBatch(

@@ -1,5 +1,6 @@
 """Collections of tenants."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,11 @@ from genai_spine.errors import CollectionNotFound, Conflict, EtagMismatch, Vecto
 from genai_spine.store.access.audit import clean
 from genai_spine.store.database import Database
 from genai_spine.store.rag.tables import rag_chunks, rag_collections, rag_documents
+from genai_spine.store.runs.tables import runs
 from genai_spine.v1.rag_service_pb2 import Collection
 
 _columns = rag_collections.c
+MAX_SWEPT = 50  # collections in one sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,7 @@ class CollectionRows:
         """Errors: VectorStoreUnavailable where the database has no table of vectors."""
         if self._has_vectors:
             return
-        async with self._database.connect() as connection:
-            found = await connection.scalar(sa.text("SELECT to_regclass('rag_vectors') IS NOT NULL"))
-        if not found:
+        if not await self._is_there():
             raise VectorStoreUnavailable
         self._has_vectors = True
 
@@ -57,13 +58,17 @@ class CollectionRows:
 
     async def page(self, tenant_id: str, after: str, size: int) -> list[Collection]:
         """Collections of a tenant behind a name, by their names."""
-        query = sa.select(rag_collections).where(_columns.tenant_id == tenant_id, _columns.name > after)
+        kept = (_columns.tenant_id == tenant_id, _columns.run_id.is_(None), _columns.name > after)
+        query = sa.select(rag_collections).where(*kept)
         async with self._database.connect() as connection:
             found = await connection.execute(query.order_by(_columns.name).limit(size))
             return [_stored(row).collection for row in found.mappings()]
 
-    async def insert(self, tenant_id: str, collection: Collection) -> None:
-        """Adds a collection; sets what the server sets. Errors: Conflict (its name)."""
+    async def insert(self, tenant_id: str, collection: Collection, run_id: str | None = None) -> None:
+        """Adds a collection; sets what the server sets. Errors: Conflict (its name).
+
+        run_id: of the run that it is deleted behind; it is in no list.
+        """
         now = datetime.now(UTC)
         collection.id, collection.etag = uuid7(), "1"
         row = {
@@ -72,6 +77,7 @@ class CollectionRows:
             "tenant_id": tenant_id,
             **dict.fromkeys(("dimensions", "document_count", "chunk_count", "content_revision"), 0),
             "revision": 1,
+            "run_id": run_id,
             "created_by": collection.created_by,
             "created_at": now,
             "updated_at": now,
@@ -114,6 +120,26 @@ class CollectionRows:
             )
             await connection.execute(sa.delete(rag_collections).where(_columns.id == found.id))
         return found.id
+
+    async def sweep(self) -> int:
+        """Deletes collections whose run has ended, or is gone; returns how many."""
+        if self._database.dialect != "sqlite" and not await self._is_there():
+            return 0
+        open_runs = sa.select(runs.c.id).where(runs.c.ended_at.is_(None))
+        query = sa.select(_columns.tenant_id, _columns.id)
+        query = query.where(_columns.run_id.is_not(None), _columns.run_id.not_in(open_runs)).limit(MAX_SWEPT)
+        async with self._database.connect() as connection:
+            found = (await connection.execute(query)).all()
+        for tenant_id, id in found:
+            with suppress(CollectionNotFound):  # another process was faster
+                await self.delete(tenant_id, id, None)
+        return len(found)
+
+    async def _is_there(self) -> bool:
+        """Whether PostgreSQL has the table of vectors."""
+        async with self._database.connect() as connection:
+            found = await connection.scalar(sa.text("SELECT to_regclass('rag_vectors') IS NOT NULL"))
+        return bool(found)
 
 
 async def locked(connection: AsyncConnection, collection_id: str) -> int:

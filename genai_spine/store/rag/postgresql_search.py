@@ -1,6 +1,6 @@
 """Search in PostgreSQL: pgvector's HNSW with iterative scans for the vectors, tsvector for the words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +12,13 @@ from genai_spine.store.rag.vectors import Hit, Scope, Vector, written
 # A scan of the index goes on until enough of this collection was found, and not with the nearest of all
 # collections alone, of which perhaps none is this one's (pgvector 0.8, README "Iterative Index Scans",
 # 2026-11-30).
-SETTINGS = ("SET LOCAL hnsw.iterative_scan = strict_order", "SET LOCAL hnsw.ef_search = {size}")
+BY_INDEX = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "40"}
 MAX_SEARCHED = 1000  # ef_search takes no more
 MAX_MATCHES = 20_000  # chunks whose words are compared; of common words any so many
-EXACTLY = "SET LOCAL enable_indexscan = off"
+EXACTLY = {"enable_indexscan": "off"}
+# From its sixth execution on PostgreSQL would plan a statement for any values at all, which takes a hundred
+# times as long as for these (PostgreSQL 18, 2026-12-01).
+FOR_THESE_VALUES = {"plan_cache_mode": "force_custom_plan"}
 
 
 class PostgresqlSearch:
@@ -54,7 +57,7 @@ class PostgresqlSearch:
         if not words:
             return []
         values: dict[str, Any] = {f"word{place}": word for place, word in enumerate(words)}
-        values |= {"own": scope_of(scope.collection.id), "size": size, "most": MAX_MATCHES}
+        values |= {"own": scope_of(scope.collection.id), "size": size}
         values["total"] = float(scope.collection.collection.chunk_count)
         joined = of_some = ""
         if scope.document_ids is not None:
@@ -62,9 +65,7 @@ class PostgresqlSearch:
             of_some = "AND c.document_id = ANY(CAST(:documents AS text[]))"
             values["documents"] = list(scope.document_ids)
         statement = sa.text(_words_statement(len(words), joined, of_some))
-        async with self._database.connect() as connection:
-            found = await connection.execute(statement, values)
-            return [Hit(row[0], float(row[1])) for row in found]
+        return await self._hits(statement, values, {})
 
     async def _nearest(self, scope: Scope, vector: Vector, size: int, *, is_exact: bool) -> list[Hit]:
         length = len(vector)
@@ -83,12 +84,19 @@ class PostgresqlSearch:
             "ORDER BY distance LIMIT :size) n JOIN rag_chunks c ON c.collection_id = n.collection_id "
             f"AND c.content_hash = n.content_hash {of_some} ORDER BY n.distance, c.id LIMIT :size"
         )
+        settings = EXACTLY if is_exact else {}
+        if not is_exact and length in INDEXED_DIMENSIONS:
+            settings = BY_INDEX | {"hnsw.ef_search": str(min(MAX_SEARCHED, max(40, size)))}
+        return await self._hits(statement, values, settings)
+
+    async def _hits(
+        self, statement: sa.TextClause, values: Mapping[str, Any], settings: Mapping[str, str]
+    ) -> list[Hit]:
+        """Hits of a statement that is made with some settings."""
+        given = {**FOR_THESE_VALUES, **settings}
+        local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in given.items())
         async with self._database.begin() as connection:
-            if is_exact:
-                await connection.exec_driver_sql(EXACTLY)
-            elif length in INDEXED_DIMENSIONS:
-                for setting in SETTINGS:
-                    await connection.exec_driver_sql(setting.format(size=min(MAX_SEARCHED, max(40, size))))
+            await connection.exec_driver_sql(f"SELECT {local}")
             return [Hit(row[0], float(row[1])) for row in await connection.execute(statement, values)]
 
 
@@ -109,6 +117,6 @@ def _words_statement(count: int, joined: str, of_some: str) -> str:
     return (
         f"WITH q AS MATERIALIZED (SELECT {queries}), m AS MATERIALIZED (SELECT w.chunk_id, w.words "
         f"FROM q, rag_words w {joined} WHERE w.words @@ ({own} && ({any_of})) {of_some} "
-        f"LIMIT :most), d AS (SELECT {counts} FROM m, q) SELECT m.chunk_id, {idf} AS score FROM m, q, d "
-        "ORDER BY score DESC, m.chunk_id LIMIT :size"
+        f"LIMIT {MAX_MATCHES}), d AS (SELECT {counts} FROM m, q) SELECT m.chunk_id, {idf} AS score "
+        "FROM m, q, d ORDER BY score DESC, m.chunk_id LIMIT :size"
     )

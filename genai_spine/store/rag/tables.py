@@ -17,6 +17,7 @@ rag_collections = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("tenant_id", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),  # that it is deleted behind; null: it is kept
     sa.Column("body", sa.LargeBinary, nullable=False),  # Collection: what the caller set
     sa.Column("dimensions", sa.BigInteger, nullable=False),  # of its vectors; 0: it has none yet
     sa.Column("document_count", sa.BigInteger, nullable=False),

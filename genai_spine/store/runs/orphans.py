@@ -73,7 +73,7 @@ class Orphans:
             .order_by(columns.started_at, columns.id)
             .limit(limit)
         )
-        async with self._database.connect() as connection:  # which is all, nearly always
+        async with self._database.glance() as connection:  # which is all, nearly always
             if not (await connection.execute(query.limit(1))).first():
                 return []
         async with changing(self._database) as change:
@@ -87,7 +87,7 @@ class Orphans:
         query = select(columns.id, columns.attempt, columns.executor_id, columns.recoveries).where(
             stands("running"), columns.executor_id == executor_id
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return [Orphan(*row) for row in await connection.execute(query)]
 
     async def running(self, run_ids: Collection[str]) -> set[str]:

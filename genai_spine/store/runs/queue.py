@@ -79,7 +79,7 @@ class RunQueue:
 
     async def has_due(self) -> bool:
         """Whether the time of a pending run has come."""
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return (await connection.execute(_due.limit(1))).first() is not None
 
     async def promote(self) -> int:
@@ -129,7 +129,7 @@ class RunQueue:
 
     async def _heads(self) -> list[Waiting]:
         """First run of each group that has waiting ones: as many steps in the index."""
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return [Waiting(*row) for row in await connection.execute(_all_heads)]
 
     async def _chosen(self, heads: Sequence[Waiting], most: int, limits: Limits) -> list[Waiting]:

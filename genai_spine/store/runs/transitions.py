@@ -150,7 +150,7 @@ class Transitions:
             .order_by(columns.deadline_at)
             .limit(MAX_EXPIRED)
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             if (await connection.execute(due.limit(1))).first() is None:
                 return 0
         async with changing(self._database) as change:

@@ -56,20 +56,20 @@ class WorkerRows:
             .where(leases.c.lease_until > Now())
             .order_by(run_workers.c.started_at, run_workers.c.server_id)
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return [_worker(row) for row in (await connection.execute(query)).mappings()]
 
     async def processes(self) -> int:
         """Number of living processes, those that make no runs included."""
         query = select(func.count()).select_from(leases).where(leases.c.lease_until > Now())
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def hold_engine(self, worker_id: str) -> bool:
         """Whether this process makes the runs of its SQLite file: one does, as long as its lease holds."""
         holder = select(engine_holders.c.server_id).where(engine_holders.c.name == ENGINE)
         living = holder.where(engine_holders.c.server_id.in_(_live))
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             if (named := (await connection.execute(living)).scalar_one_or_none()) is not None:
                 return bool(named == worker_id)
         async with self._database.begin_write() as connection:

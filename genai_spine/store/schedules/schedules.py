@@ -136,7 +136,7 @@ class ScheduleRows:
         clock = sa.select(
             Now().label("now"), sa.select(sa.func.min(_schedule.next_at)).where(*waits).scalar_subquery()
         )
-        async with self._database.connect() as connection:
+        async with self._database.glance() as connection:
             now, next_at = (await connection.execute(clock)).one()
             if next_at is None or next_at > now:
                 return Look(now, [], next_at)

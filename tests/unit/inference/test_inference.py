@@ -7,8 +7,11 @@ import pytest
 
 from genai_spine import errors
 from genai_spine.call import Call
+from genai_spine.chunks import ChunkBuilder
 from genai_spine.inference import failover
 from genai_spine.inference.inference import is_plain
+from genai_spine.runs.execution.paid_answers import RunPaidAnswers
+from genai_spine.store.runs.events import Owner
 from genai_spine.v1 import completion_service_pb2 as pb
 from genai_spine.v1 import execution_pb2, routing_pb2
 from genai_spine.v1 import media_service_pb2 as media
@@ -129,6 +132,38 @@ async def test_inference_stream_of_a_caller_that_left_is_booked_as_cancelled() -
     await anext(chunks)
     await chunks.aclose()
     assert [row.state for row in world.rows.settled] == [execution_pb2.EXECUTION_STATE_CANCELLED]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"choice_count": 2},
+        {"routing": {"hedge_after_ms": 60_000}},
+        {"response_format": FORM},
+        {"coalesce": True},
+    ],
+)
+async def test_inference_stream_gives_the_whole_of_what_it_streams(fields: dict[str, Any]) -> None:
+    world = World(Scripted("openai", '{"name":"Ada"}'))
+    whole, seen = ChunkBuilder(), ChunkBuilder()
+    async for chunk in world.inference.stream(asked(**fields), Call(), whole):
+        seen.add(chunk)
+    assert text_of(seen.completion()) == '{"name":"Ada"}' * (2 if "choice_count" in fields else 1)
+    assert whole.completion() == seen.completion()
+
+
+async def test_inference_stream_of_a_run_is_folded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, added = World(Scripted("openai", "one two")), []
+    call = Call(run_id="r", step_id="s", paid_answers=RunPaidAnswers(Owner("r", 1, "a")))
+    add = ChunkBuilder.add
+    monkeypatch.setattr(ChunkBuilder, "add", lambda self, chunk: (added.append(chunk), add(self, chunk)))
+    whole = ChunkBuilder()
+    chunks = [chunk async for chunk in world.inference.stream(asked(), call, whole)]
+    assert len(added) == len(chunks)
+    booked = pb.Completion.FromString(world.rows.answers[0].body)
+    booked.latency_ms = chunks[-1].latency_ms
+    assert whole.completion() == booked
 
 
 async def test_inference_stream_checks_json_at_its_end() -> None:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from genai_spine import errors
 from genai_spine.call import Call, PaidAnswer
-from genai_spine.chunks import fold
+from genai_spine.chunks import ChunkBuilder, fold
 from genai_spine.inference.operation import SchemaViolation
 from genai_spine.runs.execution.context import content_hash
 from genai_spine.runs.execution.paid_answers import RunPaidAnswers
@@ -72,6 +72,13 @@ async def streamed(world: World, call: Call) -> list[Message]:
     return [await fold(world.inference.stream(asked(), call))]
 
 
+async def streamed_whole(world: World, call: Call) -> list[Message]:
+    whole = ChunkBuilder()
+    async for _ in world.inference.stream(asked(), call, whole):
+        pass
+    return [whole.completion()]
+
+
 async def chosen(world: World, call: Call) -> list[Message]:
     return [await world.inference.complete(asked(choice_count=3), call)]
 
@@ -116,7 +123,15 @@ async def repaired(world: World, call: Call) -> list[Message]:
 @pytest.mark.parametrize(
     ("ask", "calls"),
     [
-        *((completed, 1), (streamed, 1), (chosen, 3), (hedged, 1), (equal_ones, 2), (embedded, 1)),
+        *(
+            (completed, 1),
+            (streamed, 1),
+            (streamed_whole, 1),
+            (chosen, 3),
+            (hedged, 1),
+            (equal_ones, 2),
+            (embedded, 1),
+        ),
         *((drawn, 1), (transcribed, 1), (spoken, 1), (repaired, 2)),
     ],
 )

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from genai_spine.call import DEFAULT_TENANT
 from genai_spine.store import schema
-from genai_spine.store.booking import calm_pool
 from genai_spine.store.booking.writers import RowsRefused, SqliteWriter
+from genai_spine.store.connections import calm_pool
 from genai_spine.store.database import Database, DatabaseUnreachable, sqlite_path
 from genai_spine.store.executions import Executions
 from tests.bulk import write_many
@@ -152,12 +152,15 @@ async def test_thread_of_sqlite_gets_its_turn_beside_a_busy_event_loop(sqlite_ur
 async def test_sweep_on_sqlite_finds_pending_rows_by_their_index(sqlite_url):
     database = Database(sqlite_url)
     asked: list[tuple[str, Any]] = []
-    sa.event.listen(
-        database.engine.sync_engine,
-        "before_cursor_execute",
-        lambda _, cursor, text, values, context, many: asked.append((text, values)),
-    )
-    await Executions(database).sweep()
+
+    def note(_: Any, cursor: Any, text: str, values: Any, *further: Any) -> None:
+        asked.append((text, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        await Executions(database).sweep()
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
     async with database.engine.connect() as connection:
         [(text, values), *_] = [one for one in asked if "FROM executions" in one[0]]
         plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)

@@ -14,6 +14,10 @@ import pytest
 from genai_spine.configuration import loader
 from genai_spine.configuration.source import SNAPSHOT, Source
 from genai_spine.settings import Settings
+from genai_spine.supervisor import plan as plans
+from genai_spine.supervisor import server_process
+from genai_spine.supervisor.plan import PlanReader
+from genai_spine.supervisor.preparation import preparation
 from genai_spine.supervisor.reload import Reloader
 from tests.waiting import until
 
@@ -34,8 +38,14 @@ class Server:
         return None
 
 
-async def overrides(settings: Settings) -> Mapping[str, Any]:
-    return {"default_model": f"model of {settings.default_provider}"}
+async def read_here(module: str, job: Mapping[str, Any]) -> tuple[int, bytes]:
+    """The same as in a process of its own, which would take a second."""
+    assert module == plans.PREPARATION
+    return 0, json.dumps(await preparation.reread_of(job)).encode()
+
+
+async def defaults_of(settings: Settings) -> tuple[dict[str, str], None]:
+    return {"GENAI_DEFAULT_MODEL": f"model of {settings.default_provider}"}, None
 
 
 def write(text: str | None) -> None:
@@ -48,9 +58,13 @@ def write(text: str | None) -> None:
 @pytest.fixture
 async def reloader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reloader:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plans, "ran", read_here)
+    monkeypatch.setattr(preparation, "defaults_of", defaults_of)
     write("aliases: {a: first}")
-    found = Reloader(loader.load(), tmp_path / "snapshot", overrides)
-    found.start({})
+    configuration, snapshot = loader.load(), tmp_path / "snapshot"
+    configuration.source.write_snapshot(snapshot, {})
+    plan = preparation.plan_of(configuration.settings, {"GENAI_DEFAULT_MODEL": "another"}, None)
+    found = Reloader(plan, snapshot, PlanReader({}, is_edge=True))
     found.servers = [Server(found.snapshot), Server(found.snapshot)]  # type: ignore[list-item]  # as far as used
     return found
 
@@ -64,7 +78,13 @@ async def test_every_server_gets_the_same_copy(reloader: Reloader) -> None:
     outcome = await reloader.reload()
     assert (outcome.refused, outcome.processes, outcome.needs_restart) == (None, 2, [])
     assert told(reloader) == [["aliases: {a: second}\nsettings: {default_provider: builtin}"]] * 2
-    assert json.loads(reloader.snapshot.read_bytes())["overrides"] == {"default_model": "model of builtin"}
+    overrides = json.loads(reloader.snapshot.read_bytes())["overrides"]
+    assert overrides == preparation.OF_EDGE  # a default provider that is named now is not replaced
+    write("aliases: {a: third}")
+    assert (await reloader.reload()).refused is None
+    overrides = json.loads(reloader.snapshot.read_bytes())["overrides"]
+    provider = reloader.plan.default_provider
+    assert overrides == {"default_model": f"model of {provider}"} | preparation.OF_EDGE
 
 
 async def test_one_bad_line_reaches_no_server(reloader: Reloader) -> None:
@@ -84,7 +104,6 @@ async def test_what_one_server_refuses_is_taken_back_from_the_others(reloader: R
     assert outcome.refused == "no second"
     assert told(reloader) == [["aliases: {a: second}", "aliases: {a: first}"], ["aliases: {a: first}"]]
     assert reloader.snapshot.read_bytes() == before
-    assert "a" in reloader.configuration.settings.model_aliases
 
 
 async def test_what_needs_a_restart_is_named_until_it_comes(reloader: Reloader) -> None:
@@ -92,7 +111,7 @@ async def test_what_needs_a_restart_is_named_until_it_comes(reloader: Reloader) 
     for _ in range(2):
         outcome = await reloader.reload()
         assert outcome.needs_restart == ["api_port", "lane", "database_url"]
-    assert reloader.configuration.settings.api_port == 8100
+    assert reloader.plan.api_port == 8100
 
 
 @pytest.mark.parametrize(("text", "problem"), [(None, "is gone"), ("", "is empty"), (" \n", "is empty")])
@@ -130,3 +149,7 @@ async def test_signals_that_come_while_one_waits_are_one_reload(reloader: Reload
     os.kill(os.getpid(), signal.SIGHUP)
     await until(lambda: len(told(reloader)[0]) == 2)
     asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+
+
+def test_servers_look_where_the_supervisor_says() -> None:
+    assert server_process.SNAPSHOT == SNAPSHOT

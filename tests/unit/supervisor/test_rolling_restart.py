@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from genai_spine.configuration import loader
-from genai_spine.settings import Settings
+from genai_spine.supervisor import plan as plans
 from genai_spine.supervisor import rolling_restart
+from genai_spine.supervisor.plan import PlanReader
+from genai_spine.supervisor.preparation import preparation
 from genai_spine.supervisor.reload import Reloader
 from genai_spine.supervisor.rolling_restart import Fleet, RollingRestart
 from genai_spine.supervisor.watchdog import StartFailed, Watch
@@ -94,8 +96,9 @@ def write(text: str) -> None:
     Path("genai.yaml").write_text(text)
 
 
-async def overrides(settings: Settings) -> Mapping[str, Any]:
-    return {}
+async def read_here(module: str, job: Mapping[str, Any]) -> tuple[int, bytes]:
+    """The same as in a process of its own, which would take a second."""
+    return 0, json.dumps(await preparation.reread_of(job)).encode()
 
 
 @pytest.fixture
@@ -108,12 +111,15 @@ async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr(rolling_restart, "TAKE_UP_TIMEOUT_S", 0.2)
     monkeypatch.setattr(rolling_restart, "TOLD_S", 0.01)
     write("aliases: {a: first}")
-    reloader = Reloader(loader.load(), tmp_path / "configuration.json", overrides)
-    reloader.start({})
+    monkeypatch.setattr(plans, "ran", read_here)
+    configuration, snapshot = loader.load(), tmp_path / "configuration.json"
+    configuration.source.write_snapshot(snapshot, {})
+    plan = preparation.plan_of(configuration.settings, {}, None)
+    reloader = Reloader(plan, snapshot, PlanReader({}, is_edge=True))
     old, new, edge = Server(1), Server(2), Edge(tmp_path)
     fleet = Fleet(edge, [old])  # type: ignore[arg-type, list-item]  # as far as used
     fleet.direct(fleet.servers)
-    restarts = RollingRestart(fleet, Watch(60, 60), reloader, lambda settings, snapshot: [new])  # type: ignore[list-item]
+    restarts = RollingRestart(fleet, Watch(60, 60), reloader, lambda plan, snapshot: [new])  # type: ignore[list-item]
     return Setting(restarts, reloader, edge, old, new)
 
 
@@ -135,7 +141,7 @@ async def test_new_one_takes_the_calls_before_the_old_one_retires(setting: Setti
     assert (setting.old.done, setting.new.done) == (["retired"], [])
     assert setting.reloader.servers == [setting.new]
     assert "second" in setting.reloader.snapshot.read_text()
-    assert setting.reloader.configuration.settings.cors_origins == ()  # it stays named until it is in force
+    assert setting.reloader.plan.cors_origins == ()  # it stays named until it is in force
 
 
 @pytest.mark.parametrize("problem", ["fails", "is not called"])
@@ -177,7 +183,7 @@ async def test_configuration_that_cannot_be_starts_nothing(setting: Setting, tex
 
 async def test_database_in_memory_would_be_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENAI_DATABASE_URL", "sqlite://")
-    setting.reloader.configuration = loader.load()
+    setting.reloader.plan = preparation.plan_of(loader.load().settings, {}, None)
     [outcome] = await setting.lines()
     assert outcome["refused"] == "the database is in memory, and ends with its process"
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
         "rag_collections",
         sa.Column("id", sa.Text, primary_key=True),
         *_columns("tenant_id name", sa.Text),
+        sa.Column("run_id", sa.Text),
         sa.Column("body", sa.LargeBinary, nullable=False),
         *_columns("dimensions document_count chunk_count revision content_revision", sa.BigInteger),
         *_columns("created_by", sa.Text),

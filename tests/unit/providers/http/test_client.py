@@ -277,6 +277,29 @@ class TestHttpClientFailures:
         assert HttpClient(Endpoint("up", "http://127.0.0.1:9", key)).public(text) == shown
 
 
+class TestHttpClientMerging:
+    async def test_stream_of_a_call_that_merges_has_its_first_read_at_once_and_the_rest_together(
+        self, client_of: ClientOf
+    ) -> None:
+        pieces = [chunk(b"data: %d\n\n" % number) for number in range(5)]
+        async with RawServer([CHUNKED_HEAD, *pieces, END]) as server:
+            reads = [payloads async for payloads in events(client_of(server), Call(merge_s=600.0))]
+        assert [payload for payloads in reads for payload in payloads] == [b"0", b"1", b"2", b"3", b"4"]
+        assert len(reads) == 2
+
+    async def test_stream_that_is_left_hangs_up_before_the_tick(self, client_of: ClientOf) -> None:
+        pieces = [chunk(b"data: %d\n\n" % number) for number in range(2)]
+        async with RawServer([CHUNKED_HEAD, *pieces, Then.STALL]) as server:
+            stream = client_of(server).stream("/chat", b"{}", Call(merge_s=600.0), ServerSentEvents())
+            assert await anext(stream) == [b"0"]
+            waiting = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0.01)  # the next one has come, and waits
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            async with asyncio.timeout(20):
+                await server.closed.wait()
+
+
 class TestCallTimer:
     async def test_slow_headers_and_a_slow_first_byte_share_one_limit(self, client_of: ClientOf) -> None:
         class Slow(RawServer):

@@ -42,13 +42,28 @@ class CountingLoop:
     """The running loop, which keeps the timers that were armed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.create_future = loop.create_future
+        self.create_future, self.call_soon, self.time = loop.create_future, loop.call_soon, loop.time
         self.timers: list[asyncio.TimerHandle] = []
+        self.ticks: list[asyncio.TimerHandle] = []
         self._loop = loop
+
+    def call_at(self, at: float, callback: Any) -> asyncio.TimerHandle:
+        self.ticks.append(self._loop.call_at(at, callback))
+        return self.ticks[-1]
 
     def call_later(self, delay_s: float, callback: Any) -> asyncio.TimerHandle:
         self.timers.append(self._loop.call_later(delay_s, callback))
         return self.timers[-1]
+
+
+def merging(loop: CountingLoop, size: int = 1_000_000) -> tuple[Connection, Exchange]:
+    """Exchange whose body has begun, and whose consumer is woken at ticks."""
+    connection = Connection(loop)  # type: ignore[arg-type]
+    connection.connection_made(RecordingTransport())
+    exchange = connection.send(GET)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+    exchange.merge_s = 0.01
+    return connection, exchange
 
 
 @pytest.fixture
@@ -188,7 +203,7 @@ class TestExchangeWaiting:
             asyncio.get_running_loop().call_soon(connection.data_received, b"x")
             assert await exchange.some(20) == b"x"
         assert len(loop.timers) == 1
-        exchange.end_timer()
+        exchange.end_timers()
         assert loop.timers[0].cancelled()
 
     async def test_shorter_wait_ends_in_its_own_time(self, connection: Connection) -> None:
@@ -219,6 +234,44 @@ class TestExchangeWaiting:
         await asyncio.sleep(0.05)  # longer than it may wait
         connection.data_received(b"y")
         assert await exchange.some(0.01) == b"y"
+
+    async def test_what_several_reads_bring_until_the_tick_is_given_out_together(self) -> None:
+        loop = CountingLoop(asyncio.get_running_loop())
+        connection, exchange = merging(loop)
+        for piece in (b"a", b"b", b"c"):
+            loop.call_soon(connection.data_received, piece)
+        assert await exchange.some(20) == b"abc"
+        assert len(loop.ticks) == 1
+
+    @pytest.mark.parametrize("rest", [b"x" * 999, b"x" * (connection_module.MERGED_BYTES + 1)])
+    async def test_end_and_much_at_once_wait_for_no_tick(self, rest: bytes) -> None:
+        loop = CountingLoop(asyncio.get_running_loop())
+        connection, exchange = merging(loop, len(rest) + (1 if len(rest) < 1000 else 2))
+        loop.call_soon(connection.data_received, b"a")
+        loop.call_soon(connection.data_received, rest)
+        exchange.merge_s = 600.0
+        async with asyncio.timeout(20):
+            assert await exchange.some(20) == b"a" + rest
+
+    async def test_lost_connection_waits_for_no_tick(self) -> None:
+        loop = CountingLoop(asyncio.get_running_loop())
+        connection, exchange = merging(loop)
+        exchange.merge_s = 600.0
+        loop.call_soon(connection.data_received, b"a")
+        loop.call_soon(connection.connection_lost, None)
+        async with asyncio.timeout(20):
+            assert await exchange.some(20) == b"a"
+            with pytest.raises(ConnectionLost):
+                await exchange.some(20)
+        exchange.end_timers()
+        assert all(tick.cancelled() for tick in loop.ticks)
+
+    async def test_what_waits_for_a_tick_is_no_silence(self) -> None:
+        loop = CountingLoop(asyncio.get_running_loop())
+        connection, exchange = merging(loop)
+        exchange.merge_s = 600.0
+        loop.call_soon(connection.data_received, b"a")
+        assert await exchange.some(0.05) == b"a"  # its time is up before the tick
 
     async def test_all_has_one_limit_however_often_something_comes(self, connection: Connection) -> None:
         exchange = connection.send(GET)

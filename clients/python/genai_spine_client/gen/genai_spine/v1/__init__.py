@@ -134,6 +134,7 @@ __all__ = (
     "DiffPromptVersionsRequest",
     "DiffPromptVersionsResponse",
     "DisconnectPolicy",
+    "DocumentQuery",
     "DocumentServiceStub",
     "DocumentSymbolsRequest",
     "DocumentSymbolsResponse",
@@ -8520,6 +8521,62 @@ class DocumentedSymbol(betterproto2.Message):
 
 
 default_message_pool.register_message("genai_spine.v1", "DocumentedSymbol", DocumentedSymbol)
+
+
+@dataclass(eq=False, repr=False)
+class DocumentQuery(betterproto2.Message):
+    """
+    DocumentQuery is the work of a run that answers a question from documents which no collection keeps: they are
+    ingested for the run, and deleted behind it. It is also called the pipeline genai.rag_pipeline.
+    """
+
+    query: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The question. Required.
+    """
+
+    documents: "list[RagDocumentSource]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The documents; all of their texts and bytes together at most 16 MiB. Required.
+    """
+
+    steps: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    embed, retrieve and generate; without generate the sources alone are returned. Default: all three.
+    """
+
+    top_k: "int | None" = betterproto2.field(4, betterproto2.TYPE_INT32, optional=True)
+    """
+    Most chunks to answer from. Default 5.
+    """
+
+    provider: "str | None" = betterproto2.field(5, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider that answers. Default: found from the model.
+    """
+
+    model: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model that answers, as in CreateCompletionRequest. Default: the default model.
+    """
+
+    embedding_provider: "str | None" = betterproto2.field(7, betterproto2.TYPE_STRING, optional=True)
+    """
+    Name of the provider that embeds. Default: as of Collection.
+    """
+
+    embedding_model: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    Model that embeds. Default: as of Collection.
+    """
+
+    chunking: "RagChunking | None" = betterproto2.field(9, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    How the documents are cut into chunks.
+    """
+
+
+default_message_pool.register_message("genai_spine.v1", "DocumentQuery", DocumentQuery)
 
 
 @dataclass(eq=False, repr=False)
@@ -18047,7 +18104,7 @@ default_message_pool.register_message("genai_spine.v1", "RagDocument", RagDocume
 @dataclass(eq=False, repr=False)
 class RagDocumentSource(betterproto2.Message):
     """
-    RagDocumentSource is a document to ingest: one of text, data and file_id.
+    RagDocumentSource is a document to ingest: one of text, data, file_id and url.
     """
 
     name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -18081,6 +18138,11 @@ class RagDocumentSource(betterproto2.Message):
     title: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
     """
     Title for people. Default: that of the document itself, or its name.
+    """
+
+    url: "str | None" = betterproto2.field(8, betterproto2.TYPE_STRING, optional=True)
+    """
+    An https address that it is fetched from; private ones are refused.
     """
 
     metadata: "dict[str, str]" = betterproto2.field(
@@ -23851,6 +23913,13 @@ class Work(betterproto2.Message):
     As RagService.AnswerQuery.
     """
 
+    document_query: "DocumentQuery | None" = betterproto2.field(
+        52, betterproto2.TYPE_MESSAGE, optional=True, group="request"
+    )
+    """
+    A question to documents that no collection keeps.
+    """
+
 
 default_message_pool.register_message("genai_spine.v1", "Work", Work)
 
@@ -24153,6 +24222,13 @@ class WorkResponse(betterproto2.Message):
     )
     """
     Of answer_query.
+    """
+
+    document_query: "AnswerQueryResponse | None" = betterproto2.field(
+        52, betterproto2.TYPE_MESSAGE, optional=True, group="response"
+    )
+    """
+    Of document_query.
     """
 
 

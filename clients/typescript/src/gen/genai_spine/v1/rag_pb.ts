@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file genai_spine/v1/rag.proto.
  */
 export const file_genai_spine_v1_rag: GenFile = /*@__PURE__*/
-  fileDesc("ChhnZW5haV9zcGluZS92MS9yYWcucHJvdG8SDmdlbmFpX3NwaW5lLnYxIvMBCgtSYWdDaHVua2luZxJHCghzdHJhdGVneRgBIAEoCUIworsYLEIgc2VtYW50aWN8c3RydWN0dXJlfGZpeGVkfHNwZWFrZXJSCHNlbWFudGljSACIAQESNAoKbWF4X3Rva2VucxgCIAEoBUIborsYFxEAAAAAAAAwQBkAAAAAAEC/QFIDNDAwSAGIAQESNgoOb3ZlcmxhcF90b2tlbnMYAyABKAVCGaK7GBURAAAAAAAAAAAZAAAAAABAr0BSATBIAogBAUILCglfc3RyYXRlZ3lCDQoLX21heF90b2tlbnNCEQoPX292ZXJsYXBfdG9rZW5zIrYDChFSYWdEb2N1bWVudFNvdXJjZRIhCgRuYW1lGAEgASgJQhOiuxgPCAE4gARCCFteXHgwMF0qEiYKBHRleHQYAiABKAlCE6K7GA84gKToA0IIW15ceDAwXSpIAIgBARIcCgRkYXRhGAMgASgMQgmiuxgFOICAgARIAYgBARIfCgdmaWxlX2lkGAQgASgJQgmiuxgFMAE4gAFIAogBARIiCgptZWRpYV90eXBlGAUgASgJQgmiuxgFMAE4gAFIA4gBARIlCgV0aXRsZRgGIAEoCUIRorsYDTiABEIIW15ceDAwXSpIBIgBARJkCghtZXRhZGF0YRgHIAMoCzIvLmdlbmFpX3NwaW5lLnYxLlJhZ0RvY3VtZW50U291cmNlLk1ldGFkYXRhRW50cnlCIaK7GB0oIDjoB2IWW0EtWmEtejAtOV8uOi8tXXsxLDY0fRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX3RleHRCBwoFX2RhdGFCCgoIX2ZpbGVfaWRCDQoLX21lZGlhX3R5cGVCCAoGX3RpdGxlImoKCUluZ2VzdGlvbhIdCgpjb2xsZWN0aW9uGAEgASgJQgmiuxgFCAE4gAESPgoJZG9jdW1lbnRzGAIgAygLMiEuZ2VuYWlfc3BpbmUudjEuUmFnRG9jdW1lbnRTb3VyY2VCCKK7GAQIAShkIuYBCg9Jbmdlc3Rpb25SZXN1bHQSFQoNY29sbGVjdGlvbl9pZBgBIAEoCRIzCglkb2N1bWVudHMYAiADKAsyIC5nZW5haV9zcGluZS52MS5Jbmdlc3RlZERvY3VtZW50EhAKCGluZ2VzdGVkGAMgASgFEhEKCXVuY2hhbmdlZBgEIAEoBRIOCgZmYWlsZWQYBSABKAUSEwoLY2h1bmtfY291bnQYBiABKAUSFwoPZW1iZWRkZWRfY2h1bmtzGAcgASgFEiQKBXVzYWdlGAggASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2Ui0wEKEEluZ2VzdGVkRG9jdW1lbnQSDAoEbmFtZRgBIAEoCRITCgtkb2N1bWVudF9pZBgCIAEoCRIOCgZzdGF0dXMYAyABKAkSEgoKZXJyb3JfdHlwZRgEIAEoCRINCgVlcnJvchgFIAEoCRITCgtjaHVua19jb3VudBgGIAEoBRIXCg9lbWJlZGRlZF9jaHVua3MYByABKAUSFwoKcGFnZV9jb3VudBgIIAEoBUgAiAEBEhMKC2VtcHR5X3BhZ2VzGAkgASgFQg0KC19wYWdlX2NvdW50IksKDkluZ2VzdGlvbkJhdGNoEhMKC2NodW5rX2NvdW50GAEgASgFEiQKBXVzYWdlGAIgASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2Ui/AMKCVJhZ1NvdXJjZRIOCgZudW1iZXIYASABKAUSDwoHY29udGVudBgCIAEoCRI5CghtZXRhZGF0YRgDIAMoCzInLmdlbmFpX3NwaW5lLnYxLlJhZ1NvdXJjZS5NZXRhZGF0YUVudHJ5EhcKD3JlbGV2YW5jZV9zY29yZRgEIAEoARIZCgx2ZWN0b3Jfc2NvcmUYBSABKAFIAIgBARIaCg1rZXl3b3JkX3Njb3JlGAYgASgBSAGIAQESEwoLZG9jdW1lbnRfaWQYByABKAkSFQoNZG9jdW1lbnRfbmFtZRgIIAEoCRIWCg5kb2N1bWVudF90aXRsZRgJIAEoCRIXCgpmaXJzdF9wYWdlGAogASgFSAKIAQESFgoJbGFzdF9wYWdlGAsgASgFSAOIAQESFAoMc3RhcnRfb2Zmc2V0GAwgASgFEhIKCmVuZF9vZmZzZXQYDSABKAUSEAoIY2h1bmtfaWQYDiABKAkSEAoIaGVhZGluZ3MYDyADKAkSDwoHc3BlYWtlchgQIAEoCRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDwoNX3ZlY3Rvcl9zY29yZUIQCg5fa2V5d29yZF9zY29yZUINCgtfZmlyc3RfcGFnZUIMCgpfbGFzdF9wYWdlIuoFCg9SZXRyaWV2ZVJlcXVlc3QSHQoKY29sbGVjdGlvbhgBIAEoCUIJorsYBQgBOIABEiIKBXF1ZXJ5GAIgASgJQhOiuxgPCAE4kE5CCFteXHgwMF0qEi0KBXRvcF9rGAMgASgFQhmiuxgVEQAAAAAAAPA/GQAAAAAAAFlAUgE1SACIAQESOAoOa2V5d29yZF93ZWlnaHQYBCABKAFCG6K7GBcRAAAAAAAAAAAZAAAAAAAA8D9SAzAuM0gBiAEBEl4KBmZpbHRlchgFIAMoCzIrLmdlbmFpX3NwaW5lLnYxLlJldHJpZXZlUmVxdWVzdC5GaWx0ZXJFbnRyeUIhorsYHSggOOgHYhZbQS1aYS16MC05Xy46Ly1dezEsNjR9Eh4KDGRvY3VtZW50X2lkcxgGIAMoCUIIorsYBChkOCQSLgoJbWluX3Njb3JlGAcgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAPA/SAKIAQESDgoGcmVyYW5rGAggASgIEiIKDHJlcmFua19tb2RlbBgJIAEoCUIHorsYAziAAkgDiAEBEmIKC2Nvc3RfbGFiZWxzGAsgAygLMi8uZ2VuYWlfc3BpbmUudjEuUmV0cmlldmVSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRIxCg9pZGVtcG90ZW5jeV9rZXkYPCABKAlCE6K7GA8wATj/AUIIW15ceDAwXSpIBIgBARotCgtGaWx0ZXJFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl90b3Bfa0IRCg9fa2V5d29yZF93ZWlnaHRCDAoKX21pbl9zY29yZUIPCg1fcmVyYW5rX21vZGVsQhIKEF9pZGVtcG90ZW5jeV9rZXki2QEKEFJldHJpZXZlUmVzcG9uc2USKgoHc291cmNlcxgBIAMoCzIZLmdlbmFpX3NwaW5lLnYxLlJhZ1NvdXJjZRIVCg1jb2xsZWN0aW9uX2lkGAIgASgJEhAKCHJlcmFua2VkGAMgASgIEiQKBXVzYWdlGAQgASgLMhUuZ2VuYWlfc3BpbmUudjEuVXNhZ2USIgoEY29zdBgFIAEoCzIULmdlbmFpX3NwaW5lLnYxLkNvc3QSEgoKcmVxdWVzdF9pZBgGIAEoCRISCgpsYXRlbmN5X21zGAcgASgNIsMGChJBbnN3ZXJRdWVyeVJlcXVlc3QSHQoKY29sbGVjdGlvbhgBIAEoCUIJorsYBQgBOIABEiIKBXF1ZXJ5GAIgASgJQhOiuxgPCAE4kE5CCFteXHgwMF0qEi0KBXRvcF9rGAMgASgFQhmiuxgVEQAAAAAAAPA/GQAAAAAAAFlAUgE1SACIAQESOAoOa2V5d29yZF93ZWlnaHQYBCABKAFCG6K7GBcRAAAAAAAAAAAZAAAAAAAA8D9SAzAuM0gBiAEBEmEKBmZpbHRlchgFIAMoCzIuLmdlbmFpX3NwaW5lLnYxLkFuc3dlclF1ZXJ5UmVxdWVzdC5GaWx0ZXJFbnRyeUIhorsYHSggOOgHYhZbQS1aYS16MC05Xy46Ly1dezEsNjR9Eh4KDGRvY3VtZW50X2lkcxgGIAMoCUIIorsYBChkOCQSLgoJbWluX3Njb3JlGAcgASgBQhaiuxgSEQAAAAAAAAAAGQAAAAAAAPA/SAKIAQESDgoGcmVyYW5rGAggASgIEhwKD2dlbmVyYXRlX2Fuc3dlchgJIAEoCEgDiAEBEh0KCHByb3ZpZGVyGAwgASgJQgaiuxgCOEBIBIgBARIbCgVtb2RlbBgNIAEoCUIHorsYAziAAkgFiAEBEmUKC2Nvc3RfbGFiZWxzGBAgAygLMjIuZ2VuYWlfc3BpbmUudjEuQW5zd2VyUXVlcnlSZXF1ZXN0LkNvc3RMYWJlbHNFbnRyeUIcorsYGCgQOIACYhFbYS16MC05Xy4tXXsxLDY0fRIxCg9pZGVtcG90ZW5jeV9rZXkYPCABKAlCE6K7GA8wATj/AUIIW15ceDAwXSpIBogBARotCgtGaWx0ZXJFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjEKD0Nvc3RMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl90b3Bfa0IRCg9fa2V5d29yZF93ZWlnaHRCDAoKX21pbl9zY29yZUISChBfZ2VuZXJhdGVfYW5zd2VyQgsKCV9wcm92aWRlckIICgZfbW9kZWxCEgoQX2lkZW1wb3RlbmN5X2tleSLsAgoTQW5zd2VyUXVlcnlSZXNwb25zZRIOCgZhbnN3ZXIYASABKAkSEgoKYW5zd2VyYWJsZRgCIAEoCBIuCgljaXRhdGlvbnMYAyADKAsyGy5nZW5haV9zcGluZS52MS5SYWdDaXRhdGlvbhIZChF1bmtub3duX2NpdGF0aW9ucxgEIAMoCRIqCgdzb3VyY2VzGAUgAygLMhkuZ2VuYWlfc3BpbmUudjEuUmFnU291cmNlEhUKDWNvbGxlY3Rpb25faWQYBiABKAkSEAoIcmVyYW5rZWQYByABKAgSJAoFdXNhZ2UYCCABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAkgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBIQCghwcm92aWRlchgKIAEoCRINCgVtb2RlbBgLIAEoCRISCgpyZXF1ZXN0X2lkGAwgASgJEhIKCmxhdGVuY3lfbXMYDSABKA0ipQEKC1JhZ0NpdGF0aW9uEhUKDXNvdXJjZV9udW1iZXIYASABKAUSDQoFcXVvdGUYAiABKAkSEwoLZG9jdW1lbnRfaWQYAyABKAkSFQoNZG9jdW1lbnRfbmFtZRgEIAEoCRIRCgRwYWdlGAUgASgFSACIAQESFAoMc3RhcnRfb2Zmc2V0GAYgASgFEhIKCmVuZF9vZmZzZXQYByABKAVCBwoFX3BhZ2ViBnByb3RvMw", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage]);
+  fileDesc("ChhnZW5haV9zcGluZS92MS9yYWcucHJvdG8SDmdlbmFpX3NwaW5lLnYxIvMBCgtSYWdDaHVua2luZxJHCghzdHJhdGVneRgBIAEoCUIworsYLEIgc2VtYW50aWN8c3RydWN0dXJlfGZpeGVkfHNwZWFrZXJSCHNlbWFudGljSACIAQESNAoKbWF4X3Rva2VucxgCIAEoBUIborsYFxEAAAAAAAAwQBkAAAAAAEC/QFIDNDAwSAGIAQESNgoOb3ZlcmxhcF90b2tlbnMYAyABKAVCGaK7GBURAAAAAAAAAAAZAAAAAABAr0BSATBIAogBAUILCglfc3RyYXRlZ3lCDQoLX21heF90b2tlbnNCEQoPX292ZXJsYXBfdG9rZW5zIu0DChFSYWdEb2N1bWVudFNvdXJjZRIhCgRuYW1lGAEgASgJQhOiuxgPCAE4gARCCFteXHgwMF0qEiYKBHRleHQYAiABKAlCE6K7GA84gKToA0IIW15ceDAwXSpIAIgBARIcCgRkYXRhGAMgASgMQgmiuxgFOICAgARIAYgBARIfCgdmaWxlX2lkGAQgASgJQgmiuxgFMAE4gAFIAogBARIiCgptZWRpYV90eXBlGAUgASgJQgmiuxgFMAE4gAFIA4gBARIlCgV0aXRsZRgGIAEoCUIRorsYDTiABEIIW15ceDAwXSpIBIgBARItCgN1cmwYCCABKAlCG6K7GBc40A9CEmh0dHBzOi8vW15cc1x4MDBdK0gFiAEBEmQKCG1ldGFkYXRhGAcgAygLMi8uZ2VuYWlfc3BpbmUudjEuUmFnRG9jdW1lbnRTb3VyY2UuTWV0YWRhdGFFbnRyeUIhorsYHSggOOgHYhZbQS1aYS16MC05Xy46Ly1dezEsNjR9Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIHCgVfdGV4dEIHCgVfZGF0YUIKCghfZmlsZV9pZEINCgtfbWVkaWFfdHlwZUIICgZfdGl0bGVCBgoEX3VybCLtAwoNRG9jdW1lbnRRdWVyeRIiCgVxdWVyeRgBIAEoCUITorsYDwgBOJBOQghbXlx4MDBdKhI+Cglkb2N1bWVudHMYAiADKAsyIS5nZW5haV9zcGluZS52MS5SYWdEb2N1bWVudFNvdXJjZUIIorsYBAgBKGQSMAoFc3RlcHMYAyADKAlCIaK7GB0oAzgQQhdlbWJlZHxyZXRyaWV2ZXxnZW5lcmF0ZRItCgV0b3BfaxgEIAEoBUIZorsYFREAAAAAAADwPxkAAAAAAABZQFIBNUgAiAEBEh0KCHByb3ZpZGVyGAUgASgJQgaiuxgCOEBIAYgBARIbCgVtb2RlbBgGIAEoCUIHorsYAziAAkgCiAEBEicKEmVtYmVkZGluZ19wcm92aWRlchgHIAEoCUIGorsYAjhASAOIAQESJQoPZW1iZWRkaW5nX21vZGVsGAggASgJQgeiuxgDOIACSASIAQESMgoIY2h1bmtpbmcYCSABKAsyGy5nZW5haV9zcGluZS52MS5SYWdDaHVua2luZ0gFiAEBQggKBl90b3Bfa0ILCglfcHJvdmlkZXJCCAoGX21vZGVsQhUKE19lbWJlZGRpbmdfcHJvdmlkZXJCEgoQX2VtYmVkZGluZ19tb2RlbEILCglfY2h1bmtpbmciagoJSW5nZXN0aW9uEh0KCmNvbGxlY3Rpb24YASABKAlCCaK7GAUIATiAARI+Cglkb2N1bWVudHMYAiADKAsyIS5nZW5haV9zcGluZS52MS5SYWdEb2N1bWVudFNvdXJjZUIIorsYBAgBKGQi5gEKD0luZ2VzdGlvblJlc3VsdBIVCg1jb2xsZWN0aW9uX2lkGAEgASgJEjMKCWRvY3VtZW50cxgCIAMoCzIgLmdlbmFpX3NwaW5lLnYxLkluZ2VzdGVkRG9jdW1lbnQSEAoIaW5nZXN0ZWQYAyABKAUSEQoJdW5jaGFuZ2VkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRITCgtjaHVua19jb3VudBgGIAEoBRIXCg9lbWJlZGRlZF9jaHVua3MYByABKAUSJAoFdXNhZ2UYCCABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZSLTAQoQSW5nZXN0ZWREb2N1bWVudBIMCgRuYW1lGAEgASgJEhMKC2RvY3VtZW50X2lkGAIgASgJEg4KBnN0YXR1cxgDIAEoCRISCgplcnJvcl90eXBlGAQgASgJEg0KBWVycm9yGAUgASgJEhMKC2NodW5rX2NvdW50GAYgASgFEhcKD2VtYmVkZGVkX2NodW5rcxgHIAEoBRIXCgpwYWdlX2NvdW50GAggASgFSACIAQESEwoLZW1wdHlfcGFnZXMYCSABKAVCDQoLX3BhZ2VfY291bnQiSwoOSW5nZXN0aW9uQmF0Y2gSEwoLY2h1bmtfY291bnQYASABKAUSJAoFdXNhZ2UYAiABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZSL8AwoJUmFnU291cmNlEg4KBm51bWJlchgBIAEoBRIPCgdjb250ZW50GAIgASgJEjkKCG1ldGFkYXRhGAMgAygLMicuZ2VuYWlfc3BpbmUudjEuUmFnU291cmNlLk1ldGFkYXRhRW50cnkSFwoPcmVsZXZhbmNlX3Njb3JlGAQgASgBEhkKDHZlY3Rvcl9zY29yZRgFIAEoAUgAiAEBEhoKDWtleXdvcmRfc2NvcmUYBiABKAFIAYgBARITCgtkb2N1bWVudF9pZBgHIAEoCRIVCg1kb2N1bWVudF9uYW1lGAggASgJEhYKDmRvY3VtZW50X3RpdGxlGAkgASgJEhcKCmZpcnN0X3BhZ2UYCiABKAVIAogBARIWCglsYXN0X3BhZ2UYCyABKAVIA4gBARIUCgxzdGFydF9vZmZzZXQYDCABKAUSEgoKZW5kX29mZnNldBgNIAEoBRIQCghjaHVua19pZBgOIAEoCRIQCghoZWFkaW5ncxgPIAMoCRIPCgdzcGVha2VyGBAgASgJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIPCg1fdmVjdG9yX3Njb3JlQhAKDl9rZXl3b3JkX3Njb3JlQg0KC19maXJzdF9wYWdlQgwKCl9sYXN0X3BhZ2Ui6gUKD1JldHJpZXZlUmVxdWVzdBIdCgpjb2xsZWN0aW9uGAEgASgJQgmiuxgFCAE4gAESIgoFcXVlcnkYAiABKAlCE6K7GA8IATiQTkIIW15ceDAwXSoSLQoFdG9wX2sYAyABKAVCGaK7GBURAAAAAAAA8D8ZAAAAAAAAWUBSATVIAIgBARI4Cg5rZXl3b3JkX3dlaWdodBgEIAEoAUIborsYFxEAAAAAAAAAABkAAAAAAADwP1IDMC4zSAGIAQESXgoGZmlsdGVyGAUgAygLMisuZ2VuYWlfc3BpbmUudjEuUmV0cmlldmVSZXF1ZXN0LkZpbHRlckVudHJ5QiGiuxgdKCA46AdiFltBLVphLXowLTlfLjovLV17MSw2NH0SHgoMZG9jdW1lbnRfaWRzGAYgAygJQgiiuxgEKGQ4JBIuCgltaW5fc2NvcmUYByABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAA8D9IAogBARIOCgZyZXJhbmsYCCABKAgSIgoMcmVyYW5rX21vZGVsGAkgASgJQgeiuxgDOIACSAOIAQESYgoLY29zdF9sYWJlbHMYCyADKAsyLy5nZW5haV9zcGluZS52MS5SZXRyaWV2ZVJlcXVlc3QuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9EjEKD2lkZW1wb3RlbmN5X2tleRg8IAEoCUITorsYDzABOP8BQghbXlx4MDBdKkgEiAEBGi0KC0ZpbHRlckVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCAoGX3RvcF9rQhEKD19rZXl3b3JkX3dlaWdodEIMCgpfbWluX3Njb3JlQg8KDV9yZXJhbmtfbW9kZWxCEgoQX2lkZW1wb3RlbmN5X2tleSLZAQoQUmV0cmlldmVSZXNwb25zZRIqCgdzb3VyY2VzGAEgAygLMhkuZ2VuYWlfc3BpbmUudjEuUmFnU291cmNlEhUKDWNvbGxlY3Rpb25faWQYAiABKAkSEAoIcmVyYW5rZWQYAyABKAgSJAoFdXNhZ2UYBCABKAsyFS5nZW5haV9zcGluZS52MS5Vc2FnZRIiCgRjb3N0GAUgASgLMhQuZ2VuYWlfc3BpbmUudjEuQ29zdBISCgpyZXF1ZXN0X2lkGAYgASgJEhIKCmxhdGVuY3lfbXMYByABKA0iwwYKEkFuc3dlclF1ZXJ5UmVxdWVzdBIdCgpjb2xsZWN0aW9uGAEgASgJQgmiuxgFCAE4gAESIgoFcXVlcnkYAiABKAlCE6K7GA8IATiQTkIIW15ceDAwXSoSLQoFdG9wX2sYAyABKAVCGaK7GBURAAAAAAAA8D8ZAAAAAAAAWUBSATVIAIgBARI4Cg5rZXl3b3JkX3dlaWdodBgEIAEoAUIborsYFxEAAAAAAAAAABkAAAAAAADwP1IDMC4zSAGIAQESYQoGZmlsdGVyGAUgAygLMi4uZ2VuYWlfc3BpbmUudjEuQW5zd2VyUXVlcnlSZXF1ZXN0LkZpbHRlckVudHJ5QiGiuxgdKCA46AdiFltBLVphLXowLTlfLjovLV17MSw2NH0SHgoMZG9jdW1lbnRfaWRzGAYgAygJQgiiuxgEKGQ4JBIuCgltaW5fc2NvcmUYByABKAFCFqK7GBIRAAAAAAAAAAAZAAAAAAAA8D9IAogBARIOCgZyZXJhbmsYCCABKAgSHAoPZ2VuZXJhdGVfYW5zd2VyGAkgASgISAOIAQESHQoIcHJvdmlkZXIYDCABKAlCBqK7GAI4QEgEiAEBEhsKBW1vZGVsGA0gASgJQgeiuxgDOIACSAWIAQESZQoLY29zdF9sYWJlbHMYECADKAsyMi5nZW5haV9zcGluZS52MS5BbnN3ZXJRdWVyeVJlcXVlc3QuQ29zdExhYmVsc0VudHJ5QhyiuxgYKBA4gAJiEVthLXowLTlfLi1dezEsNjR9EjEKD2lkZW1wb3RlbmN5X2tleRg8IAEoCUITorsYDzABOP8BQghbXlx4MDBdKkgGiAEBGi0KC0ZpbHRlckVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMQoPQ29zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCAoGX3RvcF9rQhEKD19rZXl3b3JkX3dlaWdodEIMCgpfbWluX3Njb3JlQhIKEF9nZW5lcmF0ZV9hbnN3ZXJCCwoJX3Byb3ZpZGVyQggKBl9tb2RlbEISChBfaWRlbXBvdGVuY3lfa2V5IuwCChNBbnN3ZXJRdWVyeVJlc3BvbnNlEg4KBmFuc3dlchgBIAEoCRISCgphbnN3ZXJhYmxlGAIgASgIEi4KCWNpdGF0aW9ucxgDIAMoCzIbLmdlbmFpX3NwaW5lLnYxLlJhZ0NpdGF0aW9uEhkKEXVua25vd25fY2l0YXRpb25zGAQgAygJEioKB3NvdXJjZXMYBSADKAsyGS5nZW5haV9zcGluZS52MS5SYWdTb3VyY2USFQoNY29sbGVjdGlvbl9pZBgGIAEoCRIQCghyZXJhbmtlZBgHIAEoCBIkCgV1c2FnZRgIIAEoCzIVLmdlbmFpX3NwaW5lLnYxLlVzYWdlEiIKBGNvc3QYCSABKAsyFC5nZW5haV9zcGluZS52MS5Db3N0EhAKCHByb3ZpZGVyGAogASgJEg0KBW1vZGVsGAsgASgJEhIKCnJlcXVlc3RfaWQYDCABKAkSEgoKbGF0ZW5jeV9tcxgNIAEoDSKlAQoLUmFnQ2l0YXRpb24SFQoNc291cmNlX251bWJlchgBIAEoBRINCgVxdW90ZRgCIAEoCRITCgtkb2N1bWVudF9pZBgDIAEoCRIVCg1kb2N1bWVudF9uYW1lGAQgASgJEhEKBHBhZ2UYBSABKAVIAIgBARIUCgxzdGFydF9vZmZzZXQYBiABKAUSEgoKZW5kX29mZnNldBgHIAEoBUIHCgVfcGFnZWIGcHJvdG8z", [file_genai_spine_v1_field_rules, file_genai_spine_v1_usage]);
 
 /**
  * RagChunking says how documents are cut into chunks, which are what is embedded and found.
@@ -53,7 +53,7 @@ export const RagChunkingSchema: GenMessage<RagChunking> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_rag, 0);
 
 /**
- * RagDocumentSource is a document to ingest: one of text, data and file_id.
+ * RagDocumentSource is a document to ingest: one of text, data, file_id and url.
  *
  * @generated from message genai_spine.v1.RagDocumentSource
  */
@@ -104,6 +104,13 @@ export type RagDocumentSource = Message<"genai_spine.v1.RagDocumentSource"> & {
   title?: string | undefined;
 
   /**
+   * An https address that it is fetched from; private ones are refused.
+   *
+   * @generated from field: optional string url = 8;
+   */
+  url?: string | undefined;
+
+  /**
    * What retrieval can be narrowed by, and what sources are shown with. Default: nothing.
    *
    * @generated from field: map<string, string> metadata = 7;
@@ -117,6 +124,84 @@ export type RagDocumentSource = Message<"genai_spine.v1.RagDocumentSource"> & {
  */
 export const RagDocumentSourceSchema: GenMessage<RagDocumentSource> = /*@__PURE__*/
   messageDesc(file_genai_spine_v1_rag, 1);
+
+/**
+ * DocumentQuery is the work of a run that answers a question from documents which no collection keeps: they are
+ * ingested for the run, and deleted behind it. It is also called the pipeline genai.rag_pipeline.
+ *
+ * @generated from message genai_spine.v1.DocumentQuery
+ */
+export type DocumentQuery = Message<"genai_spine.v1.DocumentQuery"> & {
+  /**
+   * The question. Required.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * The documents; all of their texts and bytes together at most 16 MiB. Required.
+   *
+   * @generated from field: repeated genai_spine.v1.RagDocumentSource documents = 2;
+   */
+  documents: RagDocumentSource[];
+
+  /**
+   * embed, retrieve and generate; without generate the sources alone are returned. Default: all three.
+   *
+   * @generated from field: repeated string steps = 3;
+   */
+  steps: string[];
+
+  /**
+   * Most chunks to answer from. Default 5.
+   *
+   * @generated from field: optional int32 top_k = 4;
+   */
+  topK?: number | undefined;
+
+  /**
+   * Name of the provider that answers. Default: found from the model.
+   *
+   * @generated from field: optional string provider = 5;
+   */
+  provider?: string | undefined;
+
+  /**
+   * Model that answers, as in CreateCompletionRequest. Default: the default model.
+   *
+   * @generated from field: optional string model = 6;
+   */
+  model?: string | undefined;
+
+  /**
+   * Name of the provider that embeds. Default: as of Collection.
+   *
+   * @generated from field: optional string embedding_provider = 7;
+   */
+  embeddingProvider?: string | undefined;
+
+  /**
+   * Model that embeds. Default: as of Collection.
+   *
+   * @generated from field: optional string embedding_model = 8;
+   */
+  embeddingModel?: string | undefined;
+
+  /**
+   * How the documents are cut into chunks.
+   *
+   * @generated from field: optional genai_spine.v1.RagChunking chunking = 9;
+   */
+  chunking?: RagChunking | undefined;
+};
+
+/**
+ * Describes the message genai_spine.v1.DocumentQuery.
+ * Use `create(DocumentQuerySchema)` to create a new message.
+ */
+export const DocumentQuerySchema: GenMessage<DocumentQuery> = /*@__PURE__*/
+  messageDesc(file_genai_spine_v1_rag, 2);
 
 /**
  * Ingestion is the work of a run that reads, chunks, embeds and stores documents. A document whose content, metadata
@@ -145,7 +230,7 @@ export type Ingestion = Message<"genai_spine.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 2);
+  messageDesc(file_genai_spine_v1_rag, 3);
 
 /**
  * IngestionResult says what came of each document, in the order of the request.
@@ -215,7 +300,7 @@ export type IngestionResult = Message<"genai_spine.v1.IngestionResult"> & {
  * Use `create(IngestionResultSchema)` to create a new message.
  */
 export const IngestionResultSchema: GenMessage<IngestionResult> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 3);
+  messageDesc(file_genai_spine_v1_rag, 4);
 
 /**
  * IngestedDocument says what came of a document.
@@ -292,7 +377,7 @@ export type IngestedDocument = Message<"genai_spine.v1.IngestedDocument"> & {
  * Use `create(IngestedDocumentSchema)` to create a new message.
  */
 export const IngestedDocumentSchema: GenMessage<IngestedDocument> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 4);
+  messageDesc(file_genai_spine_v1_rag, 5);
 
 /**
  * IngestionBatch says what embedding some chunks came to: the answer of a step.
@@ -320,7 +405,7 @@ export type IngestionBatch = Message<"genai_spine.v1.IngestionBatch"> & {
  * Use `create(IngestionBatchSchema)` to create a new message.
  */
 export const IngestionBatchSchema: GenMessage<IngestionBatch> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 5);
+  messageDesc(file_genai_spine_v1_rag, 6);
 
 /**
  * RagSource is a chunk that was found.
@@ -446,7 +531,7 @@ export type RagSource = Message<"genai_spine.v1.RagSource"> & {
  * Use `create(RagSourceSchema)` to create a new message.
  */
 export const RagSourceSchema: GenMessage<RagSource> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 6);
+  messageDesc(file_genai_spine_v1_rag, 7);
 
 /**
  * RetrieveRequest is a query to a collection.
@@ -539,7 +624,7 @@ export type RetrieveRequest = Message<"genai_spine.v1.RetrieveRequest"> & {
  * Use `create(RetrieveRequestSchema)` to create a new message.
  */
 export const RetrieveRequestSchema: GenMessage<RetrieveRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 7);
+  messageDesc(file_genai_spine_v1_rag, 8);
 
 /**
  * RetrieveResponse holds what was found, the most relevant first.
@@ -602,7 +687,7 @@ export type RetrieveResponse = Message<"genai_spine.v1.RetrieveResponse"> & {
  * Use `create(RetrieveResponseSchema)` to create a new message.
  */
 export const RetrieveResponseSchema: GenMessage<RetrieveResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 8);
+  messageDesc(file_genai_spine_v1_rag, 9);
 
 /**
  * AnswerQueryRequest is a question to a collection.
@@ -708,7 +793,7 @@ export type AnswerQueryRequest = Message<"genai_spine.v1.AnswerQueryRequest"> & 
  * Use `create(AnswerQueryRequestSchema)` to create a new message.
  */
 export const AnswerQueryRequestSchema: GenMessage<AnswerQueryRequest> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 9);
+  messageDesc(file_genai_spine_v1_rag, 10);
 
 /**
  * AnswerQueryResponse is an answer with the passages that prove it.
@@ -813,7 +898,7 @@ export type AnswerQueryResponse = Message<"genai_spine.v1.AnswerQueryResponse"> 
  * Use `create(AnswerQueryResponseSchema)` to create a new message.
  */
 export const AnswerQueryResponseSchema: GenMessage<AnswerQueryResponse> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 10);
+  messageDesc(file_genai_spine_v1_rag, 11);
 
 /**
  * RagCitation is a passage of a source.
@@ -876,5 +961,5 @@ export type RagCitation = Message<"genai_spine.v1.RagCitation"> & {
  * Use `create(RagCitationSchema)` to create a new message.
  */
 export const RagCitationSchema: GenMessage<RagCitation> = /*@__PURE__*/
-  messageDesc(file_genai_spine_v1_rag, 11);
+  messageDesc(file_genai_spine_v1_rag, 12);
 

@@ -11,7 +11,8 @@ from genai_spine.providers.ollama.adapter import Ollama
 from genai_spine.providers.openai.adapter import OpenAI
 from genai_spine.routing.router import Alias, Member
 from genai_spine.settings import Settings, load
-from genai_spine.supervisor import default_model, doctor, up
+from genai_spine.supervisor import doctor
+from genai_spine.supervisor.preparation import default_model, preparation
 from genai_spine.v1.model_service_pb2 import Model
 
 LLAMA = Model(id="llama3.2:latest", capabilities=["chat", "tools"])
@@ -47,7 +48,7 @@ def with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_default_that_is_there_is_taken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with_models(monkeypatch, PHI, LLAMA)
     assert await default_model.find(settings) == ("ollama", "llama3.2:latest", None, None)
-    assert await up._defaults(settings) == ({}, None)
+    assert await preparation.defaults_of(settings) == ({}, None)
 
 
 @pytest.mark.parametrize("there", [PHI, SILENT])
@@ -55,7 +56,7 @@ async def test_another_model_that_talks_stands_in(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, there: Model
 ) -> None:
     with_models(monkeypatch, NOMIC, there)
-    variables, notice = await up._defaults(settings)
+    variables, notice = await preparation.defaults_of(settings)
     assert variables == {"GENAI_DEFAULT_PROVIDER": "ollama", "GENAI_DEFAULT_MODEL": there.id}
     assert notice == (
         f"ollama has no model llama3.2:latest; using ollama:{there.id}. Run `genai-spine pull llama3.2`"
@@ -67,7 +68,7 @@ async def test_without_a_model_that_talks_the_way_out_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, models: tuple[Model, ...]
 ) -> None:
     with_models(monkeypatch, *models)
-    variables, notice = await up._defaults(settings)
+    variables, notice = await preparation.defaults_of(settings)
     assert variables["GENAI_DEFAULT_PROVIDER"] == "builtin"
     assert notice
     assert "no language model" in notice
@@ -83,7 +84,7 @@ async def test_model_that_a_person_named_is_not_replaced(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with_models(monkeypatch, PHI)
-    variables, notice = await up._defaults(load(default_model="qwen3"))
+    variables, notice = await preparation.defaults_of(load(default_model="qwen3"))
     assert variables["GENAI_DEFAULT_MODEL"] == "qwen3"
     assert notice == "ollama has no model qwen3. Run `genai-spine pull qwen3`"
     for named in ("phi4:14b", "ollama:phi4:14b"):
@@ -135,7 +136,7 @@ async def listed(self: OpenAI) -> list[Model]:
 
 async def test_named_provider_is_a_default_like_any_other(named: Settings) -> None:
     assert await default_model.find(named) == ("red", "qwen", None, None)
-    assert up._default_route(named, {}) == "red:qwen"
+    assert preparation.default_route(named, {}) == "red:qwen"
     found = await doctor._default(named)
     assert (found.state, found.text) == ("ok", "red:qwen")
 
@@ -155,12 +156,12 @@ async def test_default_model_may_name_its_provider(
     alias = Alias((Member("blue:phi"),))
     chosen = named.model_copy(update={"default_model": model, "model_aliases": {"fast": alias}})
     assert await default_model.find(chosen) == (*expected, None, None)
-    assert up._default_route(chosen, {}) == ("fast" if model == "fast" else ":".join(expected))
+    assert preparation.default_route(chosen, {}) == ("fast" if model == "fast" else ":".join(expected))
 
 
 async def test_another_named_server_stands_in_for_one_that_is_down(named: Settings) -> None:
     down["http://red/v1"] = REFUSED
-    variables, notice = await up._defaults(named)
+    variables, notice = await preparation.defaults_of(named)
     assert variables == {"GENAI_DEFAULT_PROVIDER": "blue", "GENAI_DEFAULT_MODEL": "phi"}
     assert "default provider red cannot be used" in str(notice)
     assert "using blue:phi" in str(notice)
@@ -211,7 +212,8 @@ def test_a_provider_without_a_default_model_stands_alone_as_the_route(settings: 
     house = settings.model_copy(
         update={"endpoints": {"house": Endpoint("house", "u", "k")}, "default_provider": "house"}
     )
-    assert up._default_route(house, {}) == "house"
+    assert preparation.default_route(house, {}) == "house"
     assert (
-        up._default_route(house, {"GENAI_DEFAULT_PROVIDER": "house", "GENAI_DEFAULT_MODEL": "m"}) == "house:m"
+        preparation.default_route(house, {"GENAI_DEFAULT_PROVIDER": "house", "GENAI_DEFAULT_MODEL": "m"})
+        == "house:m"
     )

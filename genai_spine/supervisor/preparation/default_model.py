@@ -7,7 +7,7 @@ from genai_spine.errors import SpineError
 from genai_spine.providers import PROVIDERS
 from genai_spine.providers.base import Endpoint, Provider
 from genai_spine.settings import Settings
-from genai_spine.supervisor.provider_check import PROVIDER_TIMEOUT_S, connection_problem, hosts
+from genai_spine.supervisor.preparation.provider_check import PROVIDER_TIMEOUT_S, connection_problem, hosts
 from genai_spine.v1.model_service_pb2 import Model
 
 LATEST = ":latest"
