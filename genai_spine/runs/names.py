@@ -26,12 +26,8 @@ KINDS = {"operation": "pipeline"}  # kinds by their other name
 MEMBERS = tuple(field.name for field in Work.DESCRIPTOR.oneofs[0].fields)
 BATCH = "batch"
 PIPELINE = "pipeline"
-<<<<<<< HEAD
-SCOPES = {"ingestion": "rag:write", "document_query": "rag:write"}  # of work that no method does at once
-=======
 STEP = "step"  # kind of a task that is a part of another run
-SCOPES = {"ingestion": "rag:write"}  # of work that no method does at once
->>>>>>> main
+SCOPES = {"ingestion": "rag:write", "document_query": "rag:write"}  # of work that no method does at once
 BATCH_OPTIONS = (
     *("max_concurrency", "max_failures", "is_sequential", "reuse_results_of"),
     *("provider_batch", "provider_batch_fallback", "provider_batch_pull_back_s"),

@@ -201,18 +201,17 @@ class Runs:
         await RunNews.of(self.database).close()
 
 
-<<<<<<< HEAD
 def of_documents(retrieval: Retrieval) -> dict[str, Combinator]:
     """Work of runs with documents, by the members of Work."""
     return {"ingestion": ingesting(retrieval.ingestion), "document_query": querying(retrieval.queries)}
-=======
+
+
 def _provider_batches(settings: Settings, database: Database, worker: RunWorker) -> ProviderBatches:
     """Batches at providers, which the worker sweeps."""
     rows = ProviderBatchRows(database)
     batches = ProviderBatches(rows, settings.provider_batch_poll_s, settings.provider_batch_grace_s)
     worker.sweeps.append(ProviderBatchSweep(batches).sweep)
     return batches
->>>>>>> main
 
 
 def retention_sweeps(settings: Settings, database: Database) -> dict[str, Callable[[], Awaitable[int]]]:
