@@ -47,6 +47,11 @@ FURTHER: Mapping[str, Mapping["pb.Capability", str]] = {
 }
 STANDARD = routing_pb2.QUALITY_TIER_STANDARD
 SOUND_TIERS = {"deepgram": routing_pb2.QUALITY_TIER_PREMIUM}  # of transcriptions; others: standard
+# Options of a transcription without which an adapter cannot do what is offered.
+HEARD_BY: Mapping["pb.Capability", str] = {
+    pb.CAPABILITY_TRANSCRIPTION_DIARIZATION: "diarize",
+    pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL: "multichannel",
+}
 # Offers that are not paid by the token: US dollars a minute.
 PER_MINUTE: Mapping[str, Mapping[pb.Capability, float]] = {
     "openai": {
@@ -196,6 +201,8 @@ def described(provider: Provider, prices: PriceBook, tiers: Tiers) -> pb.Provide
         offer.quality_tier = routing_pb2.QUALITY_TIER_PREMIUM
         info.capabilities.append(offer)
     for capability, usd in PER_MINUTE.get(provider.endpoint.registry_name, {}).items():
+        if HEARD_BY.get(capability, "model") not in {"model", *provider.transcription_options}:
+            continue  # its adapter would refuse it
         offer = info.capabilities.add(capability=capability, provider_name=provider.name)
         offer.cost_per_unit, offer.cost_unit = usd, pb.COST_UNIT_PER_MINUTE
         offer.quality_tier = SOUND_TIERS.get(provider.endpoint.registry_name, STANDARD)

@@ -350,8 +350,9 @@ def test_the_command_line_keeps_keys_tenants_and_the_audit_log(keyed: Keyed):
         keyed.command("tenants", "create", "acme", "--name", "Acme Ltd").stdout
         == "acme (Acme Ltd): enabled\n"
     )
-    options = ("--deduplicate-retries", "--request-log", "--json")
+    options = ("--deduplicate-retries", "--request-log", "--guardrails", '{"pii": "block"}', "--json")
     made = json.loads(keyed.command("keys", "create", "with options", *options).stdout)
+    assert made["key"]["permissions"]["guardrails"]["pii"] == "block"
     assert (made["key"]["deduplicate_retries"], made["key"]["request_log"]) == (True, True)
     usage = json.loads(keyed.command("usage", "--by", "tenant", "--json").stdout)
     assert {group["tenant"] for group in usage["usage"]} <= {"default-tenant", "acme"}

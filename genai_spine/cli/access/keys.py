@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genai_spine.cli.access import limits
+from genai_spine.cli.access import guards, limits
 from genai_spine.cli.client import connected
 from genai_spine.cli.output import (
     DEFAULT_ADDRESS,
@@ -62,6 +62,7 @@ def create(
         bool | None,
         typer.Option(help="Its calls are in the request log, or not. Default: as the server is set."),
     ] = None,
+    guardrails: guards.Option = None,
     tenant: Tenant = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -73,6 +74,7 @@ def create(
         allowed_providers=allow_provider,
         denied_providers=deny_provider,
         allowed_lanes=allow_lane,
+        guardrails=guards.chosen(guardrails),
     )
     key = pb.ApiKey(
         name=name,

@@ -167,5 +167,4 @@ def test_openai_is_described_as_shipped() -> None:
     assert (chat.cost_per_unit, chat.output_cost_per_unit) == (0.15, 0.6)
     assert (chat.quality_tier, chat.priority) == (STANDARD, 50)
     assert offers[pb.CAPABILITY_TRANSCRIPTION].cost_per_unit == 0.006
-    assert offers[pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL].cost_per_unit == 0.012
-    assert offers[pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL].priority == 60
+    assert pb.CAPABILITY_TRANSCRIPTION_DUAL_CHANNEL not in offers  # its adapter refuses two channels
