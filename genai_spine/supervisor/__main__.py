@@ -11,9 +11,9 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Job of the first argument: JSON with `command`, `options`, and of `up` `lanes` and `as_json`."""
-    job = json.loads(sys.argv[1])
-    if job["command"] == "up":
+    """Arguments: the command, and JSON with `options`, of `up` with `lanes` and `as_json`, too."""
+    command, job = sys.argv[1], json.loads(sys.argv[2])
+    if command == "up":
         running = up.up(job["options"], job["lanes"], as_json=job["as_json"])
     else:
         running = up.serve(job["options"])

@@ -52,7 +52,8 @@ async def text_of(http: aiohttp.ClientSession, *, stream: bool = False) -> str:
         return str(json.loads(body)["choices"][0]["message"]["content"])
     *events, end, rest = body.decode().split("\n\n")
     assert (end, rest) == ("data: [DONE]", "")
-    told = [json.loads(event.removeprefix("data: "))["choices"] for event in events if event[0] != ":"]
+    lines = [line for event in events for line in event.splitlines() if line[0] != ":"]  # but for pings
+    told = [json.loads(line.removeprefix("data: "))["choices"] for line in lines]
     return "".join(choice["delta"].get("content") or "" for choices in told for choice in choices)
 
 

@@ -32,7 +32,7 @@ def up(
 ) -> None:
     """Start the server and Envoy, and print the URLs and the first calls to try."""
     options = {"api_port": port, "processes": processes}
-    _supervise({"command": "up", "options": options, "lanes": list(lane or ["cpu"]), "as_json": as_json})
+    _supervise("up", {"options": options, "lanes": list(lane or ["cpu"]), "as_json": as_json})
 
 
 def serve(
@@ -57,13 +57,13 @@ def serve(
     if configuration.settings.processes == 1:
         run(server.serve(configuration, lambda fields: typer.echo(json.dumps(fields))))
     else:
-        _supervise({"command": "serve", "options": options})
+        _supervise("serve", {"options": options})
 
 
-def _supervise(job: dict[str, Any]) -> NoReturn:
+def _supervise(command: str, job: dict[str, Any]) -> NoReturn:
     """Becomes the supervisor, under the same process id and without what a command line needs of memory."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "genai_spine.supervisor", json.dumps(job)])
+    os.execv(sys.executable, [sys.executable, "-m", "genai_spine.supervisor", command, json.dumps(job)])
 
 
 def work(
