@@ -28,8 +28,9 @@ import yaml
 
 from genai_spine.origins import LOOPBACK_HOSTS
 from genai_spine.supervisor import endpoints
+from genai_spine.supervisor.health_check import Health
 from genai_spine.supervisor.server_process import tied_to_us
-from genai_spine.supervisor.watchdog import Health, abort
+from genai_spine.supervisor.watchdog import abort
 
 PACKAGE = Path(__file__).parents[1]
 DESCRIPTORS = PACKAGE / "v1" / "descriptors.binpb"

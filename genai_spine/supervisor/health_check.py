@@ -1,10 +1,17 @@
 """Health check of a running server, on a connection of its own: by grpc.health.v1, or by its HTTP server."""
 
 import asyncio
-
-from genai_spine.supervisor.watchdog import Health
+from enum import Enum
 
 QUESTION = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+
+class Health(Enum):
+    """Outcome of a health check."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"  # it takes the connection, or seems to, and says nothing
+    CLOSED = "closed"  # it takes no connections: so does a server that lets its last calls finish
 
 
 async def over_http(host: str, port: int, limit_s: float) -> Health:

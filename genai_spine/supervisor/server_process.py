@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genai_spine.supervisor.health_check import health_or_error, over_http
-from genai_spine.supervisor.watchdog import Health, StartFailed, abort
+from genai_spine.supervisor.health_check import Health, health_or_error, over_http
+from genai_spine.supervisor.watchdog import StartFailed, abort
 
 START_TIMEOUT_S = (
     120.0  # a server that does not say its port within this hangs: slow machines and databases need less

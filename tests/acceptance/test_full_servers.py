@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ async def test_a_refused_call_reaches_each_server_once(
 
             running = [asyncio.create_task(run(f"running-{number}")) for number in range(servers)]
             await until(lambda: len(openai_upstream.bill()) == servers)
+            probes = (f"probe-{number}" for number in count())
+
+            async def is_known() -> bool:
+                """Whether each server knows how many there are."""
+                name = next(probes)
+                return await ask(name) == FULL and refused(service.log(), name) == servers
+
+            await until(is_known)
             for name in NAMES:
                 assert await ask(name) == FULL
             assert len(openai_upstream.bill()) == servers

@@ -50,6 +50,12 @@ async def test_pool_makes_the_runs_of_its_lanes_and_the_server_all_others(
         servers(1, tmp_path, variables, postgres_url) as [server],
         servers(1, tmp_path, variables, postgres_url, "work", "--lanes", "gpu,far"),
     ):
+
+        async def is_known() -> bool:
+            """Whether the server knows of the pool."""
+            return bool((await embedding(server)).lane == "gpu")
+
+        await until(is_known)
         made = {
             lane: await server.wait(await server.submit(lane=lane)) for lane in ("cpu", "gpu", "far", "x")
         }

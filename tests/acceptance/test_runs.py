@@ -88,7 +88,7 @@ async def test_dry_run_makes_nothing(rest: Client) -> None:
 async def test_unknown_work_is_404_and_lists_what_there_is(rest: Client) -> None:
     answer = await rest.post("/v1/runs", {"name": "genai.nothing"})
     assert answer.status == 404
-    assert "genai.summarize" in answer.json["error"]["message"]
+    assert "task genai.aggregate_costs" in answer.json["error"]["message"]
 
 
 async def test_same_key_is_one_run_and_other_params_are_409(rest: Client) -> None:

@@ -20,7 +20,7 @@ from genai_spine.pipelines.execution.journal import Event, PipelineFailed, Tools
 from genai_spine.pipelines.provider_order import ProviderOrder
 from genai_spine.runs.events import EventWriter
 from genai_spine.runs.execution.context import OwnerLost, RunContext
-from genai_spine.runs.pipeline import RunJournal
+from genai_spine.runs.pipeline import RunJournal, meter_of
 from genai_spine.store.database import Database
 from genai_spine.store.runs.events import EventRows, Owner
 from genai_spine.store.runs.runs import RunRows
@@ -108,7 +108,7 @@ class Told:
     def journal(self, run: run_pb2.Run, process: str, **fields: Any) -> CutJournal:
         owner, rows = Owner(run.run_id, 1, process), EventRows(self.database)
         context = RunContext(run, owner, Call(), StepRows(self.database), EventWriter(rows))
-        return CutJournal(context, rows, **fields)
+        return CutJournal(context, rows, meter_of(run), **fields)
 
     async def owned(self, run_id: str, process: str) -> run_pb2.Run:
         """Run that a process makes from now on."""

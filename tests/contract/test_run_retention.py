@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from genai_spine.runs.budgets import budget_of
 from genai_spine.store.connections.expressions import Now
 from genai_spine.store.database import Database
-from genai_spine.store.runs.events import EventRows, Owner
-from genai_spine.store.runs.news import Output, changing
+from genai_spine.store.runs.events import Owner
+from genai_spine.store.runs.news import changing
 from genai_spine.store.runs.queue import RunQueue
 from genai_spine.store.runs.retention import MANY, RUNS_AT_ONCE, RunRetention
 from genai_spine.store.runs.runs import RunRows
@@ -26,7 +26,8 @@ async def submitted(database: Database, **fields: Any) -> str:
     run.options.budget_limit_usd = 1.0
     async with changing(database) as change:
         await RunRows(database).add(change, run, {"request_hash": b""}, budget=budget_of(run))
-    await EventRows(database).add({}, {run.run_id: [Output("s.0", 1, 0, "text")]})
+        text = {"run_id": run.run_id, "step_id": "s.0", "begun": 1, "place": 0, "text": "text", "at": Now()}
+        await change.execute(sa.insert(run_output).values(**text))
     return run.run_id
 
 

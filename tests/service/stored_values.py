@@ -1,5 +1,7 @@
 """All that a database holds, to look for what it must not hold."""
 
+import warnings
+
 import sqlalchemy as sa
 
 from genai_spine.store.database import Database
@@ -10,7 +12,9 @@ async def stored(database: Database) -> str:
     metadata = sa.MetaData()
     found: list[str] = []
     async with database.engine.connect() as connection:
-        await connection.run_sync(metadata.reflect)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Did not recognize type 'halfvec'")  # numbers, of pgvector
+            await connection.run_sync(metadata.reflect)
         for table in metadata.tables.values():
             rows = await connection.execute(sa.select(table))
             found += [repr(tuple(row)) for row in rows]

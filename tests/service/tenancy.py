@@ -455,6 +455,7 @@ NOTHING_STORED = {
     "DocumentService/GetDocs": "the service's own",
     "DocumentService/GetOpenApi": "the service's own",
     "HealthService/GetHealth": "the service's own",
+    "MetricsService/GetMetrics": "the service's own",
     "HealthService/GetReadiness": "the service's own",
     "ModelService/DetectDrift": "the operator's providers",
     "ModelService/ExplainModel": "the service's own",

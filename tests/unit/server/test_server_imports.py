@@ -15,7 +15,7 @@ FORBIDDEN = (
     *("genai_spine.supervisor", "genai_spine.json_schema.validator", "genai_spine.store.migrations"),
     *(f"genai_spine.providers.{name}" for name in ("anthropic", "bedrock", "deepgram", "replay.adapter")),
 )
-MOST_MODULES = 1600  # 1,567 at 2026-12-01; a module costs 0.6 ms of the start
+MOST_MODULES = 1650  # 1,608 at 2026-12-01; a module costs 0.6 ms of the start
 
 SERVE = """
 import json, os, runpy, sys

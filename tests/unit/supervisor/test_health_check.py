@@ -5,8 +5,7 @@ import asyncio
 import grpc
 import pytest
 
-from genai_spine.supervisor.health_check import health_or_error, over_http
-from genai_spine.supervisor.watchdog import Health
+from genai_spine.supervisor.health_check import Health, health_or_error, over_http
 
 
 async def test_proxy_of_the_environment_is_not_asked_about_our_own_server(

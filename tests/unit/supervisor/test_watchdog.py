@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from genai_spine.supervisor import watchdog
+from genai_spine.supervisor.health_check import Health
 from genai_spine.supervisor.watchdog import (
     MAX_BACKOFF_S,
     MIN_FAILED_CHECKS,
     Backoff,
-    Health,
     StartFailed,
     Watch,
     Watchdog,
