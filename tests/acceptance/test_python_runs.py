@@ -30,7 +30,7 @@ async def spine(stack: Stack) -> AsyncIterator[Spine]:
 
 async def test_task_is_submitted_by_name_and_its_answer_waited_for(spine: Spine) -> None:
     run = await spine.runs.submit_task("genai.summarize", PARAMS, priority="high", metadata={"team": "x"})
-    assert run.status in ("queued", "running")
+    assert run.status in ("queued", "running", "completed")
     assert (await spine.runs.result(run.run_id, timeout_s=30)).summary
     found = await spine.runs.get(run.run_id)
     assert found is not None
